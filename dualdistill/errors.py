@@ -1,0 +1,51 @@
+"""What a user is told when something is wrong: one sentence, a place, a way out, and an exit code.
+
+Every module raises these; only the command line catches them. A traceback on the screen is a bug.
+"""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake in the configuration or the command line."""
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        self.what, self.where, self.hint = what, where, hint
+        super().__init__(self.sentence())
+
+    def sentence(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        way_out = f" ({self.hint})" if self.hint else ""
+        return f"{place}{self.what}{way_out}"
+
+
+class DataError(UserError):
+    """A file of the data set, the index or the cache is missing or damaged."""
+
+    exit_code = 3
+
+
+class CheckpointError(UserError):
+    """Weights or training state cannot be trusted."""
+
+    exit_code = 4
+
+
+class NumericsError(UserError):
+    """A loss or a gradient stopped being finite."""
+
+    exit_code = 5
+
+
+class BusyError(UserError):
+    """Another process holds the run."""
+
+    exit_code = 6
+
+
+class DiskError(UserError):
+    """The results folder cannot be written."""
+
+    exit_code = 7

@@ -1,0 +1,204 @@
+"""What a run is, as numbers: frozen dataclasses that are hashed, compared and printed.
+
+Nothing here imports torch: the Snakefile plans with it. A field belongs in a spec exactly when changing it
+changes the result; where files lie, how many workers load them and how often a line is printed do not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+CLASSES = (
+    "car",
+    "truck",
+    "construction_vehicle",
+    "bus",
+    "trailer",
+    "barrier",
+    "motorcycle",
+    "bicycle",
+    "pedestrian",
+    "traffic_cone",
+)
+TASKS = (
+    ("car",),
+    ("truck", "construction_vehicle"),
+    ("bus", "trailer"),
+    ("barrier",),
+    ("motorcycle", "bicycle"),
+    ("pedestrian", "traffic_cone"),
+)
+CAMERAS = (
+    "CAM_FRONT_LEFT",
+    "CAM_FRONT",
+    "CAM_FRONT_RIGHT",
+    "CAM_BACK_LEFT",
+    "CAM_BACK",
+    "CAM_BACK_RIGHT",
+)
+
+
+@dataclass(frozen=True)
+class WorldSpec:
+    """The knobs of the synthetic world; every one changes what the sensors see."""
+
+    seed: int = 0
+    train_scenes: int = 60
+    dev_scenes: int = 10
+    val_scenes: int = 15
+    frames_per_scene: int = 10  # key frames at 2 Hz
+    image_height: int = 225  # a quarter of nuScenes' 900 x 1600
+    image_width: int = 400
+    radius_m: float = 25.6  # reach of the LiDAR; boxes without a LiDAR point are not evaluated
+    lidar_beams: int = 32
+    lidar_azimuths: int = 540
+    lidar_noise_m: float = 0.02
+    sweeps_per_frame: int = 2  # LiDAR sweeps per key-frame interval, the key frame's own included
+    density: float = 1.0  # objects per scene, relative to the default traffic
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which tables are read, and which of their splits."""
+
+    name: str  # world | nuscenes
+    version: str  # v1.0-world | v1.0-trainval | v1.0-mini
+    train_split: str
+    dev_split: str
+    val_split: str
+    world: WorldSpec | None = None
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """The square BEV grid that teacher and student share, centred on LIDAR_TOP."""
+
+    half_extent_m: float = 51.2
+    cell_m: float = 0.8
+
+    @property
+    def cells(self) -> int:
+        return round(2 * self.half_extent_m / self.cell_m)
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What reaches the network, and the augmentation on the way (methods.md 2.1, models.md 2.4)."""
+
+    image_height: int = 256
+    image_width: int = 704
+    resize_jitter: tuple[float, float] = (-0.06, 0.11)  # added to width / source width
+    resize_test: float = 0.04
+    image_flip: bool = True
+    image_rotate_deg: float = 5.4
+    bev_rotate_deg: float = 22.5
+    bev_scale: tuple[float, float] = (0.95, 1.05)
+    bev_flip: bool = True
+    sweeps: int = 10  # LiDAR sweeps, the key frame included
+    history_train_s: tuple[float, float] = (0.75, 2.25)  # age of the previous camera frame, drawn uniformly
+    history_test_s: float = 1.5
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """CenterHead on the BEV map: targets, loss and decoding (models.md 5)."""
+
+    share_channels: int = 64
+    velocity_weight: float = 1.0  # code weight of vx, vy: 1.0 student, 0.2 teacher
+    score_threshold: float = 0.1
+    nms_iou: float = 0.2
+    max_per_task: int = 83
+
+
+@dataclass(frozen=True)
+class StudentSpec:
+    """BEVDepth4D of the BEVDet code base (models.md 2). Slim presets differ by numbers only."""
+
+    depth: int = 50  # ResNet-50 or ResNet-101
+    width: int = 64  # base channels of the ResNet
+    neck_channels: int = 512
+    depth_channels: int = 256
+    context_channels: int = 64
+    depth_bins_m: tuple[float, float, float] = (1.0, 60.0, 1.0)  # from, to, step
+    depth_loss: str = "bevdet"  # bevdet: sigmoid BCE, mean over all | megvii: softmax BCE, mean over hit cells
+    depth_weight: float = 100.0
+    bev_channels: tuple[int, int, int] = (128, 256, 512)
+    bev_out_channels: int = 256
+    extra_norm: bool = True  # BN + ReLU after the BEV neck; on for baseline and distilled alike
+    activation_checkpoint: bool = False
+    head: HeadSpec = field(default_factory=HeadSpec)
+
+
+@dataclass(frozen=True)
+class TeacherSpec:
+    """Dynamic-pillar CenterPoint (models.md 6.2)."""
+
+    pillar_m: float = 0.2
+    z_range_m: tuple[float, float] = (-5.0, 3.0)
+    pillar_channels: int = 64
+    layers: tuple[int, int, int] = (3, 5, 5)
+    channels: tuple[int, int, int] = (64, 128, 256)
+    neck_channels: int = 128  # of each of the three levels
+    head: HeadSpec = field(default_factory=lambda: HeadSpec(velocity_weight=0.2))
+
+
+@dataclass(frozen=True)
+class ScheduleSpec:
+    """How long, how fast, in what order."""
+
+    epochs: int = 24
+    batch: int = 32  # samples per optimizer step, over all devices and accumulation steps
+    accumulate: int = 1
+    lr: float = 2e-4
+    weight_decay: float = 0.01
+    policy: str = "step"  # step | cosine | cyclic
+    steps: tuple[int, ...] = (16, 22)  # epochs at which the step policy divides by ten
+    warmup_iters: int = 500
+    clip_norm: float = 5.0
+    ema: float = 0.0  # 0 switches it off
+    cbgs: bool = True
+    precision: str = "32-true"  # Lightning Fabric's names: 32-true, bf16-mixed, 16-mixed
+
+
+@dataclass(frozen=True)
+class DistillSpec:
+    """A method by its name, with every one of its options spelled out (defaults included)."""
+
+    method: str
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training and its evaluation. Two rows that resolve to equal specs are one run."""
+
+    kind: str  # teacher | student
+    seed: int
+    data: DataSpec
+    grid: GridSpec
+    input: InputSpec
+    model: StudentSpec | TeacherSpec
+    schedule: ScheduleSpec
+    threads: int  # the thread count changes the last bits, so it is part of the run
+    versions: dict[str, int]
+    distill: DistillSpec | None = None
+    teacher: RunSpec | None = None
+
+    def canonical(self) -> str:
+        return canonical_json(asdict(self))
+
+    @property
+    def sha(self) -> str:
+        return sha_of(asdict(self))
+
+
+def canonical_json(value: Any) -> str:
+    """One text per value: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def sha_of(value: Any) -> str:
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
