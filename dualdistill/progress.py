@@ -1,0 +1,60 @@
+"""What a person sees of a running training, and how she stops it."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+
+class StopSignal:
+    """Remembers that somebody asked to stop; the loop saves before it goes."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._remember)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+
+
+class Clock:
+    """Progress in one line: where, how fast, how long still, how much memory."""
+
+    def __init__(self, step: int, total: int, seconds_before: float) -> None:
+        self.first, self.total, self.before, self.started = step, total, seconds_before, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.started
+
+    def line(self, step: int, epoch: float, losses: dict[str, float]) -> str:
+        pace = (self.seconds - self.before) / (step - self.first)
+        left = int(pace * (self.total - step))
+        terms = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
+        return (
+            f"step {step}/{self.total}  epoch {epoch:.1f}  loss {sum(losses.values()):.4g}  {pace:.2f} s/step  "
+            f"eta {left // 60}:{left % 60:02d}  {peak_memory_mb():.0f} MB  |  {terms}"
+        )
+
+
+def peak_memory_mb() -> float:
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
+
+
+def note(folder: Path, **event: Any) -> None:
+    """An append-only diary of starts, which snakemake never deletes."""
+    with (folder / "events.jsonl").open("a") as stream:
+        stream.write(json.dumps({"time": time.time(), "pid": os.getpid(), **event}) + "\n")

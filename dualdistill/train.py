@@ -1,0 +1,252 @@
+"""The training of a teacher or a student, in the order in which it happens.
+
+A student's step: both networks see the same augmented frame; the detection and depth losses come from the student, every further
+named loss from the distillation method; their plain sum is what is minimised. The teacher stays outside of the optimised module.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from dualdistill import models, registry
+from dualdistill.batch import Batch
+from dualdistill.checkpoint import load_state, load_weights, save_state, save_weights
+from dualdistill.determinism import pin, random_state, restore_random_state, seed_everything, seed_for
+from dualdistill.distill.base import Distiller, FeaturePair
+from dualdistill.errors import NumericsError, UserError
+from dualdistill.feed import Feed
+from dualdistill.optim import MovingAverage, learning_rate
+from dualdistill.plan import DataPaths
+from dualdistill.progress import Clock, StopSignal, note, peak_memory_mb
+from dualdistill.provenance import collect
+from dualdistill.spec import RunSpec
+from dualdistill.storage import read_json, replacing, run_lock, sha256_file, write_json
+
+log = logging.getLogger(__name__)
+RUN_SCHEMA = 1
+OUTPUTS = ("model.safetensors", "history.jsonl")
+
+
+class Lesson(nn.Module):
+    """Everything that is optimised, as one module, so that DDP and autocast see one forward pass."""
+
+    def __init__(self, detector: models.Detector, method: Distiller | None) -> None:
+        super().__init__()
+        self.detector = detector
+        self.method = method
+
+    def forward(self, batch: Batch, teacher: models.Detector | None) -> dict[str, Tensor]:
+        output = self.detector(batch)
+        losses = self.detector.losses(output, batch)
+        if self.method is None or teacher is None:
+            return losses
+        with torch.no_grad():
+            taught = teacher(batch)
+        pair = FeaturePair(
+            student_BCHW=output.taps_BCHW,
+            teacher_BCHW=taught.taps_BCHW,
+            teacher_predictions=taught.predictions,
+            boxes_K9=batch.boxes_K9,
+            labels_K=batch.labels_K,
+            history_s_B=batch.history_s_B,
+            grid=self.detector.spec.grid,
+            teacher_head=teacher.head,
+        )
+        return losses | self.method(pair)
+
+
+@dataclass
+class State:
+    """All that changes while a run trains; a resumed run is this, restored."""
+
+    lesson: Lesson
+    optimizer: torch.optim.Optimizer
+    average: MovingAverage | None
+    step: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def save(self, folder: Path, total: int, spec_sha: str, seconds: float) -> None:
+        plain = {
+            "step": self.step,
+            "lesson": self.lesson.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.weights if self.average else {},
+            "random": random_state(),
+            "history": self.history,
+            "seconds": seconds,
+        }
+        save_state(folder, self.step, total, spec_sha, plain)
+
+    def restore(self, plain: dict[str, Any]) -> None:
+        self.lesson.load_state_dict(plain["lesson"])
+        self.optimizer.load_state_dict(plain["optimizer"])
+        if self.average:
+            self.average.load(plain["average"])
+        restore_random_state(plain["random"])
+        self.step, self.history = plain["step"], plain["history"]
+
+    def weights(self) -> dict[str, Tensor]:
+        return self.average.weights if self.average else self.lesson.detector.state_dict()
+
+
+def train(spec: RunSpec, run_dir: Path, data: DataPaths, teacher_dir: Path | None = None, log_every: int = 20) -> None:
+    """Train one run, or go on where an interrupted one stopped; the declared outputs are written last."""
+    schedule, state_dir = spec.schedule, run_dir / "state"
+    with run_lock(state_dir):
+        pin(spec.threads)
+        fabric = _fabric(spec)
+        lesson, teacher = _lesson(spec), _frozen_teacher(spec, teacher_dir)
+        if lesson.method is not None and teacher is not None:
+            lesson.method.prepare(lesson.detector.head, teacher.head)
+            teacher.to(fabric.device)
+        feed = Feed(spec, data, images=lesson.detector.needs_images, points=lesson.detector.needs_points or teacher is not None)
+        lesson.to(fabric.device)
+        optimizer = torch.optim.AdamW(lesson.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
+        state = State(lesson, optimizer, MovingAverage(lesson.detector, schedule.ema) if schedule.ema else None)
+        module, stepper = fabric.setup(lesson, optimizer)
+        seconds_before = 0.0
+        if saved := load_state(state_dir, spec.sha):
+            state.restore(saved)
+            seconds_before = saved["seconds"]
+            log.info("resumed at step %d of %d", state.step, feed.total)
+        note(state_dir, event="start", step=state.step, total=feed.total)
+        clock = Clock(state.step, feed.total, seconds_before)
+        _steps(spec, state, state_dir, feed, fabric, module, stepper, teacher, clock, log_every)
+        if fabric.global_rank == 0:
+            _finish(spec, run_dir, state, clock.seconds)
+
+
+def _steps(
+    spec: RunSpec,
+    state: State,
+    state_dir: Path,
+    feed: Feed,
+    fabric: Fabric,
+    module: Any,
+    stepper: Any,
+    teacher: models.Detector | None,
+    clock: Clock,
+    log_every: int,
+) -> None:
+    schedule, stop = spec.schedule, StopSignal()
+    batches = feed.batches(state.step, fabric)
+    while state.step < feed.total:
+        rate = learning_rate(schedule, state.step, feed.steps_per_epoch)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        module.train()
+        sums: dict[str, float] = {}
+        for part in range(schedule.accumulate):
+            batch = next(batches).to(fabric.device)
+            with fabric.no_backward_sync(module, enabled=part + 1 < schedule.accumulate):
+                losses = module(batch, teacher)
+                _refuse_nonfinite(losses, state.step, batch)
+                fabric.backward(torch.stack(list(losses.values())).sum() / schedule.accumulate)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value.item() / schedule.accumulate
+        norm = _clip(fabric, module, stepper, schedule.clip_norm, state.step, batch)
+        stepper.step()
+        stepper.zero_grad(set_to_none=True)
+        if state.average:
+            state.average.update(state.lesson.detector)
+        state.step += 1
+        state.history.append({"step": state.step, "lr": rate, "grad_norm": norm, **sums})
+        if state.step % log_every == 0 or state.step == feed.total:
+            log.info("%s", clock.line(state.step, state.step / feed.steps_per_epoch, sums))
+        if (state.step % feed.steps_per_epoch == 0 or stop.received) and fabric.global_rank == 0:
+            state.save(state_dir, feed.total, spec.sha, clock.seconds)
+        if stop.received:
+            log.warning("stopped by signal %d at step %d; the same command goes on from here", stop.received, state.step)
+            raise SystemExit(128 + stop.received)
+
+
+def _finish(spec: RunSpec, run_dir: Path, state: State, seconds: float) -> None:
+    """Write the declared outputs, run.json last: its presence means that the others are whole."""
+    save_weights(run_dir / "model.safetensors", state.weights())
+    with replacing(run_dir / "history.jsonl") as temporary:
+        temporary.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in state.history))
+    lesson = state.lesson
+    record = {
+        "schema": RUN_SCHEMA,
+        "run": run_dir.name,
+        "spec": asdict(spec),
+        "spec_sha": spec.sha,
+        "outputs": {name: sha256_file(run_dir / name) for name in OUTPUTS},
+        "seconds": round(seconds, 1),
+        "peak_memory_mb": peak_memory_mb(),
+        "parameters": {
+            "detector": sum(parameter.numel() for parameter in lesson.detector.parameters()),
+            "method": sum(parameter.numel() for parameter in lesson.method.parameters()) if lesson.method else 0,
+        },
+        "provenance": collect(),
+    }
+    write_json(run_dir / "run.json", record)
+    log.info("wrote %s", run_dir / "run.json")
+
+
+def _fabric(spec: RunSpec) -> Fabric:
+    """One process unless torchrun started several."""
+    local, world = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("WORLD_SIZE", "1"))
+    if spec.schedule.batch % (spec.schedule.accumulate * world):
+        raise UserError(
+            f"a batch of {spec.schedule.batch} does not divide into {world} processes x {spec.schedule.accumulate} parts",
+            hint="change schedule.batch or schedule.accumulate",
+        )
+    precision: Any = spec.schedule.precision
+    fabric = Fabric(accelerator="auto", devices=local, num_nodes=world // local, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+def _lesson(spec: RunSpec) -> Lesson:
+    seed_everything(seed_for(spec.seed, "init", spec.kind))
+    detector = models.build(spec)
+    method: Distiller | None = None
+    if spec.distill is not None and spec.teacher is not None:
+        # a seed of its own: the method's weights must not shift the student's
+        seed_everything(seed_for(spec.seed, "init", "method"))
+        method = registry.load(spec.distill.method)(**spec.distill.options)
+        method.bind(detector.tap_shapes(), models.build(spec.teacher).tap_shapes())
+    seed_everything(seed_for(spec.seed, "train"))
+    return Lesson(detector, method)
+
+
+def _frozen_teacher(spec: RunSpec, teacher_dir: Path | None) -> models.Detector | None:
+    if spec.teacher is None:
+        return None
+    if teacher_dir is None:
+        raise UserError("a distilled run needs its teacher's folder", hint="train the teacher first")
+    teacher = models.build(spec.teacher)
+    record = read_json(teacher_dir / "run.json")
+    load_weights(teacher_dir / "model.safetensors", teacher, record["outputs"]["model.safetensors"])
+    return teacher.requires_grad_(False).eval()
+
+
+def _refuse_nonfinite(losses: dict[str, Tensor], step: int, batch: Batch) -> None:
+    broken = [name for name, value in losses.items() if not torch.isfinite(value)]
+    if broken:
+        raise NumericsError(
+            f"loss {', '.join(broken)} is not finite at step {step}",
+            where=f"samples {', '.join(batch.tokens)}",
+            hint="the weights on disk are from before this step; lower schedule.lr or look at these samples",
+        )
+
+
+def _clip(fabric: Fabric, module: Any, stepper: Any, limit: float, step: int, batch: Batch) -> float:
+    norm = fabric.clip_gradients(module, stepper, max_norm=limit, error_if_nonfinite=False)
+    if norm is None or not torch.isfinite(norm):
+        raise NumericsError(
+            f"the gradient is not finite at step {step}",
+            where=f"samples {', '.join(batch.tokens)}",
+            hint="the weights on disk are from before this step",
+        )
+    return float(norm)

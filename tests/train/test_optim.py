@@ -1,0 +1,53 @@
+"""Learning-rate policies and the moving average."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from dualdistill.optim import MovingAverage, learning_rate
+from dualdistill.spec import ScheduleSpec
+
+
+def test_the_published_student_schedule_warms_up_and_steps_at_16_and_22() -> None:
+    schedule = ScheduleSpec()
+    per_epoch = 1000
+    assert learning_rate(schedule, 0, per_epoch) == pytest.approx(2e-7)
+    assert learning_rate(schedule, 500, per_epoch) == pytest.approx(2e-4)
+    assert learning_rate(schedule, 16 * per_epoch - 1, per_epoch) == pytest.approx(2e-4)
+    assert learning_rate(schedule, 16 * per_epoch, per_epoch) == pytest.approx(2e-5)
+    assert learning_rate(schedule, 22 * per_epoch, per_epoch) == pytest.approx(2e-6)
+
+
+def test_cosine_falls_to_zero() -> None:
+    schedule = ScheduleSpec(policy="cosine", epochs=10, warmup_iters=10)
+    rates = [learning_rate(schedule, step, 10) for step in range(100)]
+    assert max(rates) == pytest.approx(schedule.lr)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 1e-3 * schedule.lr
+
+
+def test_cyclic_peaks_at_ten_times_the_base_rate_after_eight_of_twenty_epochs() -> None:
+    schedule = ScheduleSpec(policy="cyclic", epochs=20, lr=1e-4)
+    rates = [learning_rate(schedule, step, 100) for step in range(2000)]
+    assert rates.index(max(rates)) == 800
+    assert max(rates) == pytest.approx(1e-3)
+    assert rates[0] == pytest.approx(1e-4)
+    assert rates[-1] < 1e-8
+
+
+def test_a_warm_up_longer_than_a_short_run_is_cut_to_half_of_it() -> None:
+    schedule = ScheduleSpec(policy="cosine", epochs=1, warmup_iters=500)
+    assert learning_rate(schedule, 5, 10) == pytest.approx(schedule.lr)
+
+
+def test_the_average_follows_weights_and_copies_statistics() -> None:
+    module = nn.BatchNorm1d(2)
+    average = MovingAverage(module, 0.9)
+    with torch.no_grad():
+        module.weight.fill_(2.0)
+        module.running_mean.fill_(5.0)
+    average.update(module)
+    assert torch.allclose(average.weights["weight"], torch.full((2,), 1.1))
+    assert torch.equal(average.weights["running_mean"], torch.full((2,), 5.0))
