@@ -1,0 +1,23 @@
+"""Alignments: small networks that bring a student's map to the channels and the size of a teacher's."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from dualdistill.distill.alignment.aoa import AOA
+from dualdistill.distill.alignment.one_by_one import OneByOne
+from dualdistill.distill.alignment.upsample_conv import UpsampleConv
+from dualdistill.distill.base import Shape
+from dualdistill.errors import UserError
+
+
+def build(name: str, student: Shape, teacher: Shape, *, out_act: str = "none") -> nn.Module:
+    """An alignment by its YAML name; `out_act` concerns AOA only, the others have theirs fixed."""
+    if name == "aoa":
+        return AOA(student, teacher, out_act=out_act)
+    if name == "upsample_conv3":
+        return UpsampleConv(student, teacher)
+    raise UserError(f"unknown alignment '{name}'", where="alignment", hint="aoa or upsample_conv3")
+
+
+__all__ = ["AOA", "OneByOne", "UpsampleConv", "build"]

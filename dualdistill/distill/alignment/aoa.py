@@ -1,0 +1,71 @@
+"""AOA, attention-guided orthogonal alignment: DualDistill's way from camera to LiDAR features (methods.md 4.1).
+
+The query is a learned table that never sees the input, so the attention is a learned re-mixing of positions;
+the orthogonal map keeps lengths and angles inside the subspace it projects to.
+Axes: B batch, N cells as tokens, C student channels, T teacher channels, H W BEV rows and columns.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from dualdistill.distill.alignment.upsample_conv import upsample
+from dualdistill.distill.base import Shape
+
+
+class OrthogonalProjection(nn.Module):
+    """s * (W Y) + b per position, with W W^T = I for T <= C and W^T W = I for T > C."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = parametrizations.orthogonal(nn.Linear(inputs, outputs, bias=False))
+        self.scale_T = nn.Parameter(torch.ones(outputs))
+        self.bias_T = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, tokens_BNC: Tensor) -> Tensor:
+        return self.scale_T * self.linear(tokens_BNC) + self.bias_T
+
+
+class AOA(nn.Module):
+    """Cross-attention from a learned query, feed-forward, orthogonal projection, upsampling."""
+
+    def __init__(self, student: Shape, teacher: Shape, *, out_act: str = "none") -> None:
+        super().__init__()
+        channels, height, width = student
+        self.size_HW = teacher[1:]
+        self.embed = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
+        )
+        self.position_CHW = nn.Parameter(torch.zeros(channels, height, width))
+        self.query_CHW = nn.Parameter(torch.randn(channels, height, width))
+        self.query_map = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU())
+        self.attention = nn.MultiheadAttention(channels, heads_for(channels), batch_first=True)
+        self.norm = nn.LayerNorm(channels)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(channels, 4 * channels), nn.ReLU(), nn.Linear(4 * channels, channels)
+        )
+        self.project = OrthogonalProjection(channels, teacher[0])
+        self.out_act = nn.ReLU() if out_act == "relu" else nn.Identity()
+
+    def forward(self, student_BCHW: Tensor) -> Tensor:
+        batch, _, height, width = student_BCHW.shape
+        source_BNC = tokens(self.embed(student_BCHW) + self.position_CHW)
+        query_BNC = tokens(self.query_map(self.query_CHW[None])).expand(batch, -1, -1)
+        mixed_BNC = self.norm(self.attention(query_BNC, source_BNC, source_BNC, need_weights=False)[0])
+        mixed_BNC = mixed_BNC + self.feed_forward(mixed_BNC)
+        # The published order upsamples first. Both steps are linear, one over channels and one over positions, and
+        # the bias survives because interpolation weights sum to one: mapping first is equal on a 16th of the cells.
+        aligned_BTHW = self.project(mixed_BNC).transpose(1, 2).unflatten(2, (height, width))
+        return self.out_act(upsample(aligned_BTHW, self.size_HW))
+
+
+def tokens(feature_BCHW: Tensor) -> Tensor:
+    """[B, C, H, W] as [B, N, C], row by row."""
+    return feature_BCHW.flatten(2).transpose(1, 2)
+
+
+def heads_for(channels: int, at_most: int = 8) -> int:
+    """Eight attention heads, or the most that divide a slim model's channels."""
+    return next(heads for heads in range(at_most, 0, -1) if channels % heads == 0)

@@ -1,0 +1,35 @@
+"""Upsample-Conv x3: DistillBEV's alignment, and the poster's comparison to AOA (methods.md 3).
+
+Axes: B batch, C channels, H W BEV rows and columns.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dualdistill.distill.base import Shape
+
+
+class UpsampleConv(nn.Module):
+    """Bilinear upsampling, then three times 1x1 conv, batch norm and ReLU: C-C-C-C_T channels."""
+
+    def __init__(self, student: Shape, teacher: Shape) -> None:
+        super().__init__()
+        self.size_HW = teacher[1:]
+        inputs = student[0]
+        outputs = (inputs, inputs, teacher[0])
+        self.convs = nn.Sequential(*(self.block(inputs, channels) for channels in outputs))
+
+    @staticmethod
+    def block(inputs: int, outputs: int) -> nn.Sequential:
+        # No bias: the batch norm that follows subtracts it again.
+        return nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+
+    def forward(self, student_BCHW: Tensor) -> Tensor:
+        return self.convs(upsample(student_BCHW, self.size_HW))
+
+
+def upsample(feature_BCHW: Tensor, size_HW: tuple[int, int]) -> Tensor:
+    """Bilinear, corners aligned: the interpolation weights of every output cell sum to one."""
+    return functional.interpolate(feature_BCHW, size=size_HW, mode="bilinear", align_corners=True)

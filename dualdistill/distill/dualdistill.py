@@ -1,0 +1,94 @@
+"""DualDistill (BMVC 2025): alignment x multi-scale feature distillation x cross-head response distillation.
+
+The method of the poster; its ablations are the three switches `alignment`, `mfd` and `crd`. Every default is the released
+value (docs/methods/dualdistill.md). Axes: B batch, C channels, H W BEV rows and columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import Tensor, nn
+
+from dualdistill.distill import alignment as alignments
+from dualdistill.distill.base import LEVELS, Distiller, FeaturePair, Shape
+from dualdistill.distill.crd import Labels, crd_loss, ground_truth_labels, teacher_labels
+from dualdistill.distill.mfd import MFD
+from dualdistill.errors import UserError
+
+
+class DualDistill(Distiller):
+    """L = sum over levels of (L_fg + L_tn + L_sp) + L_fp at the head + L_CRD."""
+
+    def __init__(
+        self,
+        *,
+        alignment: Literal["aoa", "upsample_conv3"] = "aoa",
+        aoa_out_act: Literal["none", "relu"] = "none",  # teacher maps are post-ReLU, AOA's output is signed
+        mfd: bool = True,
+        mfd_weight: float = 1.0,  # multiplies all MFD terms: their sums grow with cells and channels
+        fg_weight: float = 6e-3,  # alpha
+        tn_weight: float = 4e-2,  # beta
+        fp_weight: float = 6e-2,  # eta', head level only
+        spatial_weight: float = 2.5e-3,
+        fp_threshold: float = 0.1,  # the teacher fires above it, the Gaussian targets stay below it
+        tau: float = 0.5,  # softness of both attentions
+        crd: bool = True,
+        crd_weight: float = 1.0,
+        labels: Literal["teacher", "gt"] = "teacher",
+        temperature: float = 0.1,
+        crd_threshold: float = 0.1,  # score cut of the pseudo labels, after the temperature
+        rank_by: Literal["sharpened", "logit"] = "sharpened",
+        gt_velocity: bool = True,
+        inherit_head: bool = True,
+    ) -> None:
+        super().__init__(inherit_head=inherit_head)
+        if not (temperature > 0 and 0 < crd_threshold < 1):
+            raise UserError(
+                f"temperature {temperature} and crd_threshold {crd_threshold} do not make a score cut",
+                where="dualdistill",
+                hint="temperature > 0 and 0 < crd_threshold < 1",
+            )
+        self.alignment, self.aoa_out_act = alignment, aoa_out_act
+        self.crd, self.crd_weight, self.labels = crd, crd_weight, labels
+        self.temperature, self.crd_threshold, self.rank_by = temperature, crd_threshold, rank_by
+        self.gt_velocity = gt_velocity
+        self.mfd = (
+            MFD(
+                fg_weight=mfd_weight * fg_weight,
+                tn_weight=mfd_weight * tn_weight,
+                fp_weight=mfd_weight * fp_weight,
+                spatial_weight=mfd_weight * spatial_weight,
+                fp_threshold=fp_threshold,
+                tau=tau,
+            )
+            if mfd
+            else None
+        )
+
+    def bind(self, student_shapes: Mapping[str, Shape], teacher_shapes: Mapping[str, Shape]) -> None:
+        """Adapters of the levels in use; MFD and CRD share the head level's."""
+        levels = LEVELS if self.mfd else LEVELS[-1:] if self.crd else ()
+        self.adapters = nn.ModuleDict(
+            {tap: self.adapter(tap, student_shapes[tap], teacher_shapes[target]) for tap, target in levels}
+        )
+
+    def adapter(self, tap: str, student: Shape, teacher: Shape) -> nn.Module:
+        if tap == "head":
+            return alignments.OneByOne(student, teacher)
+        return alignments.build(self.alignment, student, teacher, out_act=self.aoa_out_act)
+
+    def losses(self, pair: FeaturePair) -> dict[str, Tensor]:
+        aligned_BCHW = {tap: adapter(pair.student_BCHW[tap]) for tap, adapter in self.adapters.items()}
+        losses = self.mfd(aligned_BCHW, pair) if self.mfd else {}
+        if self.crd:
+            losses["crd"] = self.crd_weight * crd_loss(pair.teacher_head, aligned_BCHW["head"], self.crd_labels(pair))
+        return losses
+
+    def crd_labels(self, pair: FeaturePair) -> Labels:
+        if self.labels == "gt":
+            return ground_truth_labels(pair, velocity=self.gt_velocity)
+        return teacher_labels(
+            pair, temperature=self.temperature, threshold=self.crd_threshold, rank_by=self.rank_by
+        )

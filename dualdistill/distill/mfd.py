@@ -1,0 +1,102 @@
+"""MFD, multi-scale feature distillation: imitate the teacher's maps region by region (methods.md 3 and 4.2).
+
+All terms are sums over cells and channels, divided by the batch size only. tau softens both attentions.
+Axes: B batch, C channels, H W BEV rows and columns.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dualdistill.distill.base import LEVELS, FeaturePair
+from dualdistill.distill.regions import false_positives, regions, resize_mask
+
+
+class MFD(nn.Module):
+    """The terms of every level; its only weights are the 3x3 convs of the spatial term."""
+
+    def __init__(
+        self,
+        *,
+        fg_weight: float,
+        tn_weight: float,
+        fp_weight: float,
+        spatial_weight: float,
+        fp_threshold: float,
+        tau: float,
+    ) -> None:
+        super().__init__()
+        self.fg_weight, self.tn_weight, self.fp_weight = fg_weight, tn_weight, fp_weight
+        self.spatial_weight, self.fp_threshold, self.tau = spatial_weight, fp_threshold, tau
+        self.spatial = nn.ModuleDict({tap: nn.Conv2d(1, 1, 3, padding=1) for tap, _ in LEVELS})
+
+    def forward(self, aligned_BCHW: dict[str, Tensor], pair: FeaturePair) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = {}
+        for tap, teacher_tap in LEVELS:
+            terms = self.level(tap, aligned_BCHW[tap], pair.teacher_BCHW[teacher_tap], pair)
+            losses |= {f"mfd_{term}_{tap}": loss for term, loss in terms.items()}
+        return losses
+
+    def level(self, tap: str, student_BCHW: Tensor, teacher_BCHW: Tensor, pair: FeaturePair) -> dict[str, Tensor]:
+        """fg, tn and spatial terms of one level, and at the head the fp term."""
+        size_HW = (teacher_BCHW.shape[2], teacher_BCHW.shape[3])
+        fp_BHW = self.fp_cells(tap, pair, size_HW)
+        region = regions(pair.boxes_K9, pair.grid, size_HW, fp_BHW)
+        attention_BHW = mean_attention(student_BCHW, teacher_BCHW, self.tau)
+        error_BHW = squared_error(student_BCHW, teacher_BCHW)
+        terms = {
+            "fg": self.fg_weight * region_loss(attention_BHW, region.fg_BHW, error_BHW),
+            "tn": self.tn_weight * region_loss(attention_BHW, region.tn_BHW, error_BHW),
+            "spatial": self.spatial_weight * spatial_loss(student_BCHW, teacher_BCHW, self.spatial[tap]),
+        }
+        if tap == "head":
+            error_BHW = squared_error(student_BCHW, teacher_BCHW, channel_attention(teacher_BCHW, self.tau))
+            terms["fp"] = self.fp_weight * region_loss(attention_BHW, region.fp_BHW, error_BHW)
+        return terms
+
+    def fp_cells(self, tap: str, pair: FeaturePair, size_HW: tuple[int, int]) -> Tensor:
+        """Where an imperfect teacher fires without an object; known at the head level only."""
+        logits_BNHW = torch.cat([task["heatmap"] for task in pair.teacher_predictions], dim=1)
+        if tap != "head":
+            return logits_BNHW.new_zeros((len(logits_BNHW), *size_HW), dtype=torch.bool)
+        truth_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K)
+        return resize_mask(false_positives(truth_BNHW, logits_BNHW, self.fp_threshold), size_HW)
+
+
+def spatial_attention(feature_BCHW: Tensor, tau: float) -> Tensor:
+    """A_X = HW softmax_p(mean_c |F_X(c, p)| / tau): sums to the number of cells."""
+    strength_BHW = feature_BCHW.abs().mean(dim=1)
+    shares_BN = (strength_BHW.flatten(1) / tau).softmax(dim=1)
+    return shares_BN.view_as(strength_BHW) * shares_BN.shape[1]
+
+
+def mean_attention(student_BCHW: Tensor, teacher_BCHW: Tensor, tau: float) -> Tensor:
+    """A = (A_T + A_S) / 2, detached: it says where to look and is itself not trained."""
+    attention_BHW = (spatial_attention(teacher_BCHW, tau) + spatial_attention(student_BCHW, tau)) / 2
+    return attention_BHW.detach()
+
+
+def channel_attention(teacher_BCHW: Tensor, tau: float) -> Tensor:
+    """k_c = C softmax_c(mean_p |F_T(c, p)| / tau)."""
+    strength_BC = teacher_BCHW.abs().mean(dim=(2, 3))
+    return (strength_BC / tau).softmax(dim=1) * strength_BC.shape[1]
+
+
+def squared_error(student_BCHW: Tensor, teacher_BCHW: Tensor, channel_weight_BC: Tensor | None = None) -> Tensor:
+    """e(p) = sum_c k_c (F_S - F_T)^2, with k_c = 1 when no weight is given."""
+    error_BCHW = (student_BCHW - teacher_BCHW).square()
+    if channel_weight_BC is None:
+        return error_BCHW.sum(dim=1)
+    return torch.einsum("bc,bchw->bhw", channel_weight_BC, error_BCHW)
+
+
+def region_loss(attention_BHW: Tensor, scale_BHW: Tensor, error_BHW: Tensor) -> Tensor:
+    """1/B sum_p A S e: L_fg, L_tn and L_fp before their weights."""
+    return (attention_BHW * scale_BHW * error_BHW).sum() / len(error_BHW)
+
+
+def spatial_loss(student_BCHW: Tensor, teacher_BCHW: Tensor, conv3x3: nn.Module) -> Tensor:
+    """1/B sum_p |mean_c F_T - conv3x3(mean_c F_S)|: L_sp before its weight."""
+    mean_B1HW = teacher_BCHW.mean(dim=1, keepdim=True) - conv3x3(student_BCHW.mean(dim=1, keepdim=True))
+    return mean_B1HW.abs().sum() / len(student_BCHW)
