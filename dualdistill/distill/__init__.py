@@ -1,4 +1,4 @@
-"""Distillation methods: one file, one subclass of `base.Distiller`, registered by file name (dualdistill.registry).
+"""Distillation methods: one file, one subclass of `base.Distiller`, registered by file name.
 
 The other modules here are mathematics that methods share: regions, mfd, crd and the alignments.
 """

@@ -1,4 +1,4 @@
-"""What every distillation method shares: its input, a frozen teacher, float32 arithmetic and head inheritance.
+"""What every distillation method shares: input, frozen teacher, float32 arithmetic, head inheritance.
 
 A method is one file with one subclass of Distiller; the keywords of its constructor are its YAML keys.
 Axes: B batch, C channels, H W BEV rows (y) and columns (x), K boxes.
@@ -33,7 +33,11 @@ class DetectionHead(Protocol):
     ) -> dict[str, Tensor]: ...
 
     def decode(
-        self, predictions: list[dict[str, Tensor]], *, temperature: float = 1.0, score_threshold: float | None = None
+        self,
+        predictions: list[dict[str, Tensor]],
+        *,
+        temperature: float = 1.0,
+        score_threshold: float | None = None,
     ) -> list[Detections]: ...
 
     def heatmaps(self, boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...]) -> Tensor: ...
@@ -63,7 +67,8 @@ class FeaturePair:
             student_BCHW={tap: feature.float() for tap, feature in self.student_BCHW.items()},
             teacher_BCHW={tap: feature.detach().float() for tap, feature in self.teacher_BCHW.items()},
             teacher_predictions=[
-                {name: tensor.detach().float() for name, tensor in task.items()} for task in self.teacher_predictions
+                {name: tensor.detach().float() for name, tensor in task.items()}
+                for task in self.teacher_predictions
             ],
         )
 
@@ -96,7 +101,7 @@ class Distiller(nn.Module):
 
 
 def inherit_task_heads(student_head: DetectionHead, teacher_head: DetectionHead) -> None:
-    """The student's task heads start as the teacher's; the shared conv cannot, its inputs differ (methods.md 3)."""
+    """The student's task heads start as the teacher's; the shared conv cannot, its inputs differ."""
     try:
         student_head.task_heads.load_state_dict(teacher_head.task_heads.state_dict())
     except RuntimeError as mismatch:

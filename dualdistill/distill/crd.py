@@ -1,7 +1,7 @@
-"""CRD, cross-head response distillation: the frozen teacher head judges the student's features (methods.md 4.3).
+"""CRD, cross-head response distillation: the frozen teacher head judges the student's features.
 
-The teacher's predictions are decoded at temperature T into boxes, and these serve as hard labels. Dividing logits is
-monotone, so T moves only the score cut: T = 0.1 with threshold 0.1 keeps what 0.445 keeps at T = 1.
+The teacher's predictions are decoded at temperature T into boxes, and these serve as hard labels. Dividing
+logits is monotone, so T moves only the score cut: T = 0.1 with threshold 0.1 keeps what 0.445 keeps at T = 1.
 Axes: B batch, C channels, H W BEV rows and columns, K boxes.
 """
 
@@ -26,12 +26,14 @@ def effective_threshold(threshold: float, temperature: float) -> float:
 def teacher_labels(pair: FeaturePair, *, temperature: float, threshold: float, rank_by: str) -> Labels:
     """The teacher's boxes as pseudo labels.
 
-    Sharpened scores tie where they round to one, and NMS then keeps any of the tied boxes (released behaviour);
+    Sharpened scores tie where they round to one, and NMS then keeps any of the tied boxes (as released);
     ranking by logit cuts at the same score but orders by the unsharpened one.
     """
     if rank_by == "logit":
         threshold, temperature = effective_threshold(threshold, temperature), 1.0
-    found = pair.teacher_head.decode(pair.teacher_predictions, temperature=temperature, score_threshold=threshold)
+    found = pair.teacher_head.decode(
+        pair.teacher_predictions, temperature=temperature, score_threshold=threshold
+    )
     return tuple(each.boxes_K9 for each in found), tuple(each.labels_K for each in found)
 
 
@@ -47,5 +49,6 @@ def without_velocity(boxes_K9: Tensor) -> Tensor:
 
 
 def crd_loss(teacher_head: DetectionHead, aligned_BCHW: Tensor, labels: Labels) -> Tensor:
-    """L_CRD = sum of the teacher head's own detection losses, its outputs computed from the student's features."""
-    return torch.stack(list(teacher_head.loss(teacher_head(aligned_BCHW), *labels).values())).sum()
+    """L_CRD = the teacher head's own detection losses, summed, of its outputs for the student's features."""
+    losses = teacher_head.loss(teacher_head(aligned_BCHW), *labels)
+    return torch.stack(list(losses.values())).sum()

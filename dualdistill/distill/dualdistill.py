@@ -1,7 +1,7 @@
 """DualDistill (BMVC 2025): alignment x multi-scale feature distillation x cross-head response distillation.
 
-The method of the poster; its ablations are the three switches `alignment`, `mfd` and `crd`. Every default is the released
-value (docs/methods/dualdistill.md). Axes: B batch, C channels, H W BEV rows and columns.
+The method of the poster; its ablations switch `alignment`, `mfd` and `crd`. Every default is the released value
+(docs/methods/dualdistill.md). Axes: B batch, C channels, H W BEV rows and columns.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class DualDistill(Distiller):
         aligned_BCHW = {tap: adapter(pair.student_BCHW[tap]) for tap, adapter in self.adapters.items()}
         losses = self.mfd(aligned_BCHW, pair) if self.mfd else {}
         if self.crd:
-            losses["crd"] = self.crd_weight * crd_loss(pair.teacher_head, aligned_BCHW["head"], self.crd_labels(pair))
+            labels = self.crd_labels(pair)
+            losses["crd"] = self.crd_weight * crd_loss(pair.teacher_head, aligned_BCHW["head"], labels)
         return losses
 
     def crd_labels(self, pair: FeaturePair) -> Labels:

@@ -1,4 +1,4 @@
-"""MFD, multi-scale feature distillation: imitate the teacher's maps region by region (methods.md 3 and 4.2).
+"""MFD, multi-scale feature distillation: imitate the teacher's maps region by region.
 
 All terms are sums over cells and channels, divided by the batch size only. tau softens both attentions.
 Axes: B batch, C channels, H W BEV rows and columns.
@@ -38,7 +38,9 @@ class MFD(nn.Module):
             losses |= {f"mfd_{term}_{tap}": loss for term, loss in terms.items()}
         return losses
 
-    def level(self, tap: str, student_BCHW: Tensor, teacher_BCHW: Tensor, pair: FeaturePair) -> dict[str, Tensor]:
+    def level(
+        self, tap: str, student_BCHW: Tensor, teacher_BCHW: Tensor, pair: FeaturePair
+    ) -> dict[str, Tensor]:
         """fg, tn and spatial terms of one level, and at the head the fp term."""
         size_HW = (teacher_BCHW.shape[2], teacher_BCHW.shape[3])
         fp_BHW = self.fp_cells(tap, pair, size_HW)
@@ -83,12 +85,12 @@ def channel_attention(teacher_BCHW: Tensor, tau: float) -> Tensor:
     return (strength_BC / tau).softmax(dim=1) * strength_BC.shape[1]
 
 
-def squared_error(student_BCHW: Tensor, teacher_BCHW: Tensor, channel_weight_BC: Tensor | None = None) -> Tensor:
+def squared_error(student_BCHW: Tensor, teacher_BCHW: Tensor, weight_BC: Tensor | None = None) -> Tensor:
     """e(p) = sum_c k_c (F_S - F_T)^2, with k_c = 1 when no weight is given."""
     error_BCHW = (student_BCHW - teacher_BCHW).square()
-    if channel_weight_BC is None:
+    if weight_BC is None:
         return error_BCHW.sum(dim=1)
-    return torch.einsum("bc,bchw->bhw", channel_weight_BC, error_BCHW)
+    return torch.einsum("bc,bchw->bhw", weight_BC, error_BCHW)
 
 
 def region_loss(attention_BHW: Tensor, scale_BHW: Tensor, error_BHW: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where an imitation loss looks and how much a cell weighs: DistillBEV's regions (methods.md 3).
+"""Where an imitation loss looks and how much a cell weighs: DistillBEV's regions.
 
 fg: cells inside a ground-truth box; fp: cells where the teacher fires without an object; tn: all others.
 Cells are sampled at their lower corner, not their centre: the published half-cell shift, kept as it is.
@@ -25,8 +25,10 @@ class Regions:
     tn_BHW: Tensor
 
 
-def regions(boxes_K9: tuple[Tensor, ...], grid: GridSpec, size_HW: tuple[int, int], fp_BHW: Tensor) -> Regions:
-    """The three disjoint regions of a map; `fp_BHW` are candidate cells, of which those inside boxes are dropped."""
+def regions(
+    boxes_K9: tuple[Tensor, ...], grid: GridSpec, size_HW: tuple[int, int], fp_BHW: Tensor
+) -> Regions:
+    """The three disjoint regions of a map; candidate cells `fp_BHW` that lie inside boxes are dropped."""
     fg_BHW = torch.stack([foreground_scale(boxes, grid, size_HW) for boxes in boxes_K9])
     inside_BHW = fg_BHW > 0
     fp_BHW = fp_BHW & ~inside_BHW
@@ -66,7 +68,7 @@ def count_scale(mask_BHW: Tensor) -> Tensor:
 
 
 def false_positives(truth_BNHW: Tensor, teacher_logits_BNHW: Tensor, threshold: float) -> Tensor:
-    """Cells where the teacher's best class scores above the threshold while the Gaussian targets stay below it."""
+    """Cells where the teacher's best class scores above the threshold and the Gaussian targets stay below."""
     fires_BHW = teacher_logits_BNHW.sigmoid().amax(dim=1) > threshold
     return fires_BHW & (truth_BNHW.amax(dim=1) < threshold)
 

@@ -1,4 +1,4 @@
-"""AOA, attention-guided orthogonal alignment: DualDistill's way from camera to LiDAR features (methods.md 4.1).
+"""AOA, attention-guided orthogonal alignment: DualDistill's way to the teacher's maps.
 
 The query is a learned table that never sees the input, so the attention is a learned re-mixing of positions;
 the orthogonal map keeps lengths and angles inside the subspace it projects to.
@@ -55,8 +55,8 @@ class AOA(nn.Module):
         query_BNC = tokens(self.query_map(self.query_CHW[None])).expand(batch, -1, -1)
         mixed_BNC = self.norm(self.attention(query_BNC, source_BNC, source_BNC, need_weights=False)[0])
         mixed_BNC = mixed_BNC + self.feed_forward(mixed_BNC)
-        # The published order upsamples first. Both steps are linear, one over channels and one over positions, and
-        # the bias survives because interpolation weights sum to one: mapping first is equal on a 16th of the cells.
+        # The published order upsamples first. One step mixes channels and the other positions, and the bias
+        # survives since interpolation weights sum to one: mapping first is equal, on a 16th of the cells.
         aligned_BTHW = self.project(mixed_BNC).transpose(1, 2).unflatten(2, (height, width))
         return self.out_act(upsample(aligned_BTHW, self.size_HW))
 

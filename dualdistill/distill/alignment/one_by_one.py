@@ -1,4 +1,4 @@
-"""The head level's alignment: one 1x1 conv with bias, neither norm nor activation (methods.md 3)."""
+"""The head level's alignment: one 1x1 conv with bias, neither norm nor activation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Upsample-Conv x3: DistillBEV's alignment, and the poster's comparison to AOA (methods.md 3).
+"""Upsample-Conv x3: DistillBEV's alignment, which the poster compares with AOA.
 
 Axes: B batch, C channels, H W BEV rows and columns.
 """
