@@ -1,0 +1,106 @@
+"""Augmentation as matrices: one 3x3 per image, one 4x4 per sample, and everything else follows from them.
+
+Pixel (u, v) is a point; integer coordinates are pixel centres, so an image of width W covers -0.5 .. W - 0.5
+and scaling by s maps u to s (u + 0.5) - 0.5. cv2 warps by the same rule; the intrinsics of nuScenes are read
+by it too. All random numbers of a sample are drawn at once, in a fixed order, whether or not images or points
+are asked for: a teacher and a student that share a seed see the same scene. Axes: N cameras, H W image rows
+and columns.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from dualdistill.data.files import Pixels
+from dualdistill.data.geometry import Array
+from dualdistill.spec import CAMERAS, InputSpec
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Uniform numbers in [0, 1): BEV rotation, scale, two flips; history; per camera scale, crop, flip,
+    rotation."""
+
+    bev_4: Array
+    history: float
+    image_N4: Array
+
+    @staticmethod
+    def take(generator: np.random.Generator) -> Draws:
+        numbers = generator.random(5 + 4 * len(CAMERAS))
+        return Draws(numbers[:4], float(numbers[4]), numbers[5:].reshape(len(CAMERAS), 4))
+
+
+def between(low: float, high: float, share: float) -> float:
+    return low + (high - low) * float(share)
+
+
+def bev_affine(draws: Draws | None, spec: InputSpec) -> Array:
+    """Plain LIDAR_TOP to augmented LIDAR_TOP: rotate, scale, mirror. None means testing: nothing happens."""
+    if draws is None:
+        return np.eye(4)
+    rotate, scale, mirror_x, mirror_y = draws.bev_4
+    angle = math.radians(between(-spec.bev_rotate_deg, spec.bev_rotate_deg, rotate))
+    factor = between(*spec.bev_scale, scale)
+    signs = [-1.0 if spec.bev_flip and share < 0.5 else 1.0 for share in (mirror_x, mirror_y)]
+    turn = np.array(
+        [[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]]
+    )
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag([*signs, 1.0]) @ turn * factor
+    return affine
+
+
+def image_affine(draws: Draws | None, camera: int, spec: InputSpec, source: tuple[int, int]) -> Array:
+    """Stored pixel to network pixel for an image of the given (height, width): scale, crop, mirror, rotate.
+
+    The crop keeps the bottom edge; sideways it is random in training and centred in testing, and an image
+    that became narrower than the network's stays at the left, padded with black, as in the published
+    pipeline.
+    """
+    height, width = source
+    base = spec.image_width / width
+    if draws is None:
+        scale, share, mirror, angle = base + spec.resize_test, 0.5, False, 0.0
+    else:
+        resize, share, flip, rotate = draws.image_N4[camera]
+        scale = base + between(*spec.resize_jitter, resize)
+        mirror = bool(spec.image_flip and flip < 0.5)
+        angle = math.radians(between(-spec.image_rotate_deg, spec.image_rotate_deg, rotate))
+    left = max(0.0, width * scale - spec.image_width) * share
+    top = height * scale - spec.image_height
+    edge = (scale - 1) / 2  # s (u + 0.5) - 0.5 = s u + (s - 1) / 2
+    affine = np.array([[scale, 0, edge - left], [0, scale, edge - top], [0, 0, 1]])
+    last_x, last_y = spec.image_width - 1, spec.image_height - 1
+    if mirror:
+        affine = np.array([[-1, 0, last_x], [0, 1, 0], [0, 0, 1]]) @ affine
+    cosine, sine = math.cos(angle), math.sin(angle)
+    centre = np.array([last_x / 2, last_y / 2])
+    spin = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+    spin[:2, 2] = centre - spin[:2, :2] @ centre
+    return np.asarray(spin @ affine)
+
+
+def warp(image_HW3: Pixels, affine_33: Array, size: tuple[int, int]) -> Pixels:
+    """The image seen through an affine, black outside; size is (height, width).
+
+    Bilinear reading looks at two pixels per axis: below half size it would skip rows and make thin things
+    flicker with the crop. There the image is first averaged down by a whole factor, which is also what PIL's
+    resize amounts to.
+    """
+    factor = int(1 / math.sqrt(abs(np.linalg.det(affine_33[:2, :2]))))
+    if factor > 1:
+        height, width = image_HW3.shape[:2]
+        small = (width // factor, height // factor)
+        image_HW3 = np.asarray(cv2.resize(image_HW3, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        step_x, step_y = width / small[0], height / small[1]
+        stored_from_small = np.array(
+            [[step_x, 0, (step_x - 1) / 2], [0, step_y, (step_y - 1) / 2], [0, 0, 1]]
+        )
+        affine_33 = affine_33 @ stored_from_small
+    warped = cv2.warpAffine(image_HW3, affine_33[:2], size[::-1], flags=cv2.INTER_LINEAR)
+    return np.asarray(warped, dtype=np.uint8)

@@ -1,0 +1,204 @@
+"""Samples of a split as the networks see them, and batches of them (batch.py says what each field means).
+
+Geometry is float64 until the last step. Axes as in batch.py, with S for one sample's missing B.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dualdistill.batch import Batch
+from dualdistill.data.augment import Draws, between, bev_affine, image_affine, warp
+from dualdistill.data.cache import Cache
+from dualdistill.data.depth import depth_target
+from dualdistill.data.files import Files
+from dualdistill.data.geometry import Array, inverse, move_boxes, move_points
+from dualdistill.data.history import choose_history
+from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.sweeps import load_sweeps
+from dualdistill.determinism import seed_for
+from dualdistill.spec import CAMERAS, RunSpec
+
+IMAGENET_MEAN = np.array([123.675, 116.28, 103.53], dtype=np.float32)  # of RGB in 0..255
+IMAGENET_STD = np.array([58.395, 57.12, 57.375], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class CameraSample:
+    """What one sample's cameras add to it; the fields of Batch without B."""
+
+    images_FNCHW: Tensor
+    intrinsics_FN33: Tensor
+    image_affine_FN33: Tensor
+    camera_to_lidar_FN44: Tensor
+    previous_to_current_44: Tensor
+    history_s: float
+    depth_Nhw: Tensor | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample; `cameras` and `points_P5` are there when they were asked for."""
+
+    token: str
+    boxes_K9: Tensor
+    labels_K: Tensor
+    bev_affine_44: Tensor
+    points_P5: Tensor | None
+    cameras: CameraSample | None
+
+
+class FrameDataset(Dataset[Sample]):
+    """A split's samples by (position, draw): the position within the split and any number that names the
+    draw.
+
+    All randomness of a sample comes from (seed, draw, position), so neither the number of loader processes
+    nor an interruption changes it. With train=False nothing is random and the draw is ignored.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        root: Path,
+        cache: Path | None,
+        split: str,
+        spec: RunSpec,
+        *,
+        train: bool,
+        images: bool,
+        points: bool,
+    ) -> None:
+        self.index, self.spec = index, spec
+        self.samples = index.samples(split)
+        self.train, self.images, self.points = train, images, points
+        self.source: Files | Cache = Files(index, root) if cache is None else Cache(cache, index)
+        # OpenCV's own threads do not survive a forked loader process, and an image is too small for them
+        cv2.setNumThreads(0)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
+        position, draw = (key, 0) if isinstance(key, int) else key
+        return self.get(position, draw)
+
+    def get(self, position: int, draw: int = 0) -> Sample:
+        """The sample at a position of the split."""
+        sample = int(self.samples[position])
+        draws = None
+        if self.train:
+            draws = Draws.take(np.random.default_rng(seed_for(self.spec.seed, "augment", draw, position)))
+        affine = bev_affine(draws, self.spec.input)
+        boxes_K9, labels_K = self._boxes(sample, affine)
+        return Sample(
+            token=self.index.token(sample),
+            boxes_K9=_float32(boxes_K9),
+            labels_K=torch.from_numpy(labels_K),
+            bev_affine_44=_float32(affine),
+            points_P5=self._points(sample, affine) if self.points else None,
+            cameras=self._cameras(sample, affine, draws) if self.images else None,
+        )
+
+    def _boxes(self, sample: int, affine: Array) -> tuple[Array, NDArray[np.int64]]:
+        """Boxes that hold a point and whose centre lies on the grid, after augmentation."""
+        boxes_K9 = move_boxes(affine, self.index.boxes(sample))
+        rows = self.index.annotations(sample)
+        on_grid = (np.abs(boxes_K9[:, :2]) < self.spec.grid.half_extent_m).all(axis=1)
+        keep = on_grid & self.index.seen()[rows]
+        return boxes_K9[keep], self.index.annotation_label[rows][keep].astype(np.int64)
+
+    def _points(self, sample: int, affine: Array) -> Tensor:
+        key = int(self.index.sample_key_record[sample, LIDAR])
+        points_P5 = load_sweeps(self.index, key, self.spec.input.sweeps, self.source.cloud)
+        points_P5[:, :3] = move_points(affine, points_P5[:, :3])
+        return torch.from_numpy(points_P5)
+
+    def _cameras(self, sample: int, affine: Array, draws: Draws | None) -> CameraSample:
+        index, spec = self.index, self.spec.input
+        age = spec.history_test_s if draws is None else between(*spec.history_train_s, draws.history)
+        history = choose_history(index, sample, age)
+        keys = index.sample_key_record[sample]
+        pose = index.record_sensor_to_global
+        lidar_now, lidar_then = pose[keys[LIDAR]], pose[history.lidar_record]
+        records = [tuple(int(key) for key in keys[1:]), history.camera_records]
+        sizes = [(int(index.record_height[key]), int(index.record_width[key])) for key in records[0]]
+        # a camera's draw serves both of its frames, as published
+        image_affines = np.stack([image_affine(draws, n, spec, sizes[n]) for n in range(len(CAMERAS))])
+        to_lidar = [affine @ inverse(lidar) for lidar in (lidar_now, lidar_then)]
+        camera_to_lidar = np.stack([to_lidar[frame] @ pose[list(records[frame])] for frame in (0, 1)])
+        flat = [record for frame in records for record in frame]
+        intrinsics = np.stack([index.intrinsics(record) for record in flat]).reshape(2, len(CAMERAS), 3, 3)
+        return CameraSample(
+            images_FNCHW=self._images(records, image_affines),
+            intrinsics_FN33=_float32(intrinsics),
+            image_affine_FN33=_float32(np.stack([image_affines, image_affines])),
+            camera_to_lidar_FN44=_float32(camera_to_lidar),
+            previous_to_current_44=_float32(affine @ inverse(lidar_now) @ lidar_then @ np.linalg.inv(affine)),
+            history_s=history.age_s,
+            depth_Nhw=self._depth(keys, image_affines) if self.train else None,
+        )
+
+    def _images(self, records: list[tuple[int, ...]], image_affines: Array) -> Tensor:
+        size = (self.spec.input.image_height, self.spec.input.image_width)
+        warped = np.stack(
+            [
+                [warp(self.source.image(record), image_affines[n], size) for n, record in enumerate(frame)]
+                for frame in records
+            ]
+        )
+        images_FNHWC = (warped - IMAGENET_MEAN) * (1 / IMAGENET_STD)
+        return torch.from_numpy(images_FNHWC).permute(0, 1, 4, 2, 3).contiguous()
+
+    def _depth(self, keys: NDArray[np.integer], image_affines: Array) -> Tensor:
+        """Targets of the current frame; only training needs them, so a test needs no LiDAR file."""
+        pose = self.index.record_sensor_to_global
+        points_P3 = self.source.cloud(int(keys[LIDAR]))[:, :3]
+        size = (self.spec.input.image_height, self.spec.input.image_width)
+        targets = [
+            depth_target(
+                points_P3,
+                inverse(pose[key]) @ pose[keys[LIDAR]],
+                self.index.intrinsics(int(key)),
+                image_affines[n],
+                size,
+            )
+            for n, key in enumerate(keys[1:])
+        ]
+        return torch.from_numpy(np.stack(targets))
+
+
+def _float32(values: Array) -> Tensor:
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Samples side by side: images and matrices stacked, boxes and points as tuples."""
+    batch = Batch(
+        tokens=tuple(sample.token for sample in samples),
+        boxes_K9=tuple(sample.boxes_K9 for sample in samples),
+        labels_K=tuple(sample.labels_K for sample in samples),
+        bev_affine_B44=torch.stack([sample.bev_affine_44 for sample in samples]),
+        points_P5=tuple(sample.points_P5 for sample in samples if sample.points_P5 is not None),
+    )
+    cameras = [sample.cameras for sample in samples if sample.cameras is not None]
+    if not cameras:
+        return batch
+    depth = [camera.depth_Nhw for camera in cameras if camera.depth_Nhw is not None]
+    return replace(
+        batch,
+        images_BFNCHW=torch.stack([camera.images_FNCHW for camera in cameras]),
+        intrinsics_BFN33=torch.stack([camera.intrinsics_FN33 for camera in cameras]),
+        image_affine_BFN33=torch.stack([camera.image_affine_FN33 for camera in cameras]),
+        camera_to_lidar_BFN44=torch.stack([camera.camera_to_lidar_FN44 for camera in cameras]),
+        previous_to_current_B44=torch.stack([camera.previous_to_current_44 for camera in cameras]),
+        history_s_B=torch.tensor([camera.history_s for camera in cameras], dtype=torch.float32),
+        depth_BNhw=torch.stack(depth) if depth else None,
+    )

@@ -1,0 +1,76 @@
+"""Sensor files as arrays, or a sentence: a damaged file never becomes grey pixels or half a cloud.
+
+Axes: H W image rows and columns, P points.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from dualdistill.data.index import Index
+from dualdistill.errors import DataError
+
+POINT_BYTES = 20  # nuScenes stores float32 x, y, z, intensity, ring
+
+Pixels = NDArray[np.uint8]
+Points = NDArray[np.float32]
+
+
+class Files:
+    """Reads records straight from the root, checking each against the index."""
+
+    def __init__(self, index: Index, root: Path) -> None:
+        self.index, self.root = index, root
+
+    def image(self, record: int) -> Pixels:
+        """An RGB image [H, W, 3] as the tables describe it."""
+        path = self.root / self.index.path(record)
+        try:
+            # PIL, not cv2: a truncated JPEG raises here and would be filled with grey there
+            with Image.open(path) as stored:
+                mode, size = stored.mode, stored.size
+                pixels = np.asarray(stored)
+        except FileNotFoundError as error:
+            raise self._damaged(record, path, "the image is missing") from error
+        except UnidentifiedImageError as error:
+            raise self._damaged(record, path, "the file is not an image") from error
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise self._damaged(record, path, f"the image is damaged, {error}") from error
+        if mode != "RGB":
+            raise self._damaged(record, path, f"the image has mode {mode}, not RGB")
+        wanted = (int(self.index.record_width[record]), int(self.index.record_height[record]))
+        if size != wanted:
+            what = f"the image is {size[0]} x {size[1]} pixels and the tables say {wanted[0]} x {wanted[1]}"
+            raise self._damaged(record, path, what)
+        return pixels
+
+    def cloud(self, record: int) -> Points:
+        """Points [P, 4]: x, y, z in the LiDAR's own frame and intensity 0..255."""
+        path = self.root / self.index.path(record)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as error:
+            raise self._damaged(record, path, "the point cloud is missing") from error
+        size, promised = len(content), int(self.index.record_bytes[record])
+        if size == 0 or size % POINT_BYTES:
+            what = f"the point cloud has {size} bytes, not a positive multiple of {POINT_BYTES}"
+            raise self._damaged(record, path, what)
+        if size != promised:
+            raise self._damaged(
+                record, path, f"the point cloud has {size} bytes and had {promised} when indexed"
+            )
+        points_P5 = np.frombuffer(content, dtype="<f4").reshape(-1, 5)
+        if not np.isfinite(points_P5).all():
+            raise self._damaged(record, path, "the point cloud holds values that are not finite")
+        return points_P5[:, :4].copy()
+
+    def _damaged(self, record: int, path: Path, what: str) -> DataError:
+        return DataError(
+            f"{what} ({self.index.describe(record)})",
+            where=str(path),
+            hint="restore the file from its archive",
+        )

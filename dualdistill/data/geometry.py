@@ -1,0 +1,144 @@
+"""Rigid transforms and boxes in float64.
+
+A transform is named target_from_source or source_to_target and is a 4x4 that acts on columns (x, y, z, 1).
+LIDAR_TOP: x right, y forward, z up, metres. Camera: x right, y down, z forward; pixel (0, 0) is the centre of
+the first pixel. Boxes are the rows of batch.py: (x, y, z, l, w, h, yaw, vx, vy), gravity centre, yaw
+counter-clockwise from +x. Axes: ... any leading shape, K boxes, P points.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def rotation_from_quaternion(wxyz: ArrayLike) -> Array:
+    """Rotation matrices [..., 3, 3] of quaternions in nuScenes' order w, x, y, z, normalised first."""
+    q = np.asarray(wxyz, dtype=np.float64)
+    q = q / np.linalg.norm(q, axis=-1, keepdims=True)
+    w, x, y, z = np.moveaxis(q, -1, 0)
+    rows = (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    )
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def quaternion_about_z(yaw_rad: ArrayLike) -> Array:
+    """Quaternions [..., 4] in w, x, y, z order of rotations about +z."""
+    half = np.asarray(yaw_rad, dtype=np.float64) / 2
+    nought = np.zeros_like(half)
+    return np.stack([np.cos(half), nought, nought, np.sin(half)], axis=-1)
+
+
+def rigid(wxyz: ArrayLike, translation: ArrayLike) -> Array:
+    """Transforms [..., 4, 4] from quaternions and translations: rotate first, then move."""
+    rotation = rotation_from_quaternion(wxyz)
+    transform = np.zeros((*rotation.shape[:-2], 4, 4))
+    transform[..., :3, :3] = rotation
+    transform[..., :3, 3] = translation
+    transform[..., 3, 3] = 1
+    return transform
+
+
+def inverse(transform: Array) -> Array:
+    """The inverse of rigid transforms [..., 4, 4], through the transposed rotation."""
+    result = np.zeros_like(transform)
+    turned = np.swapaxes(transform[..., :3, :3], -1, -2)
+    result[..., :3, :3] = turned
+    result[..., :3, 3] = -(turned @ transform[..., :3, 3:])[..., 0]
+    result[..., 3, 3] = 1
+    return result
+
+
+def move_points(transform: Array, points_P3: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Points through a 4x4, in the type they came in."""
+    matrix = transform.astype(points_P3.dtype)
+    return points_P3 @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def move_boxes(affine: Array, boxes_K9: Array) -> Array:
+    """Boxes through a 4x4 of rotation about z, flips and one scale: centre, size, heading and velocity."""
+    scale = abs(np.linalg.det(affine[:3, :3])) ** (1 / 3)
+    flat = affine[:2, :2]
+    heading_K2 = np.stack([np.cos(boxes_K9[:, 6]), np.sin(boxes_K9[:, 6])], axis=1) @ flat.T
+    moved = np.empty_like(boxes_K9)
+    moved[:, :3] = move_points(affine, boxes_K9[:, :3])
+    moved[:, 3:6] = boxes_K9[:, 3:6] * scale
+    moved[:, 6] = np.arctan2(heading_K2[:, 1], heading_K2[:, 0])
+    moved[:, 7:9] = boxes_K9[:, 7:9] @ flat.T
+    return moved
+
+
+def boxes_from_global(
+    lidar_to_global: Array, centre_K3: Array, size_wlh_K3: Array, wxyz_K4: Array, velocity_K3: Array
+) -> Array:
+    """Annotations as nuScenes stores them, as boxes in the LIDAR_TOP frame.
+
+    The heading is the box's x axis seen from above, as the devkit measures it; the vertical speed is dropped
+    before the turn because neither the heads nor the evaluation know one.
+    """
+    lidar_from_global = inverse(lidar_to_global)
+    rotation = lidar_from_global[:3, :3]
+    heading_K3 = rotation_from_quaternion(wxyz_K4)[:, :, 0] @ rotation.T
+    flat_velocity_K3 = velocity_K3 * (1.0, 1.0, 0.0)
+    boxes = np.empty((len(centre_K3), 9))
+    boxes[:, :3] = move_points(lidar_from_global, centre_K3)
+    boxes[:, 3:6] = size_wlh_K3[:, (1, 0, 2)]
+    boxes[:, 6] = np.arctan2(heading_K3[:, 1], heading_K3[:, 0])
+    boxes[:, 7:9] = (flat_velocity_K3 @ rotation.T)[:, :2]
+    return boxes
+
+
+def boxes_to_global(lidar_to_global: Array, boxes_K9: Array) -> tuple[Array, Array, Array, Array]:
+    """Centre, size (w, l, h), quaternion (w, x, y, z) and velocity (x, y) in nuScenes' global frame.
+
+    The heading, not the full attitude, is carried over: a detector says nothing about pitch and roll.
+    """
+    rotation = lidar_to_global[:3, :3]
+    level_K1 = np.zeros((len(boxes_K9), 1))
+    heading_K3 = np.hstack([np.cos(boxes_K9[:, 6:7]), np.sin(boxes_K9[:, 6:7]), level_K1]) @ rotation.T
+    velocity_K3 = np.hstack([boxes_K9[:, 7:9], level_K1]) @ rotation.T
+    return (
+        move_points(lidar_to_global, boxes_K9[:, :3]),
+        boxes_K9[:, (4, 3, 5)],
+        quaternion_about_z(np.arctan2(heading_K3[:, 1], heading_K3[:, 0])),
+        velocity_K3[:, :2],
+    )
+
+
+def corners(boxes_K9: Array) -> Array:
+    """The eight corners [K, 8, 3]: front before rear, left before right, top before bottom."""
+    signs = np.array([(x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, -1)]) / 2
+    local = signs * boxes_K9[:, None, 3:6]
+    cosine, sine = np.cos(boxes_K9[:, 6, None]), np.sin(boxes_K9[:, 6, None])
+    turned = np.stack(
+        [
+            local[..., 0] * cosine - local[..., 1] * sine,
+            local[..., 0] * sine + local[..., 1] * cosine,
+            local[..., 2],
+        ],
+        axis=-1,
+    )
+    return turned + boxes_K9[:, None, :3]
+
+
+def points_in_box(box_9: Array, points_P3: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which points lie in a box, its surface included."""
+    offset = points_P3 - box_9[:3]
+    cosine, sine = np.cos(box_9[6]), np.sin(box_9[6])
+    along = offset[:, 0] * cosine + offset[:, 1] * sine
+    across = offset[:, 1] * cosine - offset[:, 0] * sine
+    inside = (abs(along) <= box_9[3] / 2) & (abs(across) <= box_9[4] / 2)
+    return np.asarray(inside & (abs(offset[:, 2]) <= box_9[5] / 2))
+
+
+def project(intrinsics_33: Array, points_P3: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Pixels (u, v) and depth (camera z, metres) of points in a camera's frame; of use where depth > 0."""
+    projected = points_P3 @ intrinsics_33.T.astype(points_P3.dtype)
+    depth = points_P3[:, 2:3]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.hstack([projected[:, :2] / depth, depth])

@@ -1,0 +1,201 @@
+"""The index: everything the tables of a nuScenes root say, as flat columns in one .npz without pickles.
+
+Rows: R sensor records (LIDAR_TOP and six cameras, key frames and sweeps), S samples, A annotations of the ten
+classes. Records lie in chains, one per channel and scene, oldest first, so "the frame before" is the row
+before. Annotations stay in the global frame; a sample's are rows annotation_offset[s] to annotation_offset[s
++ 1].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualdistill.data.geometry import Array, boxes_from_global
+from dualdistill.errors import DataError, UserError
+from dualdistill.spec import CAMERAS, CLASSES
+from dualdistill.storage import replacing
+
+SCHEMA = 1
+CHANNELS = ("LIDAR_TOP", *CAMERAS)
+LIDAR = 0  # column of sample_key_record; camera n of spec.CAMERAS is column n + 1
+
+Integers = NDArray[np.integer]
+Strings = NDArray[np.bytes_]
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """Columns by row kind; the order of fields is the order in the file."""
+
+    version: Strings  # of the tables, e.g. v1.0-trainval; one row
+    split_role: Strings  # train, dev, val: what this suite calls a split
+    split_name: Strings  # what the devkit calls it; two roles may share one
+    scene_name: Strings
+    calibration_intrinsics: Array  # [., 3, 3], zeros for a LiDAR
+    record_path: Strings  # relative to the root
+    record_channel: Integers  # into CHANNELS
+    record_scene: Integers
+    record_timestamp_us: Integers
+    record_sensor_to_global: Array  # [R, 4, 4], through the ego pose at the record's own time
+    record_calibration: Integers
+    record_width: Integers
+    record_height: Integers
+    record_bytes: Integers  # of a LiDAR file; 0 for an image
+    record_prev: Integers  # the row before, or -1 at the start of a chain
+    sample_token: Strings
+    sample_scene: Integers
+    sample_timestamp_us: Integers
+    sample_key_record: Integers  # [S, 7], by CHANNELS
+    sample_in_split: NDArray[np.bool_]  # [S, roles]
+    annotation_offset: Integers  # [S + 1]
+    annotation_label: Integers  # into spec.CLASSES
+    annotation_centre: Array  # [A, 3]
+    annotation_size_wlh: Array  # [A, 3]
+    annotation_wxyz: Array  # [A, 4]
+    annotation_velocity: Array  # [A, 3], the devkit's estimate, NaN where it has none
+    annotation_lidar_points: Integers
+    annotation_radar_points: Integers
+    annotation_instance: Integers  # into instance_token
+    annotation_visibility: Integers  # the devkit's level 1..4, 0 unknown
+    instance_token: Strings
+
+    @staticmethod
+    def load(path: Path) -> Index:
+        """The index in a file, or one sentence on why it is not one."""
+        hint = "delete the file and build the index again"
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                if "schema" not in stored:
+                    raise DataError("this is not an index of this suite", where=str(path), hint=hint)
+                if int(stored["schema"]) != SCHEMA:
+                    what = f"the index has schema {int(stored['schema'])} and this suite reads {SCHEMA}"
+                    raise DataError(what, where=str(path), hint=hint)
+                index = Index(**{item.name: stored[item.name] for item in fields(Index)})
+                promised = str(stored["sha"])
+        except FileNotFoundError as error:
+            raise DataError(
+                "the index does not exist", where=str(path), hint="run the rule that makes it"
+            ) from error
+        except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"the index cannot be read: {error}", where=str(path), hint=hint) from error
+        if index.sha != promised:
+            raise DataError("the index does not match its own checksum", where=str(path), hint=hint)
+        return index
+
+    def save(self, path: Path) -> None:
+        """Write whole or not at all; equal content gives equal bytes."""
+        columns = {item.name: getattr(self, item.name) for item in fields(self)}
+        with replacing(path) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, schema=np.array(SCHEMA), sha=np.array(self.sha), **columns)
+
+    @cached_property
+    def sha(self) -> str:
+        """The identity of the content, whatever compressed it."""
+        digest = hashlib.sha256(f"schema {SCHEMA}".encode())
+        for item in fields(self):
+            column = np.ascontiguousarray(getattr(self, item.name))
+            digest.update(f"{item.name} {column.dtype.str} {column.shape}".encode())
+            digest.update(column.data)
+        return digest.hexdigest()
+
+    @cached_property
+    def _chain_start(self) -> Integers:
+        return np.append(np.flatnonzero(self.record_prev < 0), len(self.record_prev))
+
+    def chain(self, record: int) -> slice:
+        """The rows of the chain that a record belongs to."""
+        place = int(np.searchsorted(self._chain_start, record, side="right"))
+        return slice(int(self._chain_start[place - 1]), int(self._chain_start[place]))
+
+    def nearest_in_chain(self, record: int, timestamp_us: float) -> int:
+        """The row nearest in time to a moment, in a record's chain; the earlier one of two equally near."""
+        chain = self.chain(record)
+        times = self.record_timestamp_us[chain]
+        after = int(np.searchsorted(times, timestamp_us))
+        if after == len(times) or (
+            after > 0 and timestamp_us - times[after - 1] <= times[after] - timestamp_us
+        ):
+            after -= 1
+        return chain.start + after
+
+    def samples(self, split: str) -> Integers:
+        """The sample rows of a split, by its role here or by the devkit's name."""
+        for names in (self.split_role, self.split_name):
+            found = np.flatnonzero(names == split.encode())
+            if len(found):
+                return np.flatnonzero(self.sample_in_split[:, found[0]])
+        known = ", ".join(sorted({name.decode() for name in (*self.split_role, *self.split_name)}))
+        raise UserError(f"the index has no split named {split}", hint=f"it has {known}")
+
+    def token(self, sample: int) -> str:
+        return str(self.sample_token[sample].decode())
+
+    def path(self, record: int) -> str:
+        return str(self.record_path[record].decode())
+
+    def channel(self, record: int) -> str:
+        return CHANNELS[self.record_channel[record]]
+
+    def intrinsics(self, record: int) -> Array:
+        return np.asarray(self.calibration_intrinsics[self.record_calibration[record]])
+
+    def describe(self, record: int) -> str:
+        """A record in words, with the sample it belongs to or leads up to."""
+        column = int(self.record_channel[record])
+        keys = self.sample_key_record[:, column]
+        sample = min(int(np.searchsorted(keys, record)), len(keys) - 1)
+        if self.sample_scene[sample] != self.record_scene[record]:
+            sample -= 1  # behind the last key frame of its scene
+        return f"{CHANNELS[column]} of sample {self.token(sample)}"
+
+    def annotations(self, sample: int) -> slice:
+        return slice(int(self.annotation_offset[sample]), int(self.annotation_offset[sample + 1]))
+
+    def seen(self) -> NDArray[np.bool_]:
+        """Which annotations hold at least one LiDAR or radar point: the ones that are trained on and
+        evaluated."""
+        return np.asarray(self.annotation_lidar_points + self.annotation_radar_points > 0)
+
+    def boxes(self, sample: int) -> Array:
+        """A sample's annotations [K, 9] in its LIDAR_TOP frame (geometry.py)."""
+        rows = self.annotations(sample)
+        return boxes_from_global(
+            self.record_sensor_to_global[self.sample_key_record[sample, LIDAR]],
+            self.annotation_centre[rows],
+            self.annotation_size_wlh[rows],
+            self.annotation_wxyz[rows],
+            self.annotation_velocity[rows],
+        )
+
+    def counts(self, split: str) -> dict[str, int]:
+        """How many seen boxes of each class a split holds."""
+        chosen = np.zeros(len(self.sample_token), dtype=bool)
+        chosen[self.samples(split)] = True
+        keep = np.repeat(chosen, np.diff(self.annotation_offset)) & self.seen()
+        numbers = np.bincount(self.annotation_label[keep], minlength=len(CLASSES))
+        return dict(zip(CLASSES, numbers.tolist(), strict=True))
+
+
+def build(root: Path, version: str, splits: dict[str, str], out: Path) -> None:
+    """Read a root through the devkit, compare a few boxes with the devkit's own, and write the index.
+
+    `splits` maps roles (train, dev, val) to the devkit's split names; scenes outside all of them are left
+    out.
+    """
+    # the devkit imports plotting libraries for seconds; whoever only loads an index need not wait for them
+    from dualdistill.data import tables
+
+    nusc = tables.open_root(root, version)
+    columns: dict[str, Any] = tables.read(nusc, root, splits)
+    index = Index(**columns)
+    tables.self_check(index, nusc)
+    index.save(out)

@@ -1,0 +1,48 @@
+"""In which order a split's samples are seen: a plain shuffle, or class-balanced with repeats (CBGS).
+
+An order depends on the split, the seed and the epoch alone, so all variants of a seed see the same batches.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualdistill.data.index import Index
+from dualdistill.determinism import seed_for
+from dualdistill.spec import CLASSES
+
+
+def epoch_order(index: Index, split: str, *, seed: int, epoch: int, cbgs: bool) -> NDArray[np.int64]:
+    """Positions within the split (0 is its first sample), shuffled."""
+    generator = np.random.default_rng(seed_for(seed, "order", epoch))
+    if cbgs:
+        return balanced(class_presence(index, split), generator)
+    return generator.permutation(len(index.samples(split)))
+
+
+def class_presence(index: Index, split: str) -> NDArray[np.bool_]:
+    """Which samples [positions, classes] hold a seen box of a class."""
+    samples = index.samples(split)
+    row_of_sample = np.full(len(index.sample_token), -1)
+    row_of_sample[samples] = np.arange(len(samples))
+    row = np.repeat(row_of_sample, np.diff(index.annotation_offset))
+    keep = index.seen() & (row >= 0)
+    present = np.zeros((len(samples), len(CLASSES)), dtype=bool)
+    present[row[keep], index.annotation_label[keep]] = True
+    return present
+
+
+def balanced(present: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.int64]:
+    """CBGS: every class draws, with replacement, an equal share of the sum of all classes' sample lists.
+
+    A class without a sample draws nothing and the others share alike (the published code divides by zero).
+    Samples without any box are never drawn, as published.
+    """
+    listed = present.sum(axis=0)
+    classes = np.flatnonzero(listed)
+    if len(classes) == 0:
+        return generator.permutation(len(present))
+    share = int(listed.sum() / len(classes))
+    drawn = [generator.choice(np.flatnonzero(present[:, label]), share) for label in classes]
+    return generator.permutation(np.concatenate(drawn))
