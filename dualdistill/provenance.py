@@ -59,12 +59,12 @@ def package_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """The commit of the code in a folder and whether it was changed since; commit None outside of a repository."""
+    """The commit of the code and whether this folder differs from it; commit None outside of a repository."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return {"commit": None, "dirty": None}
-    # tracked files only: results and notes of the user do not change what the code does
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    # a new file in the package can be a new method; notes beside the package cannot change a number
+    changes = _git(folder, "status", "--porcelain", "--", ".")
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}
 
 
