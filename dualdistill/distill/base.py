@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ LEVELS = (("s2", "t2"), ("s3", "t3"), ("head", "neck"))  # student tap -> the te
 class DetectionHead(Protocol):
     """The part of a CenterHead that methods use; dualdistill.models.head.Head is one."""
 
-    task_heads: nn.ModuleList
+    layers: Any  # mmdet3d's CenterHead, with shared_conv and task_heads
 
     def __call__(self, feature_BCHW: Tensor) -> list[dict[str, Tensor]]: ...
 
@@ -38,6 +38,7 @@ class DetectionHead(Protocol):
         *,
         temperature: float = 1.0,
         score_threshold: float | None = None,
+        rank_by: Literal["sharpened", "logit"] = "sharpened",
     ) -> list[Detections]: ...
 
     def heatmaps(self, boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...]) -> Tensor: ...
@@ -103,7 +104,7 @@ class Distiller(nn.Module):
 def inherit_task_heads(student_head: DetectionHead, teacher_head: DetectionHead) -> None:
     """The student's task heads start as the teacher's; the shared conv cannot, its inputs differ."""
     try:
-        student_head.task_heads.load_state_dict(teacher_head.task_heads.state_dict())
+        student_head.layers.task_heads.load_state_dict(teacher_head.layers.task_heads.state_dict())
     except RuntimeError as mismatch:
         raise UserError(
             "the student's task heads cannot start from the teacher's, their shapes differ",

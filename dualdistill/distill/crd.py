@@ -8,31 +8,22 @@ Axes: B batch, C channels, H W BEV rows and columns, K boxes.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from dualdistill.distill.base import DetectionHead, FeaturePair
 
+RankBy = Literal["sharpened", "logit"]
 Labels = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]  # boxes_K9 and labels_K of every sample
 
 
-def effective_threshold(threshold: float, temperature: float) -> float:
-    """The score at T = 1 that `threshold` means at another T: sigmoid(T logit(threshold))."""
-    return 1 / (1 + math.exp(-temperature * math.log(threshold / (1 - threshold))))
-
-
 @torch.no_grad()
-def teacher_labels(pair: FeaturePair, *, temperature: float, threshold: float, rank_by: str) -> Labels:
-    """The teacher's boxes as pseudo labels.
-
-    Sharpened scores tie where they round to one, and NMS then keeps any of the tied boxes (as released);
-    ranking by logit cuts at the same score but orders by the unsharpened one.
-    """
-    if rank_by == "logit":
-        threshold, temperature = effective_threshold(threshold, temperature), 1.0
+def teacher_labels(pair: FeaturePair, *, temperature: float, threshold: float, rank_by: RankBy) -> Labels:
+    """The teacher's boxes as pseudo labels; sharpened scores tie where they round to one, logits do not."""
     found = pair.teacher_head.decode(
-        pair.teacher_predictions, temperature=temperature, score_threshold=threshold
+        pair.teacher_predictions, temperature=temperature, score_threshold=threshold, rank_by=rank_by
     )
     return tuple(each.boxes_K9 for each in found), tuple(each.labels_K for each in found)
 

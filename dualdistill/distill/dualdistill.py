@@ -1,7 +1,7 @@
 """DualDistill (BMVC 2025): alignment x multi-scale feature distillation x cross-head response distillation.
 
-The method of the poster; its ablations switch `alignment`, `mfd` and `crd`. Every default is the released value
-(docs/methods/dualdistill.md). Axes: B batch, C channels, H W BEV rows and columns.
+The method of the poster; its ablations switch `alignment`, `mfd` and `crd`. Defaults are the released values.
+Axes: B batch, C channels, H W BEV rows and columns.
 """
 
 from __future__ import annotations

@@ -9,23 +9,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
 
+from dualdistill.distill.alignment.orthogonal import OrthogonalProjection
 from dualdistill.distill.alignment.upsample_conv import upsample
 from dualdistill.distill.base import Shape
-
-
-class OrthogonalProjection(nn.Module):
-    """s * (W Y) + b per position, with W W^T = I for T <= C and W^T W = I for T > C."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.linear = parametrizations.orthogonal(nn.Linear(inputs, outputs, bias=False))
-        self.scale_T = nn.Parameter(torch.ones(outputs))
-        self.bias_T = nn.Parameter(torch.zeros(outputs))
-
-    def forward(self, tokens_BNC: Tensor) -> Tensor:
-        return self.scale_T * self.linear(tokens_BNC) + self.bias_T
 
 
 class AOA(nn.Module):

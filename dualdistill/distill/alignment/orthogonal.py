@@ -1,0 +1,42 @@
+"""A linear map with orthonormal rows or columns, then a learned scale and bias: VkD's projector, used by AOA.
+
+Axes: B batch, N cells as tokens, C student channels, T teacher channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize
+
+
+class OrthogonalProjection(nn.Module):
+    """s * (W Y) + b per position, with W W^T = I for T <= C and W^T W = I for T > C."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs, bias=False)
+        initial_TC = self.linear.weight.detach().clone()
+        parametrize.register_parametrization(self.linear, "weight", FixedDiagonal())
+        parametrizations.orthogonal(self.linear)
+        self.linear.weight = initial_TC  # through both parametrizations, which makes it orthogonal
+        self.scale_T = nn.Parameter(torch.ones(outputs))
+        self.bias_T = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, tokens_BNC: Tensor) -> Tensor:
+        return self.scale_T * self.linear(tokens_BNC) + self.bias_T
+
+
+class FixedDiagonal(nn.Module):
+    """Holds the diagonal of the trained parameter at -1, where torch's Householder form starts it.
+
+    torch reads the diagonal as signs by rounding toward zero. Weight decay moves it from -1 to -0.999998
+    in one step of AdamW, the signs become 0, and W with them, for good.
+    """
+
+    def forward(self, parameter_TC: Tensor) -> Tensor:
+        diagonal_TC = torch.eye(*parameter_TC.shape, dtype=parameter_TC.dtype, device=parameter_TC.device)
+        return parameter_TC * (1 - diagonal_TC) - diagonal_TC
+
+    def right_inverse(self, parameter_TC: Tensor) -> Tensor:
+        return parameter_TC

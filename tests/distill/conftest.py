@@ -1,0 +1,26 @@
+"""Grids and boxes that the distillation tests share."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from distill import toy
+from torch import Tensor
+
+from dualdistill.spec import GridSpec
+
+
+@pytest.fixture(scope="session")
+def grid() -> GridSpec:
+    return GridSpec(half_extent_m=51.2, cell_m=0.8)
+
+
+@pytest.fixture(scope="session")
+def toy_grid() -> GridSpec:
+    return toy.GRID
+
+
+@pytest.fixture
+def toy_boxes_K9() -> tuple[Tensor, ...]:
+    """Two that overlap, none, and a lone one, in float64."""
+    return toy.make_boxes(dtype=torch.float64)

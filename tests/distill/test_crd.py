@@ -1,0 +1,114 @@
+"""CRD: what temperature and label source choose, and who receives gradients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from distill import toy
+from torch import Tensor
+
+from dualdistill.distill.base import FeaturePair
+from dualdistill.distill.crd import Labels, crd_loss, ground_truth_labels, teacher_labels
+from dualdistill.distill.dualdistill import DualDistill
+from dualdistill.errors import UserError
+
+EFFECTIVE = {1.0: 0.1, 0.5: 0.25, 0.1: 0.4452505}  # sigmoid(T ln(1/9)): the cut at T = 1 that T means
+
+
+def with_logits(pair: FeaturePair, highest: float) -> FeaturePair:
+    """Heatmaps of distinct, shuffled logits up to `highest`, so that no two candidates share a rank."""
+    torch.manual_seed(4)
+    tasks = []
+    for task in pair.teacher_predictions:
+        count = task["heatmap"].numel()
+        logits = torch.linspace(-4, highest, count)[torch.randperm(count)]
+        tasks.append({**task, "heatmap": logits.view_as(task["heatmap"])})
+    return replace(pair, teacher_predictions=tasks)
+
+
+def assert_same(found: Labels, expected: Labels) -> None:
+    assert sum(len(labels) for labels in expected[1]) > 10
+    for boxes, labels, other_boxes, other_labels in zip(*found, *expected, strict=True):
+        assert torch.equal(boxes, other_boxes)
+        assert torch.equal(labels, other_labels)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 0.1])
+def test_temperature_is_a_score_threshold(temperature: float) -> None:
+    pair = with_logits(toy.make_pair(), highest=0.8)  # below a score of 0.85 nothing ties
+    sharpened = teacher_labels(pair, temperature=temperature, threshold=0.1, rank_by="sharpened")
+    cut = teacher_labels(pair, temperature=1.0, threshold=EFFECTIVE[temperature], rank_by="sharpened")
+    assert_same(sharpened, cut)
+
+
+def test_ranking_by_logit_is_the_threshold_even_where_sharpened_scores_tie() -> None:
+    pair = with_logits(toy.make_pair(), highest=4.0)
+    assert (torch.tensor([3.9, 4.0]) / 0.1).sigmoid().eq(1).all()
+    by_logit = teacher_labels(pair, temperature=0.1, threshold=0.1, rank_by="logit")
+    assert_same(
+        by_logit, teacher_labels(pair, temperature=1.0, threshold=EFFECTIVE[0.1], rank_by="sharpened")
+    )
+
+
+def test_lower_temperature_keeps_fewer_labels() -> None:
+    pair = toy.make_pair()
+    counts = [
+        sum(map(len, teacher_labels(pair, temperature=T, threshold=0.1, rank_by="logit")[1]))
+        for T in EFFECTIVE
+    ]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[-1] > 0
+
+
+def test_ground_truth_without_velocity_ignores_the_velocity_output() -> None:
+    pair = toy.make_pair()
+    predictions = pair.teacher_head(pair.teacher_BCHW["neck"])
+    moved = [{**task, "vel": task["vel"] + 5} for task in predictions]
+
+    def box_loss(outputs: list[dict[str, Tensor]], *, velocity: bool) -> Tensor:
+        return pair.teacher_head.loss(outputs, *ground_truth_labels(pair, velocity=velocity))["box"]
+
+    assert torch.equal(box_loss(predictions, velocity=False), box_loss(moved, velocity=False))
+    assert not torch.equal(box_loss(predictions, velocity=True), box_loss(moved, velocity=True))
+
+
+def test_ground_truth_labels_leave_the_annotations_untouched() -> None:
+    pair = toy.make_pair()
+    ground_truth_labels(pair, velocity=False)
+    assert not any(boxes.isnan().any() for boxes in pair.boxes_K9)
+
+
+def test_crd_loss_is_the_heads_detection_loss_on_the_students_feature() -> None:
+    pair = toy.make_pair()
+    feature_BCHW = torch.randn_like(pair.teacher_BCHW["neck"])
+    labels = teacher_labels(pair, temperature=0.5, threshold=0.1, rank_by="sharpened")
+    expected = sum(pair.teacher_head.loss(pair.teacher_head(feature_BCHW), *labels).values())
+    torch.testing.assert_close(crd_loss(pair.teacher_head, feature_BCHW, labels), expected)
+
+
+@pytest.mark.parametrize("labels", ["teacher", "gt"])
+@pytest.mark.parametrize("mfd", [True, False])
+def test_frozen_head_gets_no_gradient_while_conv_and_student_do(labels: str, mfd: bool) -> None:
+    pair = toy.make_pair()
+    method = toy.bound(DualDistill(mfd=mfd, labels=labels))
+    pair.teacher_head.train()
+    method(pair)["crd"].backward()
+    assert all(parameter.grad is None for parameter in pair.teacher_head.parameters())
+    assert not any(module.training for module in pair.teacher_head.modules())
+    assert method.adapters["head"].weight.grad.abs().sum() > 0
+    assert pair.student_BCHW["head"].grad.abs().sum() > 0
+
+
+def test_crd_leaves_the_frozen_heads_statistics_alone() -> None:
+    pair = toy.make_pair()
+    before = {name: tensor.clone() for name, tensor in pair.teacher_head.state_dict().items()}
+    toy.bound(DualDistill())(pair)
+    for name, tensor in pair.teacher_head.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_temperature_zero_is_refused() -> None:
+    with pytest.raises(UserError, match="temperature > 0"):
+        DualDistill(temperature=0.0)

@@ -1,0 +1,106 @@
+"""DualDistill as a whole: its switches, its weights, head inheritance."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from distill import toy
+from torch import nn
+
+from dualdistill.distill.alignment import AOA, OneByOne, UpsampleConv
+from dualdistill.distill.base import inherit_task_heads
+from dualdistill.distill.dualdistill import DualDistill
+from dualdistill.errors import UserError
+from dualdistill.models.head import Head
+from dualdistill.spec import HeadSpec
+
+MFD_TERMS = {f"mfd_{term}_{tap}" for term in ("fg", "tn", "spatial") for tap in ("s2", "s3", "head")} | {
+    "mfd_fp_head"
+}
+
+
+@pytest.mark.parametrize(
+    ("mfd", "crd", "terms", "adapters"),
+    [
+        (True, True, MFD_TERMS | {"crd"}, ["s2", "s3", "head"]),
+        (True, False, MFD_TERMS, ["s2", "s3", "head"]),
+        (False, True, {"crd"}, ["head"]),
+        (False, False, set(), []),
+    ],
+)
+def test_switches_decide_terms_and_adapters(
+    mfd: bool, crd: bool, terms: set[str], adapters: list[str]
+) -> None:
+    method = toy.bound(DualDistill(mfd=mfd, crd=crd))
+    assert set(method(toy.make_pair())) == terms
+    assert list(method.adapters) == adapters
+
+
+@pytest.mark.parametrize(("name", "kind"), [("aoa", AOA), ("upsample_conv3", UpsampleConv)])
+def test_alignment_key_reaches_both_backbone_levels(name: str, kind: type[nn.Module]) -> None:
+    adapters = toy.bound(DualDistill(alignment=name)).adapters
+    assert [type(adapter) for adapter in adapters.values()] == [kind, kind, OneByOne]
+
+
+def test_mfd_and_crd_train_one_conv_at_the_head_level() -> None:
+    pair, method = toy.make_pair(), toy.bound(DualDistill())
+    losses = method(pair)
+    conv = method.adapters["head"].weight
+    for name in ("crd", "mfd_fg_head"):
+        assert torch.autograd.grad(losses[name], conv, retain_graph=True)[0].abs().sum() > 0
+
+
+def test_mfd_weight_multiplies_every_mfd_term_and_nothing_else() -> None:
+    pair = toy.make_pair()
+    torch.manual_seed(0)
+    plain = toy.bound(DualDistill())
+    torch.manual_seed(0)
+    tripled = toy.bound(DualDistill(mfd_weight=3.0))
+    tripled.load_state_dict(plain.state_dict())
+    losses, larger = plain(pair), tripled(pair)
+    for name, loss in losses.items():
+        torch.testing.assert_close(larger[name], 3 * loss if name in MFD_TERMS else loss)
+
+
+def test_every_adapter_learns_from_the_sum() -> None:
+    pair, method = toy.make_pair(), toy.bound(DualDistill())
+    torch.stack(list(method(pair).values())).sum().backward()
+    silent = [name for name, parameter in method.named_parameters() if parameter.grad is None]
+    assert not silent
+
+
+def test_inherited_task_heads_equal_the_teachers_then_go_their_own_way() -> None:
+    torch.manual_seed(0)
+    student, teacher = toy.make_head(inputs=8, velocity_weight=1.0), toy.make_head()
+    shared = {name: tensor.clone() for name, tensor in student.layers.shared_conv.state_dict().items()}
+    DualDistill().prepare(student, teacher)
+    taught = teacher.layers.task_heads.state_dict()
+    for name, tensor in student.layers.task_heads.state_dict().items():
+        assert torch.equal(tensor, taught[name])
+    for name, tensor in student.layers.shared_conv.state_dict().items():
+        assert torch.equal(tensor, shared[name])
+
+    before = {name: tensor.clone() for name, tensor in taught.items()}
+    pair = toy.make_pair()
+    optimizer = torch.optim.AdamW(student.parameters(), lr=1e-3)
+    sum(student.loss(student(pair.student_BCHW["head"]), pair.boxes_K9, pair.labels_K).values()).backward()
+    optimizer.step()
+    weights = student.layers.task_heads.named_parameters()
+    assert all(not torch.equal(tensor, taught[name]) for name, tensor in weights if tensor.grad.any())
+    for name, tensor in teacher.layers.task_heads.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_head_inheritance_can_be_switched_off() -> None:
+    torch.manual_seed(0)
+    student, teacher = toy.make_head(inputs=8), toy.make_head()
+    before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
+    DualDistill(inherit_head=False).prepare(student, teacher)
+    for name, tensor in student.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_heads_of_different_width_cannot_be_inherited() -> None:
+    wide = Head(12, HeadSpec(share_channels=16), toy.GRID)
+    with pytest.raises(UserError, match="share_channels"):
+        inherit_task_heads(toy.make_head(), wide)
