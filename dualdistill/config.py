@@ -1,0 +1,163 @@
+"""Everything under config/, read strictly and held against workflow/schemas/ before anything is planned.
+
+Settings say what to run, the profile holds every number, variants the rows, tables their views, reported.csv the poster.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dualdistill import document
+from dualdistill.document import Document, nearest
+from dualdistill.errors import UserError
+
+SCHEMAS = Path(__file__).parent.parent / "workflow" / "schemas"
+COMMAND_LINE = "command line"
+COLUMNS = ["row", "table", "metric", "value", "delta", "baseline", "certainty", "note"]
+METRICS = ("mAP", "NDS")
+CERTAINTIES = ("certain", "inferred")  # inferred: the print is damaged, the value follows from what stands around it
+
+
+@dataclass(frozen=True)
+class Settings:
+    """config/config.yaml with what the command line overrides."""
+
+    profile: str
+    recipe: str
+    seeds: tuple[int, ...]
+    teacher_seed: int
+    data_root: Path | None
+    workers: int
+    loaders: int
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One number of the poster, in points."""
+
+    value: float
+    delta: float | None  # over the baseline row, where the poster prints one
+    baseline: str
+    certainty: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Config:
+    settings: Settings
+    profile: Document
+    variants: Document
+    tables: Document
+    reported: dict[str, dict[str, Reported]]  # row -> metric -> number
+    arguments: str  # what a command needs on its line to read the same configuration again
+
+
+def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read the settings at a path and the files beside it."""
+    overridden = _overrides(overrides or {})
+    written = document.read(path)
+    document.check(written, schema("config"))
+    document.check(overridden, {**schema("config"), "required": []})
+    values = {**written.value, **overridden.value}
+    root = values["data_root"]
+    settings = Settings(
+        **{**values, "seeds": tuple(values["seeds"]), "data_root": None if root is None else Path(root)}
+    )
+    where = overridden.where() if "profile" in overridden.value else written.where(("profile",))
+    folder = path.parent
+    tables = _checked(folder / "tables.yaml", "tables")
+    return Config(
+        settings=settings,
+        profile=_profile(folder / "profiles", settings.profile, where),
+        variants=_variants(folder / "variants.yaml"),
+        tables=tables,
+        reported=_reported(folder / "reported.csv"),
+        arguments=_arguments(path, overridden.value),
+    )
+
+
+@functools.cache
+def schema(name: str) -> dict[str, Any]:
+    """A JSON schema of workflow/schemas/."""
+    loaded: dict[str, Any] = document.read(SCHEMAS / f"{name}.schema.yaml").value
+    return loaded
+
+
+def _overrides(given: Mapping[str, Any]) -> Document:
+    """Values of --config and --set, which arrive as text: read as if they stood in the file."""
+    return Document(COMMAND_LINE, {key: _from_text(value) for key, value in given.items()})
+
+
+def _from_text(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_text(item) for item in value]
+    return document.parse(value, COMMAND_LINE).value if isinstance(value, str) else value
+
+
+def _arguments(path: Path, overridden: Mapping[str, Any]) -> str:
+    words = ["--config", str(path)]
+    for key, value in sorted(overridden.items()):
+        words += ["--profile", value] if key == "profile" else ["--set", f"{key}={json.dumps(value)}"]
+    return shlex.join(words)
+
+
+def _checked(path: Path, name: str) -> Document:
+    found = document.read(path)
+    document.check(found, schema(name))
+    return found
+
+
+def _profile(folder: Path, name: str, where: str) -> Document:
+    known = [path.stem for path in folder.glob("*.yaml")]
+    if name not in known:
+        raise UserError(f"unknown profile '{name}'", where=where, hint=nearest(name, known))
+    return _checked(folder / f"{name}.yaml", "profile")
+
+
+def _variants(path: Path) -> Document:
+    """Names and shape only: which keys a row may have depends on its method and is checked where rows are resolved."""
+    found = document.read(path)
+    names = {"type": "object", "minProperties": 1, "additionalProperties": False}
+    patterns = {pattern: {"type": "object"} for pattern in schema("variants")["patternProperties"]}
+    document.check(found, {**names, "patternProperties": patterns})
+    return found
+
+
+def _reported(path: Path) -> dict[str, dict[str, Reported]]:
+    found: dict[str, dict[str, Reported]] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream)
+            if reader.fieldnames != COLUMNS:
+                raise UserError(f"the columns are not {','.join(COLUMNS)}", where=f"{path}:1")
+            for line in reader:
+                where = f"{path}:{reader.line_num}"
+                row, metric = line["row"], line["metric"]
+                if metric not in METRICS or line["certainty"] not in CERTAINTIES:
+                    raise UserError(f"metric '{metric}' or certainty '{line['certainty']}' is unknown", where=where)
+                if metric in found.setdefault(row, {}):
+                    raise UserError(f"{metric} of '{row}' is reported twice", where=where)
+                delta = _number(line["delta"], where) if line["delta"] else None
+                value = _number(line["value"], where)
+                found[row][metric] = Reported(value, delta, line["baseline"], line["certainty"], line["note"])
+    except OSError as error:
+        raise UserError(f"cannot read the file: {error.strerror}", where=str(path)) from error
+    return found
+
+
+def _number(text: str | None, where: str) -> float:
+    try:
+        value = float(text or "")
+    except ValueError as error:
+        raise UserError(f"'{text}' is not a number", where=where) from error
+    if not math.isfinite(value):
+        raise UserError(f"'{text}' is not a number", where=where)
+    return value

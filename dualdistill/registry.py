@@ -1,0 +1,140 @@
+"""The distillation methods, found by file name: distill/tig_bev.py holds class TiGBEV and is `method: tig_bev` in YAML.
+
+The keywords of a method's constructor are its YAML keys. They are read from the source, so that planning needs no torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dualdistill.document import nearest
+from dualdistill.errors import UserError
+
+FOLDER = Path(__file__).parent / "distill"
+BASE = "Distiller"
+_TYPES = {"bool": "boolean", "int": "integer", "float": "number", "str": "string"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One keyword of a constructor, as a JSON schema and a default."""
+
+    name: str
+    schema: dict[str, Any]
+    required: bool
+    default: Any = None
+
+
+def _spelled(schema: Mapping[str, Any], given: Any) -> Any:
+    """The same number has one spelling: 1 given for a float becomes 1.0."""
+    kinds = [part.get("type") for part in schema.get("anyOf", [schema])]
+    return float(given) if "number" in kinds and type(given) is int else given
+
+
+@functools.cache
+def methods(folder: Path = FOLDER) -> dict[str, tuple[Option, ...]]:
+    """Every method with its options. A file without a Distiller of its name is a building block, not a method."""
+    found = {}
+    for path in sorted(folder.glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and _is_method(node, path.stem):
+                found[path.stem] = tuple(_options(node, _constants(tree), path))
+    return found
+
+
+def options(method: str, folder: Path = FOLDER) -> dict[str, Option]:
+    known = methods(folder)
+    if method not in known:
+        raise UserError(f"unknown method '{method}'", hint=nearest(method, known))
+    return {option.name: option for option in known[method]}
+
+
+def fill(method: str, given: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
+    """All options of a method: a default that is written out and one that is left out come out equal."""
+    known = options(method, folder)
+    missing = [name for name, option in known.items() if option.required and name not in given]
+    if missing:
+        raise UserError(f"method '{method}' needs '{missing[0]}'")
+    return {name: _spelled(option.schema, given.get(name, option.default)) for name, option in known.items()}
+
+
+def load(method: str) -> type[Any]:
+    """The class itself; imports torch."""
+    options(method)
+    module = importlib.import_module(f"dualdistill.distill.{method}")
+    return next(value for name, value in vars(module).items() if isinstance(value, type) and _same(name, method))
+
+
+def _is_method(node: ast.ClassDef, stem: str) -> bool:
+    bases = {base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "") for base in node.bases}
+    return _same(node.name, stem) and BASE in bases
+
+
+def _same(class_name: str, stem: str) -> bool:
+    return class_name.lower() == stem.replace("_", "")
+
+
+def _constants(tree: ast.Module) -> dict[str, ast.expr]:
+    """Module-level NAME = value, which a default may name."""
+    return {
+        node.targets[0].id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+
+
+def _options(node: ast.ClassDef, constants: Mapping[str, ast.expr], path: Path) -> list[Option]:
+    inits = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
+    if not inits:
+        return []
+    arguments = inits[0].args
+    if len(arguments.args) > 1 or arguments.vararg or arguments.kwarg:
+        where = f"{path}:{inits[0].lineno}"
+        raise UserError(f"the constructor of {node.name} takes more than keywords", where=where, hint="put * first")
+    found = []
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        where = f"{path}:{argument.lineno}"
+        schema = _schema(argument.annotation, where)
+        if default is None:
+            found.append(Option(argument.arg, schema, required=True))
+        else:
+            found.append(Option(argument.arg, schema, required=False, default=_literal(default, constants, where)))
+    return found
+
+
+def _literal(node: ast.expr, constants: Mapping[str, ast.expr], where: str) -> Any:
+    if isinstance(node, ast.Name):
+        node = constants.get(node.id, node)
+    try:
+        return ast.literal_eval(node)
+    except ValueError as error:
+        written = ast.unparse(node)
+        raise UserError(f"the default {written} cannot be read without running it", where=where) from error
+
+
+def _schema(node: ast.expr | None, where: str) -> dict[str, Any]:
+    """bool, int, float, str, Literal[...], a union of them, or tuple[x, ...], as a JSON schema."""
+    if isinstance(node, ast.Name) and node.id in _TYPES:
+        # no option of any method so far means something below zero
+        bound = {"minimum": 0} if node.id in ("int", "float") else {}
+        return {"type": _TYPES[node.id], **bound}
+    if isinstance(node, ast.Constant) and node.value is None:
+        return {"type": "null"}
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return {"anyOf": [_schema(node.left, where), _schema(node.right, where)]}
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+        inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        if node.value.id == "Literal":
+            return {"enum": [ast.literal_eval(item) for item in inner]}
+        if node.value.id == "tuple" and len(inner) == 2 and isinstance(inner[1], ast.Constant):
+            return {"type": "array", "items": _schema(inner[0], where)}
+    written = ast.unparse(node) if node else "nothing"
+    hint = "bool, int, float, str, Literal, tuple[x, ...] and unions of them can be checked"
+    raise UserError(f"an option is annotated with {written}", where=where, hint=hint)

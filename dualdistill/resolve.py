@@ -1,0 +1,255 @@
+"""From a row of YAML to a frozen RunSpec: parents first, then the profile's numbers, then what the row itself says.
+
+All rows are resolved before any job starts, so that the last row's typing error does not wait behind the first row's training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from dualdistill import document, registry, versions
+from dualdistill.config import Config, schema
+from dualdistill.document import nearest
+from dualdistill.errors import UserError
+from dualdistill.spec import (
+    DataSpec,
+    DistillSpec,
+    GridSpec,
+    InputSpec,
+    RunSpec,
+    ScheduleSpec,
+    StudentSpec,
+    TeacherSpec,
+)
+
+T = TypeVar("T")
+# A teacher sees no image: these keep the spec's own values, so that turning a camera knob retrains no teacher.
+CAMERA_FIELDS = (
+    "image_height",
+    "image_width",
+    "resize_jitter",
+    "resize_test",
+    "image_flip",
+    "image_rotate_deg",
+    "history_train_s",
+    "history_test_s",
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row with everything it inherits."""
+
+    name: str
+    kind: str  # teacher | student
+    model: str
+    backbone: str | None
+    method: str | None
+    teacher: str | None
+    options: dict[str, Any]  # of the method, as written
+    changes: dict[str, Any]  # dotted keys into the profile
+
+
+class Resolver:
+    """All rows of one configuration."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.rows: dict[str, dict[str, Any]] = config.variants.value
+        self.profile: dict[str, Any] = config.profile.value
+        self.data = build(DataSpec, self.profile["data"])
+        self._check_profile()
+        self.merged: dict[str, dict[str, Any]] = {}
+        for name in self.rows:
+            self._merge(name)
+        self.variants = {name: self._variant(name) for name in self.rows}
+        for variant in self.variants.values():
+            self._check(variant)
+
+    def spec(self, name: str, seed: int) -> RunSpec:
+        """The run of a row with a seed, its teacher's run inside."""
+        variant = self.variants[name]
+        values = {"input": dict(self.profile["input"])}
+        if variant.kind == "teacher":
+            values["input"] = {key: value for key, value in values["input"].items() if key not in CAMERA_FIELDS}
+        values["model"] = self.profile[f"{variant.kind}s"][variant.model]
+        values["schedule"] = self.profile["schedules"][variant.kind]
+        backbone = self.profile["backbones"][variant.backbone] if variant.backbone else {}
+        for key, value in {**backbone, **variant.changes}.items():
+            values = _changed(values, key.split("."), value)
+        distill = None
+        if variant.method:
+            distill = DistillSpec(variant.method, registry.fill(variant.method, variant.options))
+        return RunSpec(
+            kind=variant.kind,
+            seed=seed,
+            data=self.data,
+            grid=build(GridSpec, self.profile["grid"]),
+            input=build(InputSpec, values["input"]),
+            model=build(TeacherSpec if variant.kind == "teacher" else StudentSpec, values["model"]),
+            schedule=build(ScheduleSpec, values["schedule"]),
+            threads=self.profile["threads"],
+            versions=versions.of_training(self.data),
+            distill=distill,
+            teacher=self.spec(variant.teacher, self.config.settings.teacher_seed) if variant.teacher else None,
+        )
+
+    def where(self, name: str, *keys: str) -> str:
+        """The line on which a row, or the ancestor it has a key from, says something."""
+        while keys and keys[0] not in self.rows[name] and "from" in self.rows[name]:
+            name = self.rows[name]["from"]
+        return self.config.variants.where((name, *keys))
+
+    def _variant(self, name: str) -> Variant:
+        merged = self.merged[name]
+        model = merged.get("model")
+        if model is None:
+            raise UserError(f"row '{name}' names no model", where=self.where(name), hint="add model: or from:")
+        rest = {key: value for key, value in merged.items() if key not in ("model", "backbone", "method", "teacher")}
+        return Variant(
+            name=name,
+            kind=self._kind(name, model),
+            model=model,
+            backbone=merged.get("backbone"),
+            method=merged.get("method"),
+            teacher=merged.get("teacher"),
+            options={key: value for key, value in rest.items() if "." not in key},
+            changes={key: value for key, value in rest.items() if "." in key},
+        )
+
+    def _merge(self, name: str) -> dict[str, Any]:
+        """What a row says and inherits; its own keys are checked on the way."""
+        if name not in self.merged:
+            own = {key: value for key, value in self.rows[name].items() if key != "from"}
+            parent = self._parent(name)
+            inherited = self._merge(parent) if parent else {}
+            before, after = inherited.get("method"), own.get("method", inherited.get("method"))
+            if before != after:
+                dropped = registry.options(before) if before else {}
+                inherited = {key: value for key, value in inherited.items() if key not in dropped}
+            self.merged[name] = inherited | own
+            self._check_keys(name, self.merged[name])
+        return self.merged[name]
+
+    def _parent(self, name: str) -> str | None:
+        """The row a row starts from, once it is sure that the way up ends."""
+        found = [name]
+        while (parent := self.rows[found[-1]].get("from")) is not None:
+            where = self.config.variants.where((found[-1], "from"))
+            if not isinstance(parent, str):
+                raise UserError(f"'from' in row '{found[-1]}' must be text", where=where)
+            if parent not in self.rows:
+                what = f"row '{found[-1]}' starts from the unknown row '{parent}'"
+                raise UserError(what, where=where, hint=nearest(parent, set(self.rows) - {found[-1]}))
+            if parent in found:
+                circle = " -> ".join([*found[found.index(parent) :], parent])
+                raise UserError(f"rows start from each other in a circle: {circle}", where=where)
+            found.append(parent)
+        return found[1] if len(found) > 1 else None
+
+    def _check_keys(self, name: str, merged: Mapping[str, Any]) -> None:
+        """A row's own keys, given what it has inherited."""
+        shape = next(iter(schema("variants")["patternProperties"].values()))
+        properties = dict(shape["properties"])
+        method, model = merged.get("method"), merged.get("model")
+        if isinstance(method, str):
+            if method not in registry.methods():
+                what = f"unknown method '{method}' in row '{name}'"
+                raise UserError(what, where=self.where(name, "method"), hint=nearest(method, registry.methods()))
+            properties |= {key: option_schema(option) for key, option in registry.options(method).items()}
+        if isinstance(model, str):
+            properties |= changeable(self._kind(name, model))
+        wanted = {**shape, "properties": properties, "$defs": schema("profile")["$defs"]}
+        document.check(self.config.variants, wanted, at=(name,), noun="row")
+
+    def _kind(self, name: str, model: str) -> str:
+        for kind in ("teacher", "student"):
+            if model in self.profile[f"{kind}s"]:
+                return kind
+        known = [*self.profile["teachers"], *self.profile["students"]]
+        what = f"unknown model '{model}' in row '{name}'"
+        raise UserError(what, where=self.where(name, "model"), hint=nearest(model, known))
+
+    def _check(self, variant: Variant) -> None:
+        """What one key of a row demands of the others."""
+        name, where = variant.name, self.where(variant.name)
+        if variant.kind == "teacher":
+            if variant.backbone or variant.method or variant.teacher:
+                hint = "only students have a backbone, a method or a teacher"
+                raise UserError(f"row '{name}' trains the teacher '{variant.model}'", where=where, hint=hint)
+            return
+        backbones = self.profile["backbones"]
+        if variant.backbone is None:
+            raise UserError(f"row '{name}' names no backbone", where=where, hint=nearest("", backbones))
+        if variant.backbone not in backbones:
+            what = f"unknown backbone '{variant.backbone}' in row '{name}'"
+            raise UserError(what, where=self.where(name, "backbone"), hint=nearest(variant.backbone, backbones))
+        if bool(variant.method) != bool(variant.teacher):
+            given, missing = ("method", "teacher") if variant.method else ("teacher", "method")
+            raise UserError(f"row '{name}' has a {given} but no {missing}", where=where, hint=f"add {missing}:")
+        if variant.teacher is not None:
+            self._check_teacher(name, variant.teacher)
+
+    def _check_teacher(self, name: str, teacher: str) -> None:
+        where = self.where(name, "teacher")
+        teachers = [row for row, variant in self.variants.items() if variant.kind == "teacher"]
+        if teacher not in self.rows:
+            what = f"row '{name}' learns from the unknown row '{teacher}'"
+            raise UserError(what, where=where, hint=nearest(teacher, teachers))
+        if teacher not in teachers:
+            what = f"row '{name}' learns from '{teacher}', which is no teacher"
+            raise UserError(what, where=where, hint=nearest(teacher, teachers))
+
+    def _check_profile(self) -> None:
+        """What a schema cannot say about a profile."""
+        grid = build(GridSpec, self.profile["grid"])
+        if abs(grid.cells * grid.cell_m - 2 * grid.half_extent_m) > 1e-9 or grid.cells % 8:
+            what = f"a grid of {2 * grid.half_extent_m} m in cells of {grid.cell_m} m is not a multiple of 8 cells"
+            raise UserError(what, where=self.config.profile.where(("grid",)))
+        allowed = {"type": "object", "additionalProperties": False, "properties": changeable("student")}
+        for name in self.profile["backbones"]:
+            rules = {**allowed, "$defs": schema("profile")["$defs"]}
+            document.check(self.config.profile, rules, at=("backbones", name), noun="backbone")
+
+
+def option_schema(option: registry.Option) -> dict[str, Any]:
+    """An option's type from the constructor, its range from variants.schema.yaml."""
+    known: dict[str, Any] = schema("variants")["$defs"]["options"].get(option.name, {})
+    return {**option.schema, **known}
+
+
+def changeable(kind: str) -> dict[str, Any]:
+    """The profile's numbers that a row may change, as dotted keys with their schemas."""
+    parts = schema("profile")["$defs"]
+    found = {}
+    for section, part in (("input", "input"), ("schedule", "schedule"), ("model", kind)):
+        for key, rules in parts[part]["properties"].items():
+            found[f"{section}.{key}"] = rules
+    head = found.pop("model.head")["$ref"].rsplit("/", 1)[-1]
+    return found | {f"model.head.{key}": rules for key, rules in parts[head]["properties"].items()}
+
+
+def build(kind: type[T], values: Mapping[str, Any]) -> T:
+    """A spec dataclass from plain values: lists become tuples, whole numbers floats where a float is meant."""
+    hints = get_type_hints(kind)
+    return kind(**{key: _typed(hints[key], value) for key, value in values.items()})
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    if isinstance(hint, UnionType):
+        return None if value is None else _typed(get_args(hint)[0], value)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return build(hint, value)
+    if get_origin(hint) is tuple:
+        return tuple(_typed(get_args(hint)[0], item) for item in value)
+    return float(value) if hint is float else value
+
+
+def _changed(values: Mapping[str, Any], keys: list[str], value: Any) -> dict[str, Any]:
+    """A copy with one number at a path replaced."""
+    first, *rest = keys
+    return {**values, first: _changed(values[first], rest, value) if rest else value}

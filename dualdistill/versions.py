@@ -1,0 +1,26 @@
+"""Versions of what a stage computes. Raise one when the same inputs give another result than before.
+
+They are part of the hashes that name data folders and runs: a raised number makes exactly the results anew that depend
+on it. Reformatting or speeding up code raises nothing.
+"""
+
+from __future__ import annotations
+
+from dualdistill.spec import DataSpec
+
+WORLD = 1  # the synthetic world's content for a given WorldSpec
+INDEX = 1  # what is read from the tables
+CACHE = 1  # decoding of images and points
+TRAIN = 1  # models, losses, methods, augmentation, optimisation
+PREDICT = 1  # decoding of the test split into boxes
+EVALUATE = 1  # what surrounds the official evaluation
+
+
+def of_data(data: DataSpec) -> dict[str, int]:
+    """What a data folder depends on; only the synthetic world has a world version."""
+    versions = {"index": INDEX, "cache": CACHE}
+    return versions if data.world is None else {"world": WORLD, **versions}
+
+
+def of_training(data: DataSpec) -> dict[str, int]:
+    return {**of_data(data), "train": TRAIN}
