@@ -110,6 +110,7 @@ class HeadSpec:
     velocity_weight: float = 1.0  # code weight of vx, vy: 1.0 student, 0.2 teacher
     score_threshold: float = 0.1
     nms_iou: float = 0.2
+    nms_scale: tuple[float, ...] = (1.0,) * len(CLASSES)  # of each class's footprint while NMS compares boxes
     max_per_task: int = 83
 
 

@@ -1,0 +1,48 @@
+"""Detectors: build(spec) makes the student or the teacher that a run describes.
+
+A detector offers forward(batch) -> Output, losses(output, batch), decode(output, batch) and tap_shapes(). Its weights are drawn
+from torch's global generator in a fixed order that depends on spec.model and spec.grid only, so runs that differ
+in their distillation start from the same student.
+"""
+
+from __future__ import annotations
+
+from math import log2
+
+from dualdistill.errors import UserError
+from dualdistill.models.student import Student
+from dualdistill.models.teacher import Teacher
+from dualdistill.spec import GridSpec, RunSpec, TeacherSpec
+
+Detector = Student | Teacher
+BEV_STRIDE = 8  # of the student's deepest map
+
+__all__ = ["Detector", "Student", "Teacher", "build"]
+
+
+def build(spec: RunSpec) -> Detector:
+    """The run's detector with fresh weights."""
+    _check_grid(spec.grid)
+    if isinstance(spec.model, TeacherSpec):
+        _check_pillars(spec.model, spec.grid)
+        return Teacher(spec.model, spec.grid)
+    return Student(spec.model, spec.grid)
+
+
+def _check_grid(grid: GridSpec) -> None:
+    if abs(grid.cells * grid.cell_m - 2 * grid.half_extent_m) > 1e-6 * grid.half_extent_m or grid.cells % BEV_STRIDE:
+        raise UserError(
+            f"a grid of +-{grid.half_extent_m} m does not divide into a multiple of {BEV_STRIDE} cells of {grid.cell_m} m",
+            where="grid",
+            hint="for example half_extent_m 51.2 with cell_m 0.8, 1.6 or 3.2",
+        )
+
+
+def _check_pillars(teacher: TeacherSpec, grid: GridSpec) -> None:
+    doublings = log2(grid.cell_m / teacher.pillar_m)
+    if doublings < 0 or abs(doublings - round(doublings)) > 1e-6:
+        raise UserError(
+            f"pillars of {teacher.pillar_m} m do not fit cells of {grid.cell_m} m",
+            where="teacher.pillar_m",
+            hint="a cell must be 1, 2, 4 or 8 pillars wide",
+        )
