@@ -1,0 +1,171 @@
+"""What every distillation method promises; a new file in dualdistill/distill/ is tested unnamed."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from distill import toy
+from torch import Tensor
+
+import dualdistill.distill
+from dualdistill import registry
+from dualdistill.distill.base import Distiller, FeaturePair
+
+METHODS = sorted(registry.methods())
+CASES = {
+    "three boxes": ((2, 0, 1), (0, 8, 3)),
+    "no boxes": ((0, 0, 0), ()),
+    "one box": ((1, 0, 0), (9,)),
+    "all of one class": ((2, 0, 1), (4, 4, 4)),
+    "one sample": ((2,), (0, 5)),
+}
+each_method = pytest.mark.parametrize("name", METHODS)
+
+
+def make(name: str, options: dict[str, Any] | None = None, *, seed: int = 1) -> Distiller:
+    torch.manual_seed(seed)
+    return toy.bound(registry.load(name)(**registry.fill(name, options or {})))
+
+
+def total(losses: dict[str, Tensor]) -> Tensor:
+    return torch.stack(list(losses.values())).sum()
+
+
+def weights_of(name: str) -> list[str]:
+    return [option for option in registry.options(name) if option.endswith("_weight")]
+
+
+def change_samples(pair: FeaturePair, change: Callable[[Tensor], Tensor], order: list[int]) -> FeaturePair:
+    """The pair with `change` applied to every batched tensor and its samples' boxes in `order`."""
+    return replace(
+        pair,
+        student_BCHW={tap: change(feature) for tap, feature in pair.student_BCHW.items()},
+        teacher_BCHW={tap: change(feature) for tap, feature in pair.teacher_BCHW.items()},
+        teacher_predictions=[
+            {output: change(tensor) for output, tensor in task.items()} for task in pair.teacher_predictions
+        ],
+        boxes_K9=tuple(pair.boxes_K9[sample] for sample in order),
+        labels_K=tuple(pair.labels_K[sample] for sample in order),
+    )
+
+
+def test_every_distiller_in_the_folder_is_registered() -> None:
+    found = []
+    for path in Path(dualdistill.distill.__path__[0]).glob("*.py"):
+        module = importlib.import_module(f"dualdistill.distill.{path.stem}")
+        own = [
+            value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__
+        ]
+        found += [path.stem for value in own if inspect.isclass(value) and issubclass(value, Distiller)]
+    found.remove("base")
+    assert sorted(found) == METHODS
+
+
+@each_method
+def test_constructor_is_the_schema(name: str) -> None:
+    parameters = inspect.signature(registry.load(name).__init__).parameters
+    keywords = [parameter for parameter in parameters.values() if parameter.name != "self"]
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in keywords)
+    defaults = {parameter.name: parameter.default for parameter in keywords}
+    assert registry.fill(name, {}) == defaults
+
+
+@each_method
+@pytest.mark.parametrize("case", CASES)
+def test_losses_are_finite_float32_scalars_with_finite_gradients(name: str, case: str) -> None:
+    pair, method = toy.make_pair(*CASES[case]), make(name)
+    losses = method(pair)
+    assert losses
+    for loss in losses.values():
+        assert loss.shape == ()
+        assert loss.dtype == torch.float32
+        assert loss.isfinite()
+    total(losses).backward()
+    gradients = [feature.grad for feature in pair.student_BCHW.values() if feature.grad is not None]
+    gradients += [parameter.grad for parameter in method.parameters() if parameter.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@each_method
+def test_student_and_adapters_learn_and_the_teacher_does_not(name: str) -> None:
+    pair, method = toy.make_pair(), make(name)
+    taught = [
+        *pair.teacher_BCHW.values(),
+        *(tensor for task in pair.teacher_predictions for tensor in task.values()),
+    ]
+    for tensor in taught:
+        tensor.requires_grad_()
+    pair.teacher_head.train()
+    total(method(pair)).backward()
+    assert any(feature.grad is not None and feature.grad.any() for feature in pair.student_BCHW.values())
+    assert all(parameter.grad is not None for parameter in method.parameters())
+    assert all(tensor.grad is None for tensor in taught)
+    assert all(parameter.grad is None for parameter in pair.teacher_head.parameters())
+
+
+@each_method
+def test_all_weights_zero_make_every_loss_exactly_zero(name: str) -> None:
+    losses = make(name, dict.fromkeys(weights_of(name), 0.0))(toy.make_pair())
+    assert all(loss == 0 for loss in losses.values())
+
+
+@each_method
+def test_each_weight_silences_its_own_terms_and_no_other(name: str) -> None:
+    pair = toy.make_pair()
+    losses = make(name)(pair)
+    for option in weights_of(name):
+        silenced = make(name, {option: 0.0})(pair)
+        assert any(silenced[term] == 0 for term in losses if losses[term] != 0), option
+        assert all(silenced[term] in (0, losses[term]) for term in losses), option
+
+
+@each_method
+def test_order_of_the_samples_does_not_matter(name: str) -> None:
+    pair, order = toy.make_pair(), [2, 0, 1]
+    losses = make(name)(pair)
+    permuted = make(name)(change_samples(pair, lambda tensor: tensor[order], order))
+    for term, loss in losses.items():
+        torch.testing.assert_close(permuted[term], loss, rtol=1e-5, atol=1e-7)
+
+
+@each_method
+def test_same_input_gives_the_same_bits(name: str) -> None:
+    def run() -> list[Tensor]:
+        pair, method = toy.make_pair(), make(name)
+        losses = method(pair)
+        total(losses).backward()
+        return [*losses.values(), *(parameter.grad for parameter in method.parameters())]
+
+    assert all(torch.equal(first, second) for first, second in zip(run(), run(), strict=True))
+
+
+@each_method
+def test_stored_weights_give_the_same_losses(name: str) -> None:
+    pair, stored, restored = toy.make_pair(), make(name), make(name, seed=2)
+    losses, file = stored(pair), io.BytesIO()
+    torch.save(stored.state_dict(), file)
+    file.seek(0)
+    restored.load_state_dict(torch.load(file, weights_only=True))
+    again = restored(pair)
+    assert all(torch.equal(again[term], loss) for term, loss in losses.items())
+
+
+@each_method
+def test_losses_stay_in_float32_under_autocast(name: str) -> None:
+    pair, method = toy.make_pair(), make(name)
+    losses = method(pair)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = method(pair)
+        half = method(change_samples(pair, Tensor.bfloat16, [0, 1, 2]))
+    for term, loss in losses.items():
+        assert torch.equal(inside[term], loss)
+        assert half[term].dtype == torch.float32
+        torch.testing.assert_close(half[term], loss, rtol=0.1, atol=1e-2)
