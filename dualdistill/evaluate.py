@@ -33,10 +33,10 @@ from nuscenes.utils.splits import get_scenes_of_split
 
 from dualdistill.data.tables import open_root
 from dualdistill.errors import CheckpointError, DataError
-from dualdistill.metrics import NAME, write_metrics
 from dualdistill.provenance import package_versions
+from dualdistill.records import METRICS, read_run, write_metrics
 from dualdistill.spec import CLASSES, RunSpec
-from dualdistill.storage import atomic_write, read_json, run_lock, sha256_file
+from dualdistill.storage import atomic_write, run_lock, sha256_file
 from dualdistill.validate import check, read_results
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ _UNDEFINED = {"barrier": ("vel_err", "attr_err"), "traffic_cone": ("vel_err", "a
 def run(spec: RunSpec, run_dir: Path, data: DataPaths) -> dict[str, Any]:
     """Score one run's predictions and tie the score to the weights, the spec and the index behind it."""
     with run_lock(run_dir / "state"):
-        trained = read_json(run_dir / "run.json")
+        trained = read_run(run_dir)
         predicted = read_results(run_dir / RESULTS).get("meta", {})
         weights = trained["outputs"]["model.safetensors"]
         if predicted.get("weights_sha256") != weights:
@@ -116,8 +116,8 @@ def evaluate(
         "data": data,
         "packages": package_versions(("nuscenes-devkit", "numpy")),
     }
-    log.info("%s: mAP %.4f, NDS %.4f over %d samples", out / NAME, scores.mean_ap, scores.nd_score, len(tokens))
-    return write_metrics(out / NAME, record)
+    log.info("%s: mAP %.4f, NDS %.4f over %d samples", out / METRICS, scores.mean_ap, scores.nd_score, len(tokens))
+    return write_metrics(out, record)
 
 
 def _official(

@@ -26,8 +26,9 @@ from dualdistill.data.index import LIDAR, Index
 from dualdistill.determinism import pin
 from dualdistill.errors import CheckpointError
 from dualdistill.plan import DataPaths
+from dualdistill.records import RUN, read_run
 from dualdistill.spec import CLASSES, RunSpec
-from dualdistill.storage import atomic_write, read_json, run_lock
+from dualdistill.storage import atomic_write, run_lock
 from dualdistill.validate import FLAGS, MAX_BOXES, check
 
 log = logging.getLogger(__name__)
@@ -51,11 +52,10 @@ def run(spec: RunSpec, run_dir: Path, data: DataPaths) -> Path:
     """Predict the val split with a run's weights, which must be the ones that run.json recorded."""
     with run_lock(run_dir / "state"):
         pin(spec.threads)
-        trained = read_json(run_dir / "run.json")
+        trained = read_run(run_dir)
         if trained["spec_sha"] != spec.sha:
-            raise CheckpointError(
-                "the run was trained with another spec", where=str(run_dir / "run.json"), hint="train the run again"
-            )
+            what = "the run was trained with another spec"
+            raise CheckpointError(what, where=str(run_dir / RUN), hint="train the run again")
         weights = trained["outputs"]["model.safetensors"]
         detector = models.build(spec)
         load_weights(run_dir / "model.safetensors", detector, weights)
@@ -105,7 +105,7 @@ def to_nuscenes(detections: Detections, lidar_to_global_44: np.ndarray, token: s
         return []
     turn = Rotation.from_matrix(lidar_to_global_44[:3, :3])
     centre_K3 = turn.apply(boxes_K9[:, :3]) + lidar_to_global_44[:3, 3]
-    heading_K4 = (turn * Rotation.from_euler("z", boxes_K9[:, 6])).as_quat(scalar_first=True)
+    heading_K4 = (turn * Rotation.from_rotvec(np.pad(boxes_K9[:, 6:7], ((0, 0), (2, 0))))).as_quat(scalar_first=True)
     velocity_K3 = turn.apply(np.pad(boxes_K9[:, 7:9], ((0, 0), (0, 1))))
     speed_K = np.hypot(boxes_K9[:, 7], boxes_K9[:, 8])
     return [

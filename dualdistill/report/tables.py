@@ -6,64 +6,24 @@ Knows no method: what a row is called, and which runs stand behind it, is decide
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
 
-from dualdistill.report.numbers import Score, points, rounded
+from dualdistill.config import METRICS
+from dualdistill.plan import Plan
+from dualdistill.report.collect import Row, Table, gather
+from dualdistill.report.numbers import points, rounded
 from dualdistill.storage import atomic_write
 
-METRICS = ("mAP", "NDS")
-NOT_COMPARABLE = "synthetic world - not comparable with the poster's numbers"
 
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a table; metrics are unrounded in 0..1, reported ones in points as printed."""
-
-    labels: dict[str, str]  # by column name
-    block: str  # rows of one block compete for the best number
-    score: dict[str, Score]  # by metric; empty when no run is there
-    delta: dict[str, Decimal]  # to the baseline row
-    reported: dict[str, Decimal]
-    reported_delta: dict[str, Decimal]
-    run: str
-    missing: tuple[str, ...] = ()  # runs of this row that are not there
-
-
-@dataclass(frozen=True)
-class Table:
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    data: str
-    synthetic: bool
-    recipe: str
-    command: str
-
-    def heading(self) -> list[str]:
-        """What a reader must know before comparing a number with another one."""
-        data = f"{self.data} ({NOT_COMPARABLE})" if self.synthetic else self.data
-        counts = [score.n for row in self.rows for score in row.score.values()] or [0]
-        fewest, most = min(counts), max(counts)
-        seeds = f"{most}" if fewest == most else f"{fewest} to {most}"
-        spread = "" if most > 1 else ", so no standard deviation"
-        return [
-            f"Data: {data}.",
-            f"Recipe: {self.recipe}.",
-            f"Seeds per row: {seeds}{spread}.",
-            "In parentheses the difference to the row's baseline; reported numbers are the poster's, on nuScenes.",
-            f"Made by: {self.command}",
-        ]
-
-
-def write(table: Table, stem: Path) -> None:
-    """The table as .md, .tex and .csv beside each other."""
-    atomic_write(stem.with_suffix(".md"), markdown(table))
-    atomic_write(stem.with_suffix(".tex"), latex(table, stem.name))
-    atomic_write(stem.with_suffix(".csv"), csv(table))
+def write(plan: Plan, name: str, stem: Path, *, allow_missing: bool = False) -> None:
+    """One of the plan's tables as .md, .tex and .csv beside each other, the .csv last."""
+    table = gather(plan, name, allow_missing=allow_missing)
+    for suffix, text in ((".md", markdown(table)), (".tex", latex(table, name)), (".csv", csv(table))):
+        # not with_suffix: a dot in the stem is the user's
+        atomic_write(stem.with_name(stem.name + suffix), text)
 
 
 def csv(table: Table) -> str:

@@ -7,8 +7,9 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
+from dualdistill.report.collect import NOT_COMPARABLE, Row, Table
 from dualdistill.report.numbers import Score
-from dualdistill.report.tables import NOT_COMPARABLE, Row, Table, csv, latex, markdown, write
+from dualdistill.report.tables import csv, latex, markdown
 
 
 def row(method, backbone, mean_ap, nds, *, block=None, **more):
@@ -89,12 +90,3 @@ def test_a_row_without_its_runs_is_a_dash_with_a_footnote(table):
     assert "* ResNet-50 Ours: 1 of 2 seeds, missing ours-s2-c." in text
     frame = pd.read_csv(io.StringIO(csv(holes)))
     assert frame.n_seeds.tolist() == [0, 1] and frame.mAP.isna().tolist() == [True, False]
-
-
-def test_three_files_are_written_beside_each_other_and_twice_the_same(table, tmp_path):
-    written = []
-    for folder in ("one", "two"):
-        write(table, tmp_path / folder / "table_main")
-        written.append({path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()})
-    assert written[0] == written[1]
-    assert sorted(written[0]) == ["table_main.csv", "table_main.md", "table_main.tex"]
