@@ -22,12 +22,11 @@ from dualdistill.spec import CAMERAS, InputSpec
 
 @dataclass(frozen=True)
 class Draws:
-    """Uniform numbers in [0, 1): BEV rotation, scale, two flips; history; per camera scale, crop, flip,
-    rotation."""
+    """Uniform numbers in [0, 1): BEV rotation, scale and two flips; history; four per camera."""
 
     bev_4: Array
     history: float
-    image_N4: Array
+    image_N4: Array  # scale, crop, flip, rotation
 
     @staticmethod
     def take(generator: np.random.Generator) -> Draws:
@@ -89,18 +88,16 @@ def warp(image_HW3: Pixels, affine_33: Array, size: tuple[int, int]) -> Pixels:
     """The image seen through an affine, black outside; size is (height, width).
 
     Bilinear reading looks at two pixels per axis: below half size it would skip rows and make thin things
-    flicker with the crop. There the image is first averaged down by a whole factor, which is also what PIL's
-    resize amounts to.
+    flicker with the crop. There the image is first averaged down by a whole factor, much as PIL's resize
+    does; what does not fill a block, at the top and on the right, is left out.
     """
     factor = int(1 / math.sqrt(abs(np.linalg.det(affine_33[:2, :2]))))
     if factor > 1:
         height, width = image_HW3.shape[:2]
-        small = (width // factor, height // factor)
-        image_HW3 = np.asarray(cv2.resize(image_HW3, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        step_x, step_y = width / small[0], height / small[1]
-        stored_from_small = np.array(
-            [[step_x, 0, (step_x - 1) / 2], [0, step_y, (step_y - 1) / 2], [0, 0, 1]]
-        )
-        affine_33 = affine_33 @ stored_from_small
+        top, small = height % factor, (width // factor, height // factor)
+        block = image_HW3[top:, : small[0] * factor]
+        image_HW3 = np.asarray(cv2.resize(block, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        middle = (factor - 1) / 2  # of a block's first pixels
+        affine_33 = affine_33 @ np.array([[factor, 0, middle], [0, factor, top + middle], [0, 0, 1]])
     warped = cv2.warpAffine(image_HW3, affine_33[:2], size[::-1], flags=cv2.INTER_LINEAR)
     return np.asarray(warped, dtype=np.uint8)

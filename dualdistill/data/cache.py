@@ -54,8 +54,7 @@ def image_file(height: int, width: int) -> str:
 
 
 class Cache:
-    """Reads records from a finished cache of exactly this index; opens its arrays on first use, in each
-    process."""
+    """Reads records from a finished cache of exactly this index; each process maps the arrays itself."""
 
     def __init__(self, folder: Path, index: Index) -> None:
         self.folder, self.index = folder, index
@@ -137,8 +136,8 @@ def build(index: Index, root: Path, out: Path, *, workers: int = 1) -> None:
 
 
 def _reserve(path: Path, shape: Shape, kind: type) -> None:
-    """An empty array file whose blocks exist: a full disk is an error here and would be a bus error in a
-    mapped write."""
+    """An empty array file whose blocks exist."""
+    # on a full disk this raises; a mapped write into a hole would end in a bus error
     with _disk_errors(path):
         path.unlink(missing_ok=True)
         array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)

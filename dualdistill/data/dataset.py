@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from dualdistill.batch import Batch
 from dualdistill.data.augment import Draws, between, bev_affine, image_affine, warp
 from dualdistill.data.cache import Cache
-from dualdistill.data.depth import depth_target
+from dualdistill.data.depth import depth_targets, projection
 from dualdistill.data.files import Files
 from dualdistill.data.geometry import Array, inverse, move_boxes, move_points
 from dualdistill.data.history import choose_history
@@ -27,8 +27,8 @@ from dualdistill.data.sweeps import load_sweeps
 from dualdistill.determinism import seed_for
 from dualdistill.spec import CAMERAS, RunSpec
 
-IMAGENET_MEAN = np.array([123.675, 116.28, 103.53], dtype=np.float32)  # of RGB in 0..255
-IMAGENET_STD = np.array([58.395, 57.12, 57.375], dtype=np.float32)
+IMAGENET_MEAN = torch.tensor([123.675, 116.28, 103.53])[:, None, None]  # of RGB in 0..255
+IMAGENET_STD = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ class Sample:
 
 
 class FrameDataset(Dataset[Sample]):
-    """A split's samples by (position, draw): the position within the split and any number that names the
-    draw.
+    """A split's samples by (position, draw): a place in the split and any number that names the draw.
 
     All randomness of a sample comes from (seed, draw, position), so neither the number of loader processes
     nor an interruption changes it. With train=False nothing is random and the draw is ignored.
@@ -141,38 +140,32 @@ class FrameDataset(Dataset[Sample]):
             intrinsics_FN33=_float32(intrinsics),
             image_affine_FN33=_float32(np.stack([image_affines, image_affines])),
             camera_to_lidar_FN44=_float32(camera_to_lidar),
-            previous_to_current_44=_float32(affine @ inverse(lidar_now) @ lidar_then @ np.linalg.inv(affine)),
+            previous_to_current_44=_float32(affine @ inverse(lidar_now) @ lidar_then @ inverse(affine)),
             history_s=history.age_s,
             depth_Nhw=self._depth(keys, image_affines) if self.train else None,
         )
 
     def _images(self, records: list[tuple[int, ...]], image_affines: Array) -> Tensor:
         size = (self.spec.input.image_height, self.spec.input.image_width)
-        warped = np.stack(
-            [
-                [warp(self.source.image(record), image_affines[n], size) for n, record in enumerate(frame)]
-                for frame in records
-            ]
-        )
-        images_FNHWC = (warped - IMAGENET_MEAN) * (1 / IMAGENET_STD)
-        return torch.from_numpy(images_FNHWC).permute(0, 1, 4, 2, 3).contiguous()
+        frames = [
+            [warp(self.source.image(record), image_affines[n], size) for n, record in enumerate(frame)]
+            for frame in records
+        ]
+        pixels_FNCHW = torch.from_numpy(np.array(frames)).permute(0, 1, 4, 2, 3)
+        # one contiguous float copy, then in place: images are most of a sample's time
+        images_FNCHW = pixels_FNCHW.to(torch.float32, memory_format=torch.contiguous_format)
+        return images_FNCHW.sub_(IMAGENET_MEAN).div_(IMAGENET_STD)
 
     def _depth(self, keys: NDArray[np.integer], image_affines: Array) -> Tensor:
         """Targets of the current frame; only training needs them, so a test needs no LiDAR file."""
-        pose = self.index.record_sensor_to_global
-        points_P3 = self.source.cloud(int(keys[LIDAR]))[:, :3]
-        size = (self.spec.input.image_height, self.spec.input.image_width)
-        targets = [
-            depth_target(
-                points_P3,
-                inverse(pose[key]) @ pose[keys[LIDAR]],
-                self.index.intrinsics(int(key)),
-                image_affines[n],
-                size,
-            )
+        index, pose = self.index, self.index.record_sensor_to_global
+        projections = [
+            projection(image_affines[n], index.intrinsics(int(key)), inverse(pose[key]) @ pose[keys[LIDAR]])
             for n, key in enumerate(keys[1:])
         ]
-        return torch.from_numpy(np.stack(targets))
+        points_P3 = self.source.cloud(int(keys[LIDAR]))[:, :3]
+        size = (self.spec.input.image_height, self.spec.input.image_width)
+        return torch.from_numpy(depth_targets(points_P3, np.stack(projections), size))
 
 
 def _float32(values: Array) -> Tensor:

@@ -11,29 +11,37 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dualdistill.data.geometry import Array, move_points, project
+from dualdistill.data.geometry import Array
 
 STRIDE = 16
 NEAREST_M = 1.0  # both published students start here; nearer returns come from the car itself
 
 
-def depth_target(
-    points_P3: NDArray[np.float32],
-    camera_from_lidar_44: Array,
-    intrinsics_33: Array,
-    image_affine_33: Array,
-    size: tuple[int, int],
+def depth_targets(
+    points_P3: NDArray[np.float32], projection_N34: Array, size: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Metres [h, w] for a network image of the given height and width; 0 where no point falls."""
+    """Metres [N, h, w] for network images of a height and width; 0 where no point falls.
+
+    A projection is image affine @ intrinsics @ (LIDAR_TOP to camera), each at its sensor's own time: it yields
+    (u z, v z, z) in network pixels.
+    """
     rows, columns = size[0] // STRIDE, size[1] // STRIDE
-    camera_P3 = move_points(camera_from_lidar_44, points_P3)
-    camera_P3 = camera_P3[camera_P3[:, 2] >= NEAREST_M]
-    pixels_P3 = project(intrinsics_33, camera_P3)
-    network_P2 = pixels_P3[:, :2] @ image_affine_33[:2, :2].T.astype(np.float32) + image_affine_33[:2, 2]
-    cell_P2 = np.round(network_P2 / STRIDE)
-    inside = ((cell_P2 >= 0) & (cell_P2 < (columns, rows))).all(axis=1)
-    flat_P = cell_P2[inside, 1].astype(np.int64) * columns + cell_P2[inside, 0].astype(np.int64)
-    nearest = np.full(rows * columns, np.inf, dtype=np.float32)
-    np.minimum.at(nearest, flat_P, pixels_P3[inside, 2].astype(np.float32))
-    nearest[np.isinf(nearest)] = 0
-    return nearest.reshape(rows, columns)
+    targets = np.full((len(projection_N34), rows * columns), np.inf, dtype=np.float32)
+    flat = projection_N34.reshape(-1, 4)  # one matrix product for all cameras
+    projected = flat[:, :3] @ points_P3.T.astype(np.float64, order="C") + flat[:, 3:]
+    projected_N3P = projected.reshape(len(projection_N34), 3, -1)
+    for target, (u_P, v_P, depth_P) in zip(targets, projected_N3P, strict=True):
+        ahead = depth_P >= NEAREST_M
+        depth_P = depth_P[ahead]
+        column_P = np.round(u_P[ahead] / (depth_P * STRIDE))
+        row_P = np.round(v_P[ahead] / (depth_P * STRIDE))
+        inside = (column_P >= 0) & (column_P < columns) & (row_P >= 0) & (row_P < rows)
+        cell_P = (row_P[inside] * columns + column_P[inside]).astype(np.int64)
+        np.minimum.at(target, cell_P, depth_P[inside].astype(np.float32))
+    targets[np.isinf(targets)] = 0
+    return targets.reshape(-1, rows, columns)
+
+
+def projection(affine_33: Array, intrinsics_33: Array, camera_from_lidar_44: Array) -> Array:
+    """LIDAR_TOP to (u z, v z, z) of a network image, [3, 4]."""
+    return np.asarray(affine_33 @ intrinsics_33 @ camera_from_lidar_44[:3])

@@ -45,9 +45,10 @@ def rigid(wxyz: ArrayLike, translation: ArrayLike) -> Array:
 
 
 def inverse(transform: Array) -> Array:
-    """The inverse of rigid transforms [..., 4, 4], through the transposed rotation."""
+    """The inverse of transforms [..., 4, 4] that turn, mirror, scale alike in all directions, and move."""
     result = np.zeros_like(transform)
-    turned = np.swapaxes(transform[..., :3, :3], -1, -2)
+    square = (transform[..., :3, :1] ** 2).sum(axis=-2, keepdims=True)  # M M^T = scale^2 I
+    turned = np.swapaxes(transform[..., :3, :3], -1, -2) / square
     result[..., :3, :3] = turned
     result[..., :3, 3] = -(turned @ transform[..., :3, 3:])[..., 0]
     result[..., 3, 3] = 1

@@ -161,8 +161,7 @@ class Index:
         return slice(int(self.annotation_offset[sample]), int(self.annotation_offset[sample + 1]))
 
     def seen(self) -> NDArray[np.bool_]:
-        """Which annotations hold at least one LiDAR or radar point: the ones that are trained on and
-        evaluated."""
+        """Which annotations hold a LiDAR or radar point: those are trained on and evaluated."""
         return np.asarray(self.annotation_lidar_points + self.annotation_radar_points > 0)
 
     def boxes(self, sample: int) -> Array:

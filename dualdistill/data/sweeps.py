@@ -18,8 +18,9 @@ SELF_M = 1.0  # half side of the square around the sensor whose returns are the 
 
 
 def load_sweeps(index: Index, key_record: int, sweeps: int, cloud: Callable[[int], Points]) -> Points:
-    """Points [P, 5] of the key frame and the sweeps before it: x, y, z in the key LIDAR_TOP frame, intensity,
-    age in s.
+    """Points [P, 5] of the key frame and the sweeps before it.
+
+    Columns: x, y, z in the key LIDAR_TOP frame, intensity, age in seconds.
 
     As in mmdet3d's CenterPoint set-up, earlier sweeps lose the points within one metre of the sensor in both
     x and y and the key frame keeps them. Unlike there, the nearest sweeps are taken, not random ones, and a
@@ -31,7 +32,8 @@ def load_sweeps(index: Index, key_record: int, sweeps: int, cloud: Callable[[int
     for record in range(key_record, first - 1, -1):
         points_P4 = cloud(record)
         if record != key_record:
-            points_P4 = points_P4[(np.abs(points_P4[:, :2]) >= SELF_M).any(axis=1)]
+            near = (np.abs(points_P4[:, 0]) < SELF_M) & (np.abs(points_P4[:, 1]) < SELF_M)
+            points_P4 = points_P4[~near]
         age_us = index.record_timestamp_us[key_record] - index.record_timestamp_us[record]
         moved_P5 = np.empty((len(points_P4), 5), dtype=np.float32)
         # float64 through the global frame: its coordinates are thousands of metres

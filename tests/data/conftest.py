@@ -1,0 +1,235 @@
+"""A hand-made drive that needs no world: an index from arrays and its files; and one real frame.
+
+The car turns left by 100 degrees per second far from the global origin and every sensor has its own clock,
+so a forgotten pose, a swapped order or a lost float64 shows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dualdistill.data.geometry import quaternion_about_z, rigid
+from dualdistill.data.index import CHANNELS, Index
+from dualdistill.spec import (
+    CAMERAS,
+    CLASSES,
+    DataSpec,
+    GridSpec,
+    InputSpec,
+    RunSpec,
+    ScheduleSpec,
+    StudentSpec,
+    TeacherSpec,
+)
+
+HEIGHT, WIDTH = 225, 400
+INTRINSICS = np.array([[210.0, 0, 203.0], [0, 210.0, 118.0], [0, 0, 1]])
+CAMERA_YAW_DEG = {
+    "CAM_FRONT": 0,
+    "CAM_FRONT_LEFT": 55,
+    "CAM_BACK_LEFT": 110,
+    "CAM_BACK": 180,
+    "CAM_BACK_RIGHT": -110,
+    "CAM_FRONT_RIGHT": -55,
+}
+AXES_OF_CAMERA = np.array(
+    [[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]
+)  # columns: camera x, y, z in the car's x forward, y left
+
+
+def ego_to_global(time_s: float) -> np.ndarray:
+    """Where the car is at a time."""
+    yaw = np.radians(30 + 100 * time_s)
+    return rigid(quaternion_about_z(yaw), (1411.3 + 8 * time_s, 912.7 - 5 * time_s, 0.4))
+
+
+def sensor_to_ego(channel: str) -> np.ndarray:
+    """Where a sensor sits on the car."""
+    pose = np.eye(4)
+    if (
+        channel == "LIDAR_TOP"
+    ):  # x right, y forward: a quarter turn to the right of the car's x forward, y left
+        pose = rigid(quaternion_about_z(-np.pi / 2), (0.94, 0.0, 1.84))
+    else:
+        yaw = np.radians(CAMERA_YAW_DEG[channel])
+        pose[:3, :3] = rigid(quaternion_about_z(yaw), (0, 0, 0))[:3, :3] @ AXES_OF_CAMERA
+        pose[:3, 3] = (1.2 * np.cos(yaw), 0.7 * np.sin(yaw), 1.5)
+    return pose
+
+
+def toy_index(
+    key_frames: int = 5, lidar_per_key: int = 4, cameras_per_key: int = 3, points: int = 400
+) -> Index:
+    """One scene at 2 Hz. Lidar at 8 Hz, cameras at 6 Hz and each up to 40 ms early."""
+    start_us = 1_600_000_000_000_000
+    rows: list[tuple[str, float]] = []
+    keys = np.zeros((key_frames, len(CHANNELS)), dtype=np.int64)
+    prev: list[int] = []
+    for column, channel in enumerate(CHANNELS):
+        each = lidar_per_key if column == 0 else cameras_per_key
+        for number in range((key_frames - 1) * each + 1):
+            if number % each == 0:
+                keys[number // each, column] = len(rows)
+            prev.append(len(rows) - 1 if number else -1)
+            rows.append((channel, 0.5 * number / each - 0.04 * column / len(CAMERAS)))
+    camera = np.array([channel != "LIDAR_TOP" for channel, _ in rows])
+    generator = np.random.default_rng(3)
+    boxes = key_frames * len(CLASSES)
+    centre = generator.uniform(-20, 20, (boxes, 3)) * (1, 1, 0.05)
+    for frame in range(key_frames):
+        lidar = ego_to_global(0.5 * frame) @ sensor_to_ego("LIDAR_TOP")
+        mine = slice(frame * len(CLASSES), (frame + 1) * len(CLASSES))
+        centre[mine] = centre[mine] @ lidar[:3, :3].T + lidar[:3, 3]
+    return Index(
+        version=np.array([b"v1.0-toy"]),
+        split_role=np.array([b"train", b"val"]),
+        split_name=np.array([b"toy_train", b"toy_val"]),
+        scene_name=np.array([b"toy-0000"]),
+        calibration_intrinsics=np.stack([np.zeros((3, 3)), INTRINSICS]),
+        record_path=np.array([f"samples/{channel}/{n:03d}".encode() for n, (channel, _) in enumerate(rows)]),
+        record_channel=np.array([CHANNELS.index(channel) for channel, _ in rows], dtype=np.int8),
+        record_scene=np.zeros(len(rows), dtype=np.int32),
+        record_timestamp_us=np.array([start_us + round(1e6 * time) for _, time in rows], dtype=np.int64),
+        record_sensor_to_global=np.stack([ego_to_global(time) @ sensor_to_ego(name) for name, time in rows]),
+        record_calibration=camera.astype(np.int32),
+        record_width=np.where(camera, WIDTH, 0).astype(np.int32),
+        record_height=np.where(camera, HEIGHT, 0).astype(np.int32),
+        record_bytes=np.where(camera, 0, 20 * points).astype(np.int64),
+        record_prev=np.array(prev, dtype=np.int64),
+        sample_token=np.array([f"token{number}".encode() for number in range(key_frames)]),
+        sample_scene=np.zeros(key_frames, dtype=np.int32),
+        sample_timestamp_us=start_us + 500_000 * np.arange(key_frames),
+        sample_key_record=keys,
+        sample_in_split=np.stack(
+            [np.arange(key_frames) < key_frames - 1, np.arange(key_frames) >= key_frames - 1], axis=1
+        ),
+        annotation_offset=np.arange(key_frames + 1) * len(CLASSES),
+        annotation_label=np.tile(np.arange(len(CLASSES), dtype=np.int8), key_frames),
+        annotation_centre=centre,
+        annotation_size_wlh=generator.uniform(0.5, 6, (boxes, 3)),
+        annotation_wxyz=quaternion_about_z(generator.uniform(-3, 3, boxes)),
+        annotation_velocity=generator.uniform(-5, 5, (boxes, 3)) * (1, 1, 0),
+        annotation_lidar_points=np.full(boxes, 7, dtype=np.int32),
+        annotation_radar_points=np.zeros(boxes, dtype=np.int32),
+        annotation_instance=np.tile(np.arange(len(CLASSES), dtype=np.int32), key_frames),
+        annotation_visibility=np.full(boxes, 4, dtype=np.int8),
+        instance_token=np.array([f"thing{number}".encode() for number in range(len(CLASSES))]),
+    )
+
+
+def write_files(index: Index, root: Path) -> None:
+    """A smooth picture per image and a cloud around the sensor, different for every record."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    for record, name in enumerate(index.record_path):
+        path = root / name.decode()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        generator = np.random.default_rng(record)
+        if index.record_channel[record] == 0:
+            count = int(index.record_bytes[record]) // 20
+            cloud = generator.uniform(-20, 20, (count, 5)) * (1, 1, 0.1, 1, 1) + (0, 0, 0, 20, 20)
+            path.write_bytes(cloud.astype("<f4").tobytes())
+        else:
+            phase = generator.uniform(0, 6)
+            waves = [
+                127 + 120 * np.sin(columns / 31 + phase),
+                127 + 120 * np.cos(rows / 23 + phase),
+                rows * 1.1,
+            ]
+            Image.fromarray(np.stack(waves, axis=-1).astype(np.uint8)).save(path, "JPEG", quality=95)
+
+
+@dataclass(frozen=True)
+class Toy:
+    """An index and the folder its files lie in."""
+
+    index: Index
+    root: Path
+
+
+@pytest.fixture(scope="session")
+def make_index() -> Callable[..., Index]:
+    return toy_index
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    """Shared and read-only."""
+    index, root = toy_index(), tmp_path_factory.mktemp("toy")
+    write_files(index, root)
+    return Toy(index, root)
+
+
+@pytest.fixture
+def own_toy(tmp_path: Path) -> Toy:
+    """A small one that the test may damage."""
+    index, root = toy_index(key_frames=2, lidar_per_key=2, cameras_per_key=1, points=50), tmp_path / "root"
+    write_files(index, root)
+    return Toy(index, root)
+
+
+@pytest.fixture(scope="session")
+def student_spec() -> RunSpec:
+    return spec("student")
+
+
+def spec(kind: str, seed: int = 0) -> RunSpec:
+    """A run whose images are 64 x 176."""
+    return RunSpec(
+        kind=kind,
+        seed=seed,
+        data=DataSpec("world", "v1.0-world", "toy_train", "toy_val", "toy_val"),
+        grid=GridSpec(half_extent_m=25.6),
+        input=InputSpec(image_height=64, image_width=176, sweeps=3),
+        model=StudentSpec() if kind == "student" else TeacherSpec(),
+        schedule=ScheduleSpec(),
+        threads=1,
+        versions={},
+    )
+
+
+@dataclass(frozen=True)
+class RealFrame:
+    """One real nuScenes key frame and what mmdet3d's info file says of it; cameras as in spec.CAMERAS."""
+
+    points_P5: np.ndarray
+    boxes_K9: np.ndarray
+    lidar_points_K: np.ndarray
+    lidar_to_global_44: np.ndarray
+    lidar_to_camera_N44: np.ndarray
+    intrinsics_N33: np.ndarray
+    images: tuple[Path, ...]
+    projected: tuple[
+        list[dict], ...
+    ]  # per camera: 2D box, camera-frame centre and depth of visible instances
+
+
+@pytest.fixture(scope="session")
+def real_frame(checkout: Path) -> RealFrame:
+    shared = Path(os.environ.get("DUALDISTILL_SHARED", checkout.parent / "shared"))
+    folder = shared / "data" / "nuscenes_frame"
+    if not (folder / "info.json").is_file():
+        pytest.skip("no real nuScenes frame: set DUALDISTILL_SHARED to a folder with data/nuscenes_frame")
+    info = json.loads((folder / "info.json").read_text())["data_list"][0]
+    cloud = folder / info["lidar_points"]["lidar_path"]
+    if not cloud.is_file():
+        cloud = next(folder.glob("*LIDAR_TOP*.pcd.bin"))
+    cameras = [info["images"][name] for name in CAMERAS]
+    boxes = [[*row["bbox_3d"], *row["velocity"]] for row in info["instances"]]
+    return RealFrame(
+        points_P5=np.fromfile(cloud, dtype="<f4").reshape(-1, 5),
+        boxes_K9=np.array(boxes, dtype=np.float64),
+        lidar_points_K=np.array([row["num_lidar_pts"] for row in info["instances"]]),
+        lidar_to_global_44=np.array(info["ego2global"]) @ np.array(info["lidar_points"]["lidar2ego"]),
+        lidar_to_camera_N44=np.array([camera["lidar2cam"] for camera in cameras]),
+        intrinsics_N33=np.array([camera["cam2img"] for camera in cameras]),
+        images=tuple(folder / camera["img_path"] for camera in cameras),
+        projected=tuple(info["cam_instances"][name] for name in CAMERAS),
+    )

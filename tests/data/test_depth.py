@@ -1,0 +1,62 @@
+"""Depth targets against a loop over points."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dualdistill.data.augment import Draws, image_affine
+from dualdistill.data.depth import depth_targets, projection
+from dualdistill.data.geometry import inverse, rigid
+from dualdistill.spec import InputSpec
+
+INTRINSICS = np.array([[210.0, 0, 203], [0, 210, 118], [0, 0, 1]])
+FORWARD = rigid((0.5, 0.5, -0.5, 0.5), (0, 0, 0))  # camera looking along x of the other frame
+SPEC = InputSpec(image_height=64, image_width=176)
+
+
+def one_target(points: np.ndarray, transform: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    return depth_targets(points, projection(affine, INTRINSICS, transform)[None], (64, 176))[0]
+
+
+def by_loop(
+    points: np.ndarray, transform: np.ndarray, intrinsics: np.ndarray, affine: np.ndarray
+) -> np.ndarray:
+    """One point at a time, in the order of the definition."""
+    target = np.zeros((4, 11))
+    for point in points.astype(np.float64):
+        x, y, depth, _ = transform @ (*point, 1)
+        if depth < 1:
+            continue
+        u, v, _ = affine @ intrinsics @ (x / depth, y / depth, 1)
+        row, column = round(v / 16), round(u / 16)  # Python rounds halves to even, as torch does
+        if 0 <= row < 4 and 0 <= column < 11 and (target[row, column] == 0 or depth < target[row, column]):
+            target[row, column] = depth
+    return target
+
+
+def test_targets_equal_a_loop_over_the_points() -> None:
+    points = np.random.default_rng(0).uniform((-40, -40, -3), (40, 40, 5), (5000, 3)).astype(np.float32)
+    transform = inverse(FORWARD) @ inverse(rigid((0.98, 0.02, 0.01, 0.2), (0.4, -0.2, -0.3)))
+    filled = 0
+    for seed in range(6):
+        affine = image_affine(Draws.take(np.random.default_rng(seed)), 1, SPEC, (225, 400))
+        ours = one_target(points, transform, affine)
+        expected = by_loop(points, transform, INTRINSICS, affine)
+        assert np.allclose(ours, expected, atol=1e-4)
+        filled += int((expected > 0).sum())
+    assert filled > 100
+
+
+def test_the_nearest_of_two_points_in_a_cell_wins_whatever_their_order() -> None:
+    far_and_near = np.array([[0, 0, 30.0], [0, 0, 12.5]], dtype=np.float32)
+    affine = np.array([[0.44, 0, 0], [0, 0.44, -20], [0, 0, 1]])
+    for order in (far_and_near, far_and_near[::-1]):
+        target = one_target(order, np.eye(4), affine)
+        assert target.max() == 12.5
+        assert (target > 0).sum() == 1
+        assert target[round((118 * 0.44 - 20) / 16), round(203 * 0.44 / 16)] == 12.5
+
+
+def test_points_behind_the_camera_on_the_car_or_outside_the_image_leave_no_depth() -> None:
+    points = np.array([[0, 0, -5], [0, 0, 0.9], [50, 0, 10], [0, 50, 10], [-11, 0, 10]], dtype=np.float32)
+    assert (one_target(points, np.eye(4), np.diag([0.44, 0.44, 1])) == 0).all()
