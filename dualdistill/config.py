@@ -1,6 +1,7 @@
 """Everything under config/, read strictly and held against workflow/schemas/ before anything is planned.
 
-Settings say what to run, the profile holds every number, variants the rows, tables their views, reported.csv the poster.
+Settings say what to run, a profile holds every number, variants the rows, tables the views on them, reported.csv
+the poster's numbers.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SCHEMAS = Path(__file__).parent.parent / "workflow" / "schemas"
 COMMAND_LINE = "command line"
 COLUMNS = ["row", "table", "metric", "value", "delta", "baseline", "certainty", "note"]
 METRICS = ("mAP", "NDS")
-CERTAINTIES = ("certain", "inferred")  # inferred: the print is damaged, the value follows from what stands around it
+CERTAINTIES = ("certain", "inferred")  # inferred: the print is damaged, its surroundings give the value
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def _profile(folder: Path, name: str, where: str) -> Document:
 
 
 def _variants(path: Path) -> Document:
-    """Names and shape only: which keys a row may have depends on its method and is checked where rows are resolved."""
+    """Names and shape only: a row's keys depend on its method and are checked where rows are resolved."""
     found = document.read(path)
     names = {"type": "object", "minProperties": 1, "additionalProperties": False}
     patterns = {pattern: {"type": "object"} for pattern in schema("variants")["patternProperties"]}
@@ -141,8 +142,9 @@ def _reported(path: Path) -> dict[str, dict[str, Reported]]:
             for line in reader:
                 where = f"{path}:{reader.line_num}"
                 row, metric = line["row"], line["metric"]
-                if metric not in METRICS or line["certainty"] not in CERTAINTIES:
-                    raise UserError(f"metric '{metric}' or certainty '{line['certainty']}' is unknown", where=where)
+                for word, known in ((metric, METRICS), (line["certainty"], CERTAINTIES)):
+                    if word not in known:
+                        raise UserError(f"unknown word '{word}'", where=where, hint=nearest(str(word), known))
                 if metric in found.setdefault(row, {}):
                     raise UserError(f"{metric} of '{row}' is reported twice", where=where)
                 delta = _number(line["delta"], where) if line["delta"] else None

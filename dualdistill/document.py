@@ -1,7 +1,8 @@
 """A YAML file read strictly: what a line says is what is meant, and every value remembers its line.
 
-Refused, since YAML would silently make something else of it: a key written twice, off/yes/no for a boolean, octal and
-sexagesimal numbers, dates, anchors. A place is the path of keys to a value, e.g. ("temp-0.5", "temperature").
+Refused, since YAML would silently make something else of it: a key written twice, off/yes/no for a boolean,
+octal and sexagesimal numbers, dates, anchors.
+A place is the path of keys to a value, e.g. ("temp-0.5", "temperature").
 """
 
 from __future__ import annotations
@@ -119,23 +120,29 @@ class _Builder:
             raise self.refusal(node, f"YAML reads {text} as {meant}", f'write {meant}, or "{text}" in quotes')
         if kind == "int" and re.fullmatch(r"[-+]?(0|[1-9]\d*)", text):
             return int(text)
-        if kind == "float" and re.fullmatch(r"[-+]?[\d.]+([eE][-+]?\d+)?", text) and math.isfinite(float(text)):
-            return float(text)
+        if kind == "float" and re.fullmatch(r"[-+]?[\d.]+([eE][-+]?\d+)?", text):
+            return self.finite(node, float(text))
         raise self.refusal(node, f"{text!r} is no plain number", "write decimal digits, or put it in quotes")
+
+    def finite(self, node: yaml.Node, value: float) -> float:
+        if not math.isfinite(value):
+            raise self.refusal(node, f"{node.value} is too large for a number", "write a smaller one")
+        return value
 
     def refusal(self, node: yaml.Node, what: str, hint: str) -> UserError:
         return UserError(what, where=f"{self.name}:{node.start_mark.line + 1}", hint=hint)
 
 
 def check(document: Document, schema: Mapping[str, Any], at: Place = (), noun: str = "") -> None:
-    """Hold a document, or the part at a place, against a JSON schema; the first fault in the file is one sentence."""
-    # a quarter of the planning time when imported at the top, and what only resolves specs does not need it
+    """Hold a document, or its part at a place, against a JSON schema; raises the first fault as one sentence."""
+    # half of the planning time when imported at the top, and who only asks for --help does not need it
     from jsonschema import Draft202012Validator
 
     value = document.value
     for key in at:
         value = value[key]
-    faults = [Fault(document, error, at, noun) for error in Draft202012Validator(dict(schema)).iter_errors(value)]
+    errors = Draft202012Validator(dict(schema)).iter_errors(value)
+    faults = [Fault(document, error, at, noun) for error in errors]
     if faults:
         raise min(faults, key=lambda fault: fault.line).sentence()
 
@@ -157,9 +164,9 @@ class Fault:
 
     @property
     def unknown(self) -> list[str]:
-        patterns = self.error.schema.get("patternProperties", {})
+        patterns = "|".join(self.error.schema.get("patternProperties", {})) or "(?!)"
         known = self.error.schema.get("properties", {})
-        return [key for key in self.error.instance if key not in known and not any(re.search(p, key) for p in patterns)]
+        return [key for key in self.error.instance if key not in known and not re.search(patterns, key)]
 
     def sentence(self) -> UserError:
         error, limit, hint = self.error, self.error.validator_value, ""
@@ -167,7 +174,8 @@ class Fault:
             what = f"unknown key '{self.place[-1]}'{self.inside(self.place[:-1])}"
             hint = nearest(str(self.place[-1]), error.schema.get("properties", {}))
         elif error.validator == "required":
-            what = f"missing key '{next(key for key in limit if key not in error.instance)}'{self.inside(self.place)}"
+            missing = next(key for key in limit if key not in error.instance)
+            what = f"missing key '{missing}'{self.inside(self.place)}"
         else:
             what = f"{self.subject()} {_complaint(error.validator, limit, error.instance, error.message)}"
             hint = _hint(error.validator, limit, error.instance)
@@ -186,23 +194,27 @@ class Fault:
         return f"{name}{self.inside(tuple(around))}"
 
 
+_COMPLAINTS = {
+    "type": "must be {limit}, not {value}",
+    "enum": "must be one of {limit}, not {value}",
+    "minimum": "must be at least {limit}, not {value}",
+    "maximum": "must be at most {limit}, not {value}",
+    "exclusiveMinimum": "must be above {limit}, not {value}",
+    "exclusiveMaximum": "must be below {limit}, not {value}",
+    "multipleOf": "must be a multiple of {limit}, not {value}",
+    "minItems": "needs at least {limit} entries",
+    "maxItems": "takes at most {limit} entries",
+    "minProperties": "must not be empty",
+    "uniqueItems": "holds the same entry twice",
+}
+
+
 def _complaint(validator: str, limit: Any, value: Any, message: str) -> str:
-    shown = _shown(value)
-    if validator == "type":
-        return f"must be {' or '.join(_KINDS[kind] for kind in _as_list(limit))}, not {shown}"
-    sayings = {
-        "enum": f"must be one of {_listed(limit)}, not {shown}",
-        "minimum": f"must be at least {limit}, not {shown}",
-        "maximum": f"must be at most {limit}, not {shown}",
-        "exclusiveMinimum": f"must be above {limit}, not {shown}",
-        "exclusiveMaximum": f"must be below {limit}, not {shown}",
-        "multipleOf": f"must be a multiple of {limit}, not {shown}",
-        "minItems": f"needs at least {limit} entries",
-        "maxItems": f"takes at most {limit} entries",
-        "minProperties": "must not be empty",
-        "uniqueItems": "holds the same entry twice",
-    }
-    return sayings.get(validator, message)
+    if validator not in _COMPLAINTS:
+        return message
+    words = [_KINDS[kind] for kind in _as_list(limit)] if validator == "type" else _as_list(limit)
+    joined = (" or " if validator == "type" else ", ").join(map(str, words))
+    return _COMPLAINTS[validator].format(limit=joined, value=_shown(value))
 
 
 def _hint(validator: str, limit: Any, value: Any) -> str:
@@ -220,10 +232,6 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _listed(values: Iterable[Any]) -> str:
-    return ", ".join(map(str, values))
-
-
 def _shown(value: Any) -> str:
     if isinstance(value, str):
         return f"the text '{value}'"
@@ -239,5 +247,5 @@ def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> st
     if close:
         return f"did you mean '{close[0]}'?"
     if otherwise is None:
-        return f"there is {_listed(names)}" if 0 < len(names) <= 12 else ""
+        return f"there is {', '.join(names)}" if 0 < len(names) <= 12 else ""
     return otherwise

@@ -1,13 +1,11 @@
-"""What there is to do: runs by their content, tables as views over them, and the paths and inputs the Snakefile asks for.
+"""What there is to do: runs by their content, tables as views over them, and where everything lies.
 
-A run is named <label>-s<seed>-<first ten digits of its spec's hash>; rows that resolve to equal specs are one run.
+A run is named <label>-s<seed>-<ten digits of its spec's hash>; rows that resolve to equal specs are one run.
 Imports neither torch nor numpy.
 """
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,12 +14,12 @@ from typing import Any
 from dualdistill import config, registry, versions
 from dualdistill.config import Config, Reported, Settings
 from dualdistill.document import nearest
-from dualdistill.errors import UserError
-from dualdistill.resolve import Resolver, Variant
+from dualdistill.errors import DataError, UserError
+from dualdistill.resolve import Resolver
 from dualdistill.spec import DataSpec, RunSpec, StudentSpec, sha_of
 
 DIGITS = 10
-COLUMNS = ("backbone", "method", "base", "teacher")  # the columns every table may have; options of methods are others
+COLUMNS = ("backbone", "method", "base", "teacher")  # beside the options of methods
 
 
 @dataclass(frozen=True)
@@ -105,6 +103,17 @@ class Plan:
     def splits(self) -> dict[str, str]:
         return {"train": self.data.train_split, "dev": self.data.dev_split, "val": self.data.val_split}
 
+    def check_root(self) -> None:
+        """A real data set is made by no rule, so it has to be there."""
+        if self.data.world:
+            return
+        if self.settings.data_root is None:
+            hint = f"the folder that holds {self.data.version}/"
+            raise UserError("data_root is not set", where=f"profile {self.settings.profile}", hint=hint)
+        if not (self.paths.root / self.data.version).is_dir():
+            what = f"there is no {self.data.version}/ in data_root"
+            raise DataError(what, where=str(self.paths.root), hint="see config/config.yaml")
+
     def of_kind(self, kind: str) -> list[str]:
         return [run.id for run in self.runs.values() if run.spec.kind == kind]
 
@@ -155,8 +164,9 @@ def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
     """Teachers before students, otherwise by name: the order of rows changes nothing."""
     specs: dict[str, RunSpec] = {}
     rows: dict[str, set[str]] = {}
-    for name, variant in resolver.variants.items():
-        seeds = {*settings.seeds, settings.teacher_seed} if _teaches(resolver, variant) else set(settings.seeds)
+    teachers = {variant.teacher for variant in resolver.variants.values()}
+    for name in resolver.variants:
+        seeds = {*settings.seeds, settings.teacher_seed} if name in teachers else settings.seeds
         for seed in seeds:
             spec = resolver.spec(name, seed)
             specs[run_id(spec)] = spec
@@ -166,10 +176,6 @@ def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
         for name, spec in specs.items()
     ]
     return {run.id: run for run in sorted(runs, key=lambda run: (run.spec.kind != "teacher", run.id))}
-
-
-def _teaches(resolver: Resolver, variant: Variant) -> bool:
-    return any(other.teacher == variant.name for other in resolver.variants.values())
 
 
 def _tables(read: Config, resolver: Resolver, runs: Mapping[str, Run]) -> dict[str, Table]:
@@ -203,8 +209,9 @@ def _check_table(read: Config, resolver: Resolver, name: str, table: Mapping[str
     columns = {*COLUMNS, *(option.name for found in registry.methods().values() for option in found)}
     for number, column in enumerate(table["columns"]):
         if column not in columns:
+            what = f"table '{name}' has the unknown column '{column}'"
             where = read.tables.where(("tables", name, "columns", number))
-            raise UserError(f"table '{name}' has the unknown column '{column}'", where=where, hint=nearest(column, columns))
+            raise UserError(what, where=where, hint=nearest(column, columns))
 
 
 def _shown(read: Config, resolver: Resolver, row: str, columns: Iterable[str]) -> dict[str, str]:

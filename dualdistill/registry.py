@@ -1,6 +1,6 @@
-"""The distillation methods, found by file name: distill/tig_bev.py holds class TiGBEV and is `method: tig_bev` in YAML.
+"""The distillation methods, found by file name: distill/tig_bev.py holds class TiGBEV, `method: tig_bev` in YAML.
 
-The keywords of a method's constructor are its YAML keys. They are read from the source, so that planning needs no torch.
+The keywords of a method's constructor are its YAML keys. They are read from the source: planning needs no torch.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _spelled(schema: Mapping[str, Any], given: Any) -> Any:
 
 @functools.cache
 def methods(folder: Path = FOLDER) -> dict[str, tuple[Option, ...]]:
-    """Every method with its options. A file without a Distiller of its name is a building block, not a method."""
+    """Every method with its options; a file without a Distiller of its name is a building block."""
     found = {}
     for path in sorted(folder.glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
@@ -68,8 +68,8 @@ def fill(method: str, given: Mapping[str, Any], folder: Path = FOLDER) -> dict[s
 def load(method: str) -> type[Any]:
     """The class itself; imports torch."""
     options(method)
-    module = importlib.import_module(f"dualdistill.distill.{method}")
-    return next(value for name, value in vars(module).items() if isinstance(value, type) and _same(name, method))
+    found = vars(importlib.import_module(f"dualdistill.distill.{method}")).items()
+    return next(value for name, value in found if isinstance(value, type) and _same(name, method))
 
 
 def _is_method(node: ast.ClassDef, stem: str) -> bool:
@@ -96,16 +96,14 @@ def _options(node: ast.ClassDef, constants: Mapping[str, ast.expr], path: Path) 
         return []
     arguments = inits[0].args
     if len(arguments.args) > 1 or arguments.vararg or arguments.kwarg:
-        where = f"{path}:{inits[0].lineno}"
-        raise UserError(f"the constructor of {node.name} takes more than keywords", where=where, hint="put * first")
+        what = f"the constructor of {node.name} takes more than keywords"
+        raise UserError(what, where=f"{path}:{inits[0].lineno}", hint="put * first")
     found = []
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         where = f"{path}:{argument.lineno}"
         schema = _schema(argument.annotation, where)
-        if default is None:
-            found.append(Option(argument.arg, schema, required=True))
-        else:
-            found.append(Option(argument.arg, schema, required=False, default=_literal(default, constants, where)))
+        value = None if default is None else _literal(default, constants, where)
+        found.append(Option(argument.arg, schema, required=default is None, default=value))
     return found
 
 

@@ -1,6 +1,6 @@
-"""From a row of YAML to a frozen RunSpec: parents first, then the profile's numbers, then what the row itself says.
+"""From a row of YAML to a frozen RunSpec: the profile's numbers, what the backbone and what the row change.
 
-All rows are resolved before any job starts, so that the last row's typing error does not wait behind the first row's training.
+All rows are resolved before any job starts: a typing error in the last row does not wait for the first to train.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dualdistill.spec import (
 )
 
 T = TypeVar("T")
-# A teacher sees no image: these keep the spec's own values, so that turning a camera knob retrains no teacher.
+# A teacher sees no image: these keep the spec's own values, and turning a camera knob retrains no teacher.
 CAMERA_FIELDS = (
     "image_height",
     "image_width",
@@ -73,29 +73,32 @@ class Resolver:
     def spec(self, name: str, seed: int) -> RunSpec:
         """The run of a row with a seed, its teacher's run inside."""
         variant = self.variants[name]
-        values = {"input": dict(self.profile["input"])}
-        if variant.kind == "teacher":
-            values["input"] = {key: value for key, value in values["input"].items() if key not in CAMERA_FIELDS}
-        values["model"] = self.profile[f"{variant.kind}s"][variant.model]
-        values["schedule"] = self.profile["schedules"][variant.kind]
+        hidden = CAMERA_FIELDS if variant.kind == "teacher" else ()
+        values: dict[str, Any] = {
+            "input": {key: value for key, value in self.profile["input"].items() if key not in hidden},
+            "model": self.profile[f"{variant.kind}s"][variant.model],
+            "schedule": self.profile["schedules"][variant.kind],
+        }
         backbone = self.profile["backbones"][variant.backbone] if variant.backbone else {}
         for key, value in {**backbone, **variant.changes}.items():
             values = _changed(values, key.split("."), value)
-        distill = None
-        if variant.method:
+        model: type[StudentSpec | TeacherSpec] = TeacherSpec if variant.kind == "teacher" else StudentSpec
+        distill, teacher = None, None
+        if variant.method and variant.teacher:
             distill = DistillSpec(variant.method, registry.fill(variant.method, variant.options))
+            teacher = self.spec(variant.teacher, self.config.settings.teacher_seed)
         return RunSpec(
             kind=variant.kind,
             seed=seed,
             data=self.data,
             grid=build(GridSpec, self.profile["grid"]),
             input=build(InputSpec, values["input"]),
-            model=build(TeacherSpec if variant.kind == "teacher" else StudentSpec, values["model"]),
+            model=build(model, values["model"]),
             schedule=build(ScheduleSpec, values["schedule"]),
             threads=self.profile["threads"],
             versions=versions.of_training(self.data),
             distill=distill,
-            teacher=self.spec(variant.teacher, self.config.settings.teacher_seed) if variant.teacher else None,
+            teacher=teacher,
         )
 
     def where(self, name: str, *keys: str) -> str:
@@ -108,8 +111,10 @@ class Resolver:
         merged = self.merged[name]
         model = merged.get("model")
         if model is None:
-            raise UserError(f"row '{name}' names no model", where=self.where(name), hint="add model: or from:")
-        rest = {key: value for key, value in merged.items() if key not in ("model", "backbone", "method", "teacher")}
+            what = f"row '{name}' names no model"
+            raise UserError(what, where=self.where(name), hint="add model: or from:")
+        named = ("model", "backbone", "method", "teacher")
+        rest = {key: value for key, value in merged.items() if key not in named}
         return Variant(
             name=name,
             kind=self._kind(name, model),
@@ -155,11 +160,11 @@ class Resolver:
         """A row's own keys, given what it has inherited."""
         shape = next(iter(schema("variants")["patternProperties"].values()))
         properties = dict(shape["properties"])
-        method, model = merged.get("method"), merged.get("model")
+        method, model, methods = merged.get("method"), merged.get("model"), registry.methods()
         if isinstance(method, str):
-            if method not in registry.methods():
+            if method not in methods:
                 what = f"unknown method '{method}' in row '{name}'"
-                raise UserError(what, where=self.where(name, "method"), hint=nearest(method, registry.methods()))
+                raise UserError(what, where=self.where(name, "method"), hint=nearest(method, methods))
             properties |= {key: option_schema(option) for key, option in registry.options(method).items()}
         if isinstance(model, str):
             properties |= changeable(self._kind(name, model))
@@ -186,11 +191,15 @@ class Resolver:
         if variant.backbone is None:
             raise UserError(f"row '{name}' names no backbone", where=where, hint=nearest("", backbones))
         if variant.backbone not in backbones:
-            what = f"unknown backbone '{variant.backbone}' in row '{name}'"
-            raise UserError(what, where=self.where(name, "backbone"), hint=nearest(variant.backbone, backbones))
+            what, where = (
+                f"unknown backbone '{variant.backbone}' in row '{name}'",
+                self.where(name, "backbone"),
+            )
+            raise UserError(what, where=where, hint=nearest(variant.backbone, backbones))
         if bool(variant.method) != bool(variant.teacher):
             given, missing = ("method", "teacher") if variant.method else ("teacher", "method")
-            raise UserError(f"row '{name}' has a {given} but no {missing}", where=where, hint=f"add {missing}:")
+            what = f"row '{name}' has a {given} but no {missing}"
+            raise UserError(what, where=where, hint=f"add {missing}:")
         if variant.teacher is not None:
             self._check_teacher(name, variant.teacher)
 
@@ -208,7 +217,8 @@ class Resolver:
         """What a schema cannot say about a profile."""
         grid = build(GridSpec, self.profile["grid"])
         if abs(grid.cells * grid.cell_m - 2 * grid.half_extent_m) > 1e-9 or grid.cells % 8:
-            what = f"a grid of {2 * grid.half_extent_m} m in cells of {grid.cell_m} m is not a multiple of 8 cells"
+            size = f"{2 * grid.half_extent_m} m in cells of {grid.cell_m} m"
+            what = f"a grid of {size} is not a multiple of 8 cells"
             raise UserError(what, where=self.config.profile.where(("grid",)))
         allowed = {"type": "object", "additionalProperties": False, "properties": changeable("student")}
         for name in self.profile["backbones"]:
@@ -234,7 +244,7 @@ def changeable(kind: str) -> dict[str, Any]:
 
 
 def build(kind: type[T], values: Mapping[str, Any]) -> T:
-    """A spec dataclass from plain values: lists become tuples, whole numbers floats where a float is meant."""
+    """A spec dataclass from plain values: lists become tuples, whole numbers the floats that are meant."""
     hints = get_type_hints(kind)
     return kind(**{key: _typed(hints[key], value) for key, value in values.items()})
 

@@ -1,0 +1,175 @@
+"""The commands that the rules of workflow/ run; each also runs by hand. No logic: arguments in, one call out.
+
+A command imports what it needs when it runs, so that `resolve`, `status` and --help answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from dualdistill import plan as planning
+from dualdistill.errors import UserError
+from dualdistill.plan import Plan
+
+EXAMPLES = """examples:
+  snakemake --cores all results/table_main.csv              everything, from the world to the table
+  python -m dualdistill resolve                             which runs there are
+  python -m dualdistill resolve bevdepth-r50                every number of one run
+  python -m dualdistill status --profile smoke              how far they are
+  python -m dualdistill train bevdepth-r50                  one training, by row or run
+  python -m dualdistill table table_main --allow-missing    the table with what is there
+"""
+NOUNS = {"run": "a run's id, or a row of variants.yaml", "table": "a table of tables.yaml"}
+DEFAULT = "default: %(default)s"
+
+
+def make_world(plan: Plan, options: argparse.Namespace) -> None:
+    if plan.data.world is None:
+        profile = plan.settings.profile
+        raise UserError(f"profile '{profile}' reads a real data set, there is no world to make")
+    from dualdistill import world
+
+    world.make(plan.data.world, plan.paths.root, plan.settings.workers)
+
+
+def build_index(plan: Plan, options: argparse.Namespace) -> None:
+    from dualdistill.data import index
+
+    index.build(plan.paths.root, plan.data.version, plan.splits(), plan.paths.index)
+
+
+def build_cache(plan: Plan, options: argparse.Namespace) -> None:
+    if plan.paths.cache is None:
+        raise UserError(f"profile '{plan.settings.profile}' uses no cache", hint="cache: true in the profile")
+    from dualdistill.data import cache
+    from dualdistill.data.index import Index
+
+    cache.build(Index.load(plan.paths.index), plan.paths.root, plan.paths.cache)
+
+
+def train(plan: Plan, options: argparse.Namespace) -> None:
+    run = plan.run(options.run)
+    os.environ.setdefault("DUALDISTILL_LOADERS", str(plan.settings.loaders))
+    from dualdistill import train
+
+    train.train(run.spec, plan.folder(run), plan.paths, plan.teacher_folder(run), log_every=options.log_every)
+
+
+def predict(plan: Plan, options: argparse.Namespace) -> None:
+    run = plan.run(options.run)
+    from dualdistill import predict
+
+    predict.run(run.spec, plan.folder(run), plan.paths)
+
+
+def evaluate(plan: Plan, options: argparse.Namespace) -> None:
+    run = plan.run(options.run)
+    from dualdistill import evaluate
+
+    evaluate.run(run.spec, plan.folder(run), plan.paths)
+
+
+def table(plan: Plan, options: argparse.Namespace) -> None:
+    plan.table(options.table)
+    from dualdistill.report import tables
+
+    tables.write(plan, options.table, plan.results / options.table, allow_missing=options.allow_missing)
+
+
+def status(plan: Plan, options: argparse.Namespace) -> None:
+    from dualdistill import status
+
+    print("\n".join(status.lines(plan)))
+
+
+def resolve(plan: Plan, options: argparse.Namespace) -> None:
+    if options.run is None:
+        for run in plan.runs.values():
+            print(f"{run.id}  {' '.join(run.rows)}")
+        return
+    run = plan.run(options.run)
+    print(json.dumps({"run": run.id, "rows": run.rows, "spec": asdict(run.spec)}, indent=1))
+
+
+COMMANDS: dict[str, tuple[Callable[[Plan, argparse.Namespace], None], str, str]] = {
+    # name: (function, what it takes, what it does)
+    "world": (make_world, "", "render the synthetic world as a nuScenes root"),
+    "index": (build_index, "", "read the tables of the data set"),
+    "cache": (build_cache, "", "decode images and points once"),
+    "train": (train, "run", "train a teacher or a student, or go on where it stopped"),
+    "predict": (predict, "run", "predict the boxes of the validation split"),
+    "evaluate": (evaluate, "run", "score the boxes with the official evaluation"),
+    "table": (table, "table", "write a table as CSV, Markdown and LaTeX"),
+    "status": (status, "", "say how far every run is, and how it scored"),
+    "resolve": (resolve, "run?", "list the runs, or print every number of one"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--config", type=Path, default=Path("config/config.yaml"), help=DEFAULT)
+    shared.add_argument("--profile", help="a file of config/profiles/, instead of the one config.yaml names")
+    shared.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of config.yaml"
+    )
+    shared.add_argument("--results", type=Path, default=Path("results"), help=DEFAULT)
+    main = argparse.ArgumentParser(
+        prog="dualdistill",
+        description="LiDAR-to-camera distillation, step by step. snakemake runs these commands in order.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (_, takes, summary) in COMMANDS.items():
+        command = commands.add_parser(name, parents=[shared], help=summary, description=summary)
+        if takes:
+            noun = takes.rstrip("?")
+            command.add_argument(noun, nargs="?" if takes.endswith("?") else None, help=NOUNS[noun])
+        if name == "train":
+            command.add_argument("--log-every", type=int, default=20, metavar="STEPS", help=DEFAULT)
+        if name == "table":
+            command.add_argument(
+                "--allow-missing", action="store_true", help="a dash for a run that is not there"
+            )
+    return main
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(words)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        if sys.flags.optimize:
+            # the official evaluation validates with assert statements, which -O removes
+            raise UserError("python -O switches off checks that the scores rely on", hint="run without it")
+        overrides = dict(_override(text) for text in options.set)
+        if options.profile:
+            overrides["profile"] = options.profile
+        plan = planning.load(options.config, overrides, options.results)
+        if options.command not in ("resolve", "status", "table"):
+            plan.check_root()
+        COMMANDS[options.command][0](plan, options)
+        sys.stdout.flush()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # whoever read us has seen enough; what is still in the buffer must not complain at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _override(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise UserError(f"--set {text} has no value", hint=f"--set {key}=VALUE")
+    return key, value

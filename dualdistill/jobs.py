@@ -1,0 +1,103 @@
+"""What the rules of workflow/ ask: inputs by wildcard, hashes for params, patterns for wildcards.
+
+A params hash covers what stands in no input file: another stage version or other runs make a job run again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from dualdistill import versions
+from dualdistill.document import nearest
+from dualdistill.errors import UserError
+from dualdistill.plan import DIGITS, Plan
+from dualdistill.spec import sha_of
+
+NEVER = "(?!)"  # matches no wildcard at all
+
+
+def one_of(names: Iterable[str]) -> str:
+    return "|".join(map(re.escape, names)) or NEVER
+
+
+class Jobs:
+    """A plan as snakemake sees it; every method that takes wildcards is an input or params function."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.data_ids = one_of([plan.data_id])
+        self.world_ids = one_of([plan.data_id] if plan.data.world else [])
+        self.cached_ids = one_of([plan.data_id] if plan.paths.cache else [])
+        self.teachers = one_of(plan.of_kind("teacher"))
+        self.students = one_of(plan.of_kind("student"))
+        self.runs = one_of(plan.runs)
+        self.tables = one_of(plan.tables)
+        self.table_files = [str(plan.results / f"{name}.csv") for name in plan.tables]
+
+    def tables_of_root(self, wildcards: Any) -> list[str]:
+        """What the index is read from: the world's manifest; a real root is not made by any rule."""
+        return [str(self.plan.paths.root / "world.json")] if self.plan.data.world else []
+
+    def data(self, wildcards: Any) -> list[str]:
+        """What must exist before a run can read a sample."""
+        paths = self.plan.paths
+        cache = [str(paths.cache / "cache.json")] if paths.cache else []
+        return [*self.tables_of_root(wildcards), str(paths.index), *cache]
+
+    def teacher(self, wildcards: Any) -> list[str]:
+        """The teacher's record with the hash of its weights: a teacher trained anew retrains its students."""
+        return self._of_teacher(wildcards, "run.json")
+
+    def taught(self, wildcards: Any) -> list[str]:
+        """The teacher's weights and its score: nobody learns from a teacher that was not evaluated."""
+        return self._of_teacher(wildcards, "model.safetensors", "metrics.json")
+
+    def _of_teacher(self, wildcards: Any, *names: str) -> list[str]:
+        folder = self.plan.teacher_folder(self.plan.runs[wildcards.run])
+        return [str(folder / name) for name in names] if folder else []
+
+    def scores(self, wildcards: Any) -> list[str]:
+        """Records and scores of all runs in a table, once each."""
+        table = self.plan.tables[wildcards.table]
+        runs = dict.fromkeys(run for row in table.rows for run in row.runs)
+        folder = self.plan.results / "runs"
+        return [str(folder / run / name) for run in runs for name in ("run.json", "metrics.json")]
+
+    def spec_sha(self, wildcards: Any) -> str:
+        return self.plan.runs[wildcards.run].spec.sha
+
+    def prediction_sha(self, wildcards: Any) -> str:
+        return sha_of({"run": self.spec_sha(wildcards), "predict": versions.PREDICT})
+
+    def evaluation_sha(self, wildcards: Any) -> str:
+        return sha_of({"run": self.spec_sha(wildcards), "evaluate": versions.EVALUATE})
+
+    def table_sha(self, wildcards: Any) -> str:
+        """Changes with the profile too, so that a table of one profile is not taken for the other's."""
+        settings, table = self.plan.settings, self.plan.tables[wildcards.table]
+        named = {"profile": settings.profile, "recipe": settings.recipe, "data": self.plan.data_id}
+        return sha_of({**named, "table": asdict(table)})
+
+    def check_targets(self, words: Iterable[str]) -> None:
+        """Refuse a file of the command line that no rule of this plan makes, with the name that was meant."""
+        results = re.escape(str(self.plan.results))
+        for word in words:
+            if match := re.fullmatch(rf"(?:\./)?{results}/runs/([^/]+)/.*", word):
+                self._refuse_unknown("run", match[1], self.plan.runs, word)
+            elif match := re.fullmatch(rf"(?:\./)?{results}/data/([^/]+)/.*", word):
+                self._refuse_unknown("data folder", match[1], {self.plan.data_id: None}, word)
+            elif match := re.fullmatch(rf"(?:\./)?{results}/([^/]+)\.(?:csv|md|tex)", word):
+                self._refuse_unknown("table", match[1], self.plan.tables, word)
+
+    def _refuse_unknown(self, noun: str, name: str, known: Mapping[str, Any], word: str) -> None:
+        if name in known:
+            return
+        # an id of another profile or of an older plan differs in its digits only
+        stem = name[: -DIGITS - 1] if re.fullmatch(rf".*-[0-9a-f]{{{DIGITS}}}", name) else name
+        alike = [other for other in known if other.startswith(f"{stem}-")]
+        hint = f"did you mean '{alike[0]}'?" if alike else nearest(name, known)
+        profile = self.plan.settings.profile
+        raise UserError(f"profile '{profile}' has no {noun} '{name}'", where=word, hint=hint)

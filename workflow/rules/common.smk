@@ -1,0 +1,25 @@
+# The plan, made and checked before any job: a fault anywhere under config/ ends here, as one sentence.
+import shlex
+import sys
+
+from dualdistill import plan
+from dualdistill.errors import UserError
+from dualdistill.jobs import Jobs
+
+try:
+    JOBS = Jobs(plan.load(overrides=config))
+    JOBS.plan.check_root()
+    JOBS.check_targets(sys.argv[1:])
+except UserError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
+
+# The interpreter of this very process: `python` in a shell command would be whatever PATH says.
+SUITE = f"{shlex.quote(sys.executable)} -m dualdistill"
+PLAN = JOBS.plan.arguments
+
+
+wildcard_constraints:
+    data=JOBS.data_ids,
+    run=JOBS.runs,
+    table=JOBS.tables,

@@ -1,0 +1,52 @@
+rule world:
+    output:
+        "results/data/{data}/root/world.json",
+    log:
+        "results/data/{data}/logs/world.log",
+    benchmark:
+        "results/data/{data}/benchmarks/world.jsonl"
+    wildcard_constraints:
+        data=JOBS.world_ids,
+    conda:
+        "../../environment.yml"
+    threads: JOBS.plan.settings.workers
+    message:
+        "Render the synthetic world {wildcards.data}"
+    shell:
+        f"{SUITE} world {PLAN} > {{log}} 2>&1"
+
+
+rule index_data:
+    input:
+        JOBS.tables_of_root,
+    output:
+        "results/data/{data}/index.npz",
+    log:
+        "results/data/{data}/logs/index.log",
+    benchmark:
+        "results/data/{data}/benchmarks/index.jsonl"
+    conda:
+        "../../environment.yml"
+    message:
+        "Read the tables of {wildcards.data}"
+    shell:
+        f"{SUITE} index {PLAN} > {{log}} 2>&1"
+
+
+rule cache:
+    input:
+        "results/data/{data}/index.npz",
+    output:
+        "results/data/{data}/cache/cache.json",
+    log:
+        "results/data/{data}/logs/cache.log",
+    benchmark:
+        "results/data/{data}/benchmarks/cache.jsonl"
+    wildcard_constraints:
+        data=JOBS.cached_ids,
+    conda:
+        "../../environment.yml"
+    message:
+        "Decode images and points of {wildcards.data}"
+    shell:
+        f"{SUITE} cache {PLAN} > {{log}} 2>&1"

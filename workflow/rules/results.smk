@@ -1,0 +1,66 @@
+rule predict:
+    input:
+        data=ancient(JOBS.data),
+        model=ancient("results/runs/{run}/model.safetensors"),
+        record="results/runs/{run}/run.json",
+    output:
+        "results/runs/{run}/results_nusc.json",
+    log:
+        "results/runs/{run}/logs/predict.log",
+    benchmark:
+        "results/runs/{run}/benchmarks/predict.jsonl"
+    conda:
+        "../../environment.yml"
+    threads: JOBS.plan.threads
+    resources:
+        gpu=JOBS.plan.gpus,
+    params:
+        spec=JOBS.prediction_sha,
+    message:
+        "Predict boxes with {wildcards.run}"
+    shell:
+        f"{SUITE} predict {{wildcards.run}} {PLAN} > {{log}} 2>&1"
+
+
+rule evaluate:
+    input:
+        data=ancient(JOBS.data),
+        boxes="results/runs/{run}/results_nusc.json",
+        record="results/runs/{run}/run.json",
+    output:
+        ours="results/runs/{run}/metrics.json",
+        official="results/runs/{run}/metrics_summary.json",
+        details="results/runs/{run}/metrics_details.json",
+    log:
+        "results/runs/{run}/logs/evaluate.log",
+    benchmark:
+        "results/runs/{run}/benchmarks/evaluate.jsonl"
+    conda:
+        "../../environment.yml"
+    params:
+        spec=JOBS.evaluation_sha,
+    message:
+        "Score {wildcards.run} with the official evaluation"
+    shell:
+        f"{SUITE} evaluate {{wildcards.run}} {PLAN} > {{log}} 2>&1"
+
+
+rule table:
+    input:
+        scores=JOBS.scores,
+        reported="config/reported.csv",
+        source="dualdistill/report/tables.py",
+    output:
+        csv="results/{table}.csv",
+        markdown="results/{table}.md",
+        latex="results/{table}.tex",
+    log:
+        "results/logs/{table}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        view=JOBS.table_sha,
+    message:
+        "Write {output.csv}"
+    shell:
+        f"{SUITE} table {{wildcards.table}} {PLAN} > {{log}} 2>&1"

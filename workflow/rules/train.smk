@@ -1,0 +1,54 @@
+# Checkpoints lie in the run's state/, which no rule declares: snakemake deletes what is declared when a job fails.
+# Data are `ancient`: a run's name already holds the hash of what its data are made from.
+rule train_teacher:
+    input:
+        ancient(JOBS.data),
+    output:
+        model="results/runs/{run}/model.safetensors",
+        history="results/runs/{run}/history.jsonl",
+        record="results/runs/{run}/run.json",
+    log:
+        "results/runs/{run}/logs/train.log",
+    benchmark:
+        "results/runs/{run}/benchmarks/train.jsonl"
+    wildcard_constraints:
+        run=JOBS.teachers,
+    conda:
+        "../../environment.yml"
+    threads: JOBS.plan.threads
+    resources:
+        gpu=JOBS.plan.gpus,
+    params:
+        spec=JOBS.spec_sha,
+    message:
+        "Train the teacher {wildcards.run}"
+    shell:
+        f"{SUITE} train {{wildcards.run}} {PLAN} > {{log}} 2>&1"
+
+
+rule train:
+    input:
+        data=ancient(JOBS.data),
+        teacher=JOBS.teacher,
+        taught=ancient(JOBS.taught),
+    output:
+        model="results/runs/{run}/model.safetensors",
+        history="results/runs/{run}/history.jsonl",
+        record="results/runs/{run}/run.json",
+    log:
+        "results/runs/{run}/logs/train.log",
+    benchmark:
+        "results/runs/{run}/benchmarks/train.jsonl"
+    wildcard_constraints:
+        run=JOBS.students,
+    conda:
+        "../../environment.yml"
+    threads: JOBS.plan.threads
+    resources:
+        gpu=JOBS.plan.gpus,
+    params:
+        spec=JOBS.spec_sha,
+    message:
+        "Train the student {wildcards.run}"
+    shell:
+        f"{SUITE} train {{wildcards.run}} {PLAN} > {{log}} 2>&1"
