@@ -97,6 +97,12 @@ def test_scale_one_and_bias_zero_leave_the_projection_as_it_is() -> None:
     assert torch.equal(projection(tokens_BNC), projection.linear(tokens_BNC))
 
 
+def test_upsampling_keeps_the_corners() -> None:
+    feature_BCHW = torch.randn(1, 2, 4, 4)
+    corners = upsample(feature_BCHW, (16, 16))[:, :, ::15, ::15]
+    torch.testing.assert_close(corners, feature_BCHW[:, :, ::3, ::3])
+
+
 def test_mapping_before_upsampling_equals_the_published_order() -> None:
     torch.manual_seed(0)
     projection = OrthogonalProjection(16, 8).double()
