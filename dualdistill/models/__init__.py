@@ -30,7 +30,10 @@ def build(spec: RunSpec) -> Detector:
 
 
 def _check_grid(grid: GridSpec) -> None:
-    if abs(grid.cells * grid.cell_m - 2 * grid.half_extent_m) > 1e-6 * grid.half_extent_m or grid.cells % BEV_STRIDE:
+    if (
+        abs(grid.cells * grid.cell_m - 2 * grid.half_extent_m) > 1e-6 * grid.half_extent_m
+        or grid.cells % BEV_STRIDE
+    ):
         raise UserError(
             f"a grid of +-{grid.half_extent_m} m does not divide into a multiple of {BEV_STRIDE} cells of {grid.cell_m} m",
             where="grid",

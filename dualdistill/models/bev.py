@@ -19,7 +19,9 @@ def warp_to_current(previous_BCYX: Tensor, previous_to_current_B44: Tensor, grid
     grid_sample without align_corners puts -1 and 1 on the outer edges of the map, which are -half_extent and
     +half_extent, so a position in metres over half_extent is a sampling position.
     """
-    centre_X = (torch.arange(grid.cells, device=previous_BCYX.device) + 0.5) * grid.cell_m - grid.half_extent_m
+    centre_X = (
+        torch.arange(grid.cells, device=previous_BCYX.device) + 0.5
+    ) * grid.cell_m - grid.half_extent_m
     y_YX, x_YX = torch.meshgrid(centre_X, centre_X, indexing="ij")
     current_YX3 = torch.stack([x_YX, y_YX, torch.ones_like(x_YX)], dim=-1)
     with torch.autocast(previous_BCYX.device.type, enabled=False):  # half precision would move cells

@@ -19,7 +19,6 @@ from mmdet.models.losses.gaussian_focal_loss import gaussian_focal_loss
 from torch import Tensor, nn
 
 from dualdistill.batch import Detections
-from dualdistill.models.blocks import initialise
 from dualdistill.models.targets import Targets, centre_targets
 from dualdistill.spec import TASKS, GridSpec, HeadSpec
 
@@ -46,14 +45,15 @@ class Head(nn.Module):
             separate_head={
                 "type": "SeparateHead",
                 "head_conv": spec.share_channels,
-                "init_bias": HEATMAP_BIAS,
                 "final_kernel": 3,
             },
             loss_cls={"type": "mmdet.GaussianFocalLoss", "reduction": "mean"},
             loss_bbox={"type": "mmdet.L1Loss", "reduction": "mean", "loss_weight": BOX_WEIGHT},
             bbox_coder=self._coder_options(),
         )
-        initialise(self.layers)
+        # the library means to set this bias, but its init_weights never reaches the task heads
+        for task in self.layers.task_heads:
+            nn.init.constant_(task.heatmap[-1].bias, HEATMAP_BIAS)
 
     def forward(self, feature_BCYX: Tensor) -> list[dict[str, Tensor]]:
         return [levels[0] for levels in self.layers([feature_BCYX])]
@@ -68,7 +68,10 @@ class Head(nn.Module):
         """Heatmap and box loss, summed over tasks, in float32; a NaN velocity is not supervised."""
         targets = centre_targets(boxes_K9, labels_K, self.grid)
         with torch.autocast(targets.heatmap_BGYX.device.type, enabled=False):
-            return {"heatmap": self._heatmap_loss(predictions, targets), "box": self._box_loss(predictions, targets)}
+            return {
+                "heatmap": self._heatmap_loss(predictions, targets),
+                "box": self._box_loss(predictions, targets),
+            }
 
     def _heatmap_loss(self, predictions: list[dict[str, Tensor]], targets: Targets) -> Tensor:
         logits_BGYX = torch.cat([prediction["heatmap"] for prediction in predictions], dim=1).float()
@@ -138,11 +141,22 @@ class Head(nn.Module):
         return found
 
     def _select(
-        self, boxes_K9: Tensor, labels_K: Tensor, score_K: Tensor, rank_K: Tensor, first: int, threshold: float
+        self,
+        boxes_K9: Tensor,
+        labels_K: Tensor,
+        score_K: Tensor,
+        rank_K: Tensor,
+        first: int,
+        threshold: float,
     ) -> Detections:
         """Cut by score, then rotated NMS within the task."""
         sure_K = score_K > threshold
-        boxes_K9, labels_K, score_K, rank_K = boxes_K9[sure_K], labels_K[sure_K] + first, score_K[sure_K], rank_K[sure_K]
+        boxes_K9, labels_K, score_K, rank_K = (
+            boxes_K9[sure_K],
+            labels_K[sure_K] + first,
+            score_K[sure_K],
+            rank_K[sure_K],
+        )
         if len(boxes_K9):
             scale_K = boxes_K9.new_tensor(self.spec.nms_scale)[labels_K, None]
             footprint_K5 = torch.cat([boxes_K9[:, :2], boxes_K9[:, 3:5] * scale_K, boxes_K9[:, 6:7]], dim=1)

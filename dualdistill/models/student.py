@@ -41,7 +41,9 @@ class Student(nn.Module):
     def tap_shapes(self) -> dict[str, tuple[int, int, int]]:
         """Channels, rows and columns of every tap."""
         cells = self.grid.cells
-        shapes = {f"s{i + 1}": (c, cells >> i + 1, cells >> i + 1) for i, c in enumerate(self.spec.bev_channels)}
+        shapes = {
+            f"s{i + 1}": (c, cells >> i + 1, cells >> i + 1) for i, c in enumerate(self.spec.bev_channels)
+        }
         return {**shapes, "head": (self.spec.bev_out_channels, cells, cells)}
 
     def forward(self, batch: Batch) -> Output:
@@ -68,7 +70,9 @@ class Student(nn.Module):
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Detection and depth losses, weighted."""
         boxes_K9 = displaced(batch.boxes_K9, batch.history_s_B)
-        depth = depth_loss(output.depth_logits_BNDhw, batch.depth_BNhw, self.spec.depth_bins_m, self.spec.depth_loss)
+        depth = depth_loss(
+            output.depth_logits_BNDhw, batch.depth_BNhw, self.spec.depth_bins_m, self.spec.depth_loss
+        )
         losses = self.head.loss(output.predictions, boxes_K9, batch.labels_K)
         return {**losses, "depth": self.spec.depth_weight * depth}
 
@@ -76,7 +80,11 @@ class Student(nn.Module):
         """Boxes with velocity in m/s."""
         found = self.head.decode(output.predictions)
         return [
-            Detections(_with_velocity(own.boxes_K9, own.boxes_K9[:, 7:] * _rate(history_s)), own.scores_K, own.labels_K)
+            Detections(
+                _with_velocity(own.boxes_K9, own.boxes_K9[:, 7:] * _rate(history_s)),
+                own.scores_K,
+                own.labels_K,
+            )
             for own, history_s in zip(found, batch.history_s_B)
         ]
 

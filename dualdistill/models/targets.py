@@ -51,9 +51,18 @@ def centre_targets(boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...], g
     boxes, labels, sample_K = boxes[valid_K], labels[valid_K], sample_K[valid_K]
     centre_K2, cell_K2 = centre_K2[valid_K], cell_K2[valid_K]
     yaw_K1 = boxes[:, 6:7]
-    values = [centre_K2 - cell_K2, boxes[:, 2:3], boxes[:, 3:6].log(), yaw_K1.sin(), yaw_K1.cos(), boxes[:, 7:9]]
+    values = [
+        centre_K2 - cell_K2,
+        boxes[:, 2:3],
+        boxes[:, 3:6].log(),
+        yaw_K1.sin(),
+        yaw_K1.cos(),
+        boxes[:, 7:9],
+    ]
     column_K, row_K = cell_K2.long().unbind(dim=1)
-    radius_K = gaussian_radius(boxes[:, 3] / grid.cell_m, boxes[:, 4] / grid.cell_m).floor().clamp(min=MIN_RADIUS)
+    radius_K = (
+        gaussian_radius(boxes[:, 3] / grid.cell_m, boxes[:, 4] / grid.cell_m).floor().clamp(min=MIN_RADIUS)
+    )
     heatmap = boxes.new_zeros(len(boxes_K9), len(CLASSES), grid.cells, grid.cells)
     _draw(heatmap, sample_K * len(CLASSES) + labels, row_K, column_K, radius_K.long())
     return Targets(heatmap, sample_K, labels, row_K, column_K, torch.cat(values, dim=1))

@@ -20,7 +20,9 @@ from dualdistill.models.blocks import residual_stage
 from dualdistill.models.image import STRIDE
 from dualdistill.spec import GridSpec, StudentSpec
 
-CAMERA_NUMBERS = 33  # intrinsics 9, image-affine rotation 9 and shift 3, camera-to-LiDAR rotation 9 and shift 3
+CAMERA_NUMBERS = (
+    33  # intrinsics 9, image-affine rotation 9 and shift 3, camera-to-LiDAR rotation 9 and shift 3
+)
 Z_RANGE_M = (-10.0, 10.0)  # the grid's only slab
 
 
@@ -166,7 +168,9 @@ class ViewTransform(nn.Module):
         return bev_BCYX, logits_MDhw.unflatten(0, (-1, cameras))
 
 
-def depth_loss(logits_BNDhw: Tensor, depth_BNhw: Tensor, bins_m: tuple[float, float, float], flavour: str) -> Tensor:
+def depth_loss(
+    logits_BNDhw: Tensor, depth_BNhw: Tensor, bins_m: tuple[float, float, float], flavour: str
+) -> Tensor:
     """Cross-entropy of the depth bins against the LiDAR; cells without a point in the bins' range do not count.
 
     bevdet: sigmoid, mean over all entries, those of cells without a point included (so its size follows the LiDAR's
@@ -180,6 +184,8 @@ def depth_loss(logits_BNDhw: Tensor, depth_BNhw: Tensor, bins_m: tuple[float, fl
     target_HD = F.one_hot(index_H, logits_HD.shape[1]).float()
     with torch.autocast(logits_HD.device.type, enabled=False):
         if flavour == "bevdet":
-            return F.binary_cross_entropy_with_logits(logits_HD, target_HD, reduction="sum") / logits_CD.numel()
+            return (
+                F.binary_cross_entropy_with_logits(logits_HD, target_HD, reduction="sum") / logits_CD.numel()
+            )
         summed = F.binary_cross_entropy(logits_HD.softmax(dim=1), target_HD, reduction="sum")
         return summed / max(1, len(index_H))

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from dualdistill.batch import Batch
-from dualdistill.spec import CLASSES, GridSpec, HeadSpec, StudentSpec, TeacherSpec
+from dualdistill.models.targets import centre_targets
+from dualdistill.spec import CLASSES, TASKS, GridSpec, HeadSpec, StudentSpec, TeacherSpec
 
 SIZES_M = torch.tensor(  # length, width, height of spec.CLASSES
     [
@@ -27,7 +28,14 @@ SIZES_M = torch.tensor(  # length, width, height of spec.CLASSES
         [0.4, 0.4, 1.1],
     ]
 )
-CAMERA_YAWS_DEG = (55.0, 0.0, -55.0, 110.0, 180.0, -110.0)  # spec.CAMERAS, from straight ahead, counter-clockwise
+CAMERA_YAWS_DEG = (
+    55.0,
+    0.0,
+    -55.0,
+    110.0,
+    180.0,
+    -110.0,
+)  # spec.CAMERAS, from straight ahead, counter-clockwise
 GROUND_M = -1.84
 
 SLIM_GRID = GridSpec(half_extent_m=25.6, cell_m=1.6)
@@ -103,7 +111,9 @@ def points_on(boxes_K9: Tensor, per_box: int, draw: torch.Generator) -> Tensor:
     return torch.cat([xyz_KS3, other_KS2], dim=-1).flatten(0, 1)
 
 
-def project(points_P3: Tensor, intrinsics_33: Tensor, affine_33: Tensor, camera_to_lidar_44: Tensor) -> Tensor:
+def project(
+    points_P3: Tensor, intrinsics_33: Tensor, affine_33: Tensor, camera_to_lidar_44: Tensor
+) -> Tensor:
     """Network pixel and depth of points, [P, 3]."""
     lidar_to_camera_44 = torch.linalg.inv(camera_to_lidar_44)
     camera_P3 = points_P3 @ lidar_to_camera_44[:3, :3].T + lidar_to_camera_44[:3, 3]
@@ -131,7 +141,7 @@ def random_batch(
     per_box: int = 60,
     seed: int = 0,
 ) -> Batch:
-    """A batch in which images alone are noise."""
+    """A batch whose images are noise and whose everything else agrees."""
     draw = torch.Generator().manual_seed(seed)
     pairs = [random_boxes(boxes, 0.9 * grid.half_extent_m, draw) for _ in range(size)]
     points_P5 = tuple(points_on(own, per_box, draw) for own, _ in pairs)
@@ -159,3 +169,16 @@ def random_batch(
         history_s_B=torch.linspace(0.75, 1.5, size),
         depth_BNhw=torch.stack(depth).view(size, 6, image[0] // 16, image[1] // 16),
     )
+
+
+def perfect_predictions(
+    boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...], grid: GridSpec
+) -> list[dict[str, Tensor]]:
+    """What a head would have to say to be right about every box."""
+    targets = centre_targets(boxes_K9, labels_K, grid)
+    values = torch.zeros(len(boxes_K9), 10, grid.cells, grid.cells)
+    values[targets.sample_K, :, targets.row_K, targets.column_K] = targets.values_K10
+    logits = targets.heatmap_BGYX.clamp(1e-4, 1 - 1e-4).logit()
+    sizes = {"reg": 2, "height": 1, "dim": 3, "rot": 2, "vel": 2}
+    maps = dict(zip(sizes, values.split(list(sizes.values()), dim=1), strict=True))
+    return [{**maps, "heatmap": own} for own in logits.split([len(names) for names in TASKS], dim=1)]

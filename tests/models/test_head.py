@@ -1,0 +1,278 @@
+"""The head against mmdet3d's own targets, loss and decoding, and the conventions that hold its boxes together."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from batches import perfect_predictions, random_boxes
+from mmdet3d.models.dense_heads import CenterHead
+from mmdet3d.structures import LiDARInstance3DBoxes
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from dualdistill.models.head import FIRST_LABEL, REGRESSION, TASK_SIZES, Head
+from dualdistill.models.targets import centre_targets
+from dualdistill.spec import CLASSES, TASKS, GridSpec, HeadSpec
+
+GRID = GridSpec(51.2, 0.8)
+SMALL = GridSpec(25.6, 1.6)
+
+
+def library_head(spec: HeadSpec, grid: GridSpec) -> CenterHead:
+    """mmdet3d's head as CenterPoint configures it."""
+    reach = grid.half_extent_m
+    shape = {
+        "point_cloud_range": [-reach, -reach, -5.0, reach, reach, 3.0],
+        "voxel_size": [grid.cell_m, grid.cell_m, 8.0],
+        "out_size_factor": 1,
+    }
+    train = {"max_objs": 500, "dense_reg": 1, "gaussian_overlap": 0.1, "min_radius": 2}
+    weights = [1.0] * 8 + [spec.velocity_weight] * 2
+    return CenterHead(
+        in_channels=16,
+        tasks=[{"num_class": len(names), "class_names": list(names)} for names in TASKS],
+        common_heads={name: (channels, 2) for name, channels in REGRESSION.items()},
+        bbox_coder={
+            "type": "CenterPointBBoxCoder",
+            "pc_range": [-reach, -reach],
+            "post_center_range": [-reach - 10, -reach - 10, -10, reach + 10, reach + 10, 10],
+            "max_num": 500,
+            "score_threshold": spec.score_threshold,
+            "out_size_factor": 1,
+            "voxel_size": [grid.cell_m, grid.cell_m],
+            "code_size": 9,
+        },
+        separate_head={"type": "SeparateHead", "init_bias": -2.19, "final_kernel": 3},
+        loss_cls={"type": "mmdet.GaussianFocalLoss", "reduction": "mean"},
+        loss_bbox={"type": "mmdet.L1Loss", "reduction": "mean", "loss_weight": 0.25},
+        train_cfg={**shape, **train, "grid_size": [grid.cells, grid.cells, 1], "code_weights": weights},
+        test_cfg={
+            "post_center_limit_range": [-reach - 10, -reach - 10, -10, reach + 10, reach + 10, 10],
+            "score_threshold": spec.score_threshold,
+            "nms_type": "rotate",
+            "nms_thr": 0.2,
+            "pre_max_size": 1000,
+            "post_max_size": spec.max_per_task,
+        },
+    )
+
+
+def instances(boxes_K9: Tensor, labels_K: Tensor) -> InstanceData:
+    own = InstanceData()
+    own.bboxes_3d = LiDARInstance3DBoxes(boxes_K9, box_dim=9, origin=(0.5, 0.5, 0.5))
+    own.labels_3d = labels_K
+    return own
+
+
+def three_samples(grid: GridSpec) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """All classes; no box at all; no box of most tasks, two boxes in one cell and some far outside."""
+    draw = torch.Generator().manual_seed(3)
+    first, first_labels = random_boxes(60, 0.98 * grid.half_extent_m, draw)
+    last, last_labels = random_boxes(20, 2 * grid.half_extent_m, draw)
+    last[1, :2] = last[0, :2] = torch.tensor([11.1, -7.3])
+    outside = last[:, :2].abs().amax(1) > grid.half_extent_m
+    assert outside.any()
+    return (first, torch.zeros(0, 9), last), (first_labels, torch.zeros(0, dtype=torch.long), last_labels % 3)
+
+
+def random_predictions(batch: int, grid: GridSpec, seed: int = 0) -> list[dict[str, Tensor]]:
+    draw = torch.Generator().manual_seed(seed)
+    channels = [{**REGRESSION, "heatmap": size} for size in TASK_SIZES]
+    cells = (grid.cells, grid.cells)
+    return [
+        {name: torch.randn(batch, count, *cells, generator=draw) for name, count in own.items()}
+        for own in channels
+    ]
+
+
+@pytest.mark.parametrize("grid", [GRID, SMALL], ids=["128", "32"])
+def test_targets_equal_those_of_the_library(grid: GridSpec):
+    boxes, labels = three_samples(grid)
+    library = library_head(HeadSpec(), grid)
+    heatmaps, values, cells, masks = library.get_targets(
+        [instances(*own) for own in zip(boxes, labels, strict=True)]
+    )
+    ours = centre_targets(boxes, labels, grid)
+    assert torch.allclose(ours.heatmap_BGYX, torch.cat(heatmaps, dim=1), atol=1e-6)
+    for sample in range(3):
+        for task, first in enumerate(FIRST_LABEL):
+            own = (
+                (ours.sample_K == sample)
+                & (ours.label_K >= first)
+                & (ours.label_K < first + TASK_SIZES[task])
+            )
+            order = ours.label_K[own].argsort(stable=True)  # the library goes class by class
+            used = masks[task][sample].bool()
+            flat = (ours.row_K * grid.cells + ours.column_K)[own][order]
+            assert flat.tolist() == cells[task][sample][used].tolist()
+            assert torch.allclose(ours.values_K10[own][order], values[task][sample][used], atol=1e-4)
+
+
+@pytest.mark.parametrize("velocity_weight", [1.0, 0.2])
+def test_losses_equal_those_of_the_library(velocity_weight: float):
+    spec = HeadSpec(velocity_weight=velocity_weight)
+    boxes, labels = three_samples(GRID)
+    predictions = random_predictions(3, GRID)
+    ours = Head(16, spec, GRID).loss(predictions, boxes, labels)
+    truth = [instances(*own) for own in zip(boxes, labels, strict=True)]
+    theirs = library_head(spec, GRID).loss_by_feat([[own] for own in copy.deepcopy(predictions)], truth)
+    heatmap = sum(value for name, value in theirs.items() if name.endswith("heatmap"))
+    box = sum(value for name, value in theirs.items() if name.endswith("bbox"))
+    assert ours["heatmap"].item() == pytest.approx(heatmap.item(), rel=1e-5)
+    assert ours["box"].item() == pytest.approx(box.item(), rel=1e-5)
+
+
+def test_gradients_of_the_losses_equal_those_of_the_library():
+    boxes, labels = three_samples(GRID)
+    ours, theirs = random_predictions(3, GRID), random_predictions(3, GRID)
+    for value in (value for own in (*ours, *theirs) for value in own.values()):
+        value.requires_grad_()
+    sum(Head(16, HeadSpec(), GRID).loss(ours, boxes, labels).values()).backward()
+    truth = [instances(*own) for own in zip(boxes, labels, strict=True)]
+    leaves = [[{name: value.clone() for name, value in own.items()}] for own in theirs]
+    sum(library_head(HeadSpec(), GRID).loss_by_feat(leaves, truth).values()).backward()
+    for own, other in zip(ours, theirs, strict=True):
+        for name in own:
+            assert torch.allclose(own[name].grad, other[name].grad, atol=1e-6), name
+
+
+def test_decoding_equals_that_of_the_library():
+    spec = HeadSpec()
+    predictions = random_predictions(2, GRID)
+    for own in predictions:
+        own["heatmap"] = own["heatmap"] * 2 - 6  # few candidates above the threshold
+        own["dim"] = own["dim"] * 0.3 + 1
+    ours = Head(16, spec, GRID).decode(predictions)
+    metas = [{"box_type_3d": LiDARInstance3DBoxes}] * 2
+    theirs = library_head(spec, GRID).predict_by_feat([[own] for own in copy.deepcopy(predictions)], metas)
+    for own, other in zip(ours, theirs, strict=True):
+        boxes = torch.cat([other.bboxes_3d.gravity_center, other.bboxes_3d.tensor[:, 3:]], dim=1)
+        assert len(boxes) > 100
+        assert own.labels_K.tolist() == other.labels_3d.tolist()
+        assert torch.allclose(own.scores_K, other.scores_3d)
+        assert torch.allclose(own.boxes_K9, boxes, atol=1e-5)
+
+
+def test_one_asymmetric_box_peaks_in_the_row_of_its_y_and_the_column_of_its_x():
+    box = torch.tensor([[30.0, 5.0, -0.8, 4.6, 1.9, 1.7, 0.6, 3.0, -1.0]])
+    heatmap = Head(16, HeadSpec(), GRID).heatmaps((box,), (torch.tensor([2]),))
+    assert heatmap.shape == (1, 10, 128, 128)
+    assert heatmap.eq(1).nonzero().tolist() == [[0, 2, int((5 + 51.2) / 0.8), int((30 + 51.2) / 0.8)]]
+
+
+def test_decoding_perfect_predictions_returns_every_box():
+    boxes, labels = random_boxes(40, 45.0, torch.Generator().manual_seed(0))
+    found = Head(16, HeadSpec(), GRID).decode(
+        perfect_predictions((boxes,), (labels,), GRID), score_threshold=0.99
+    )[0]
+    expected, got = labels.argsort(stable=True), found.labels_K.argsort(stable=True)
+    assert found.labels_K[got].tolist() == labels[expected].tolist()
+    for label in range(len(CLASSES)):
+        own, other = boxes[labels == label], found.boxes_K9[found.labels_K == label]
+        own, other = own[own[:, 0].argsort()], other[other[:, 0].argsort()]
+        assert torch.allclose(own, other, atol=1e-4)
+
+
+def test_an_unknown_velocity_is_not_supervised_and_spoils_nothing():
+    head = Head(16, HeadSpec(), SMALL)
+    boxes, labels = random_boxes(10, 20.0, torch.Generator().manual_seed(0))
+    boxes[:, 7:] = torch.nan
+    predictions = random_predictions(1, SMALL)
+    for own in predictions:
+        for value in own.values():
+            value.requires_grad_()
+    losses = head.loss(predictions, (boxes,), (labels,))
+    sum(losses.values()).backward()
+    assert all(loss.isfinite() for loss in losses.values())
+    assert not any(own["vel"].grad.any() for own in predictions)
+    assert all(own["rot"].grad.any() for own in predictions)
+
+
+def test_a_batch_without_boxes_has_a_finite_loss_and_nothing_to_regress():
+    losses = Head(16, HeadSpec(), SMALL).loss(
+        random_predictions(2, SMALL), (torch.zeros(0, 9),) * 2, (torch.zeros(0, dtype=torch.long),) * 2
+    )
+    assert losses["heatmap"] > 0
+    assert losses["box"] == 0
+
+
+def test_a_box_just_left_of_the_grid_is_not_drawn():
+    box = torch.tensor([[-51.5, 5.0, 0, 4.0, 2.0, 1.5, 0, 0, 0]])
+    assert not Head(16, HeadSpec(), GRID).heatmaps((box,), (torch.tensor([0]),)).any()
+
+
+def test_predictions_stay_as_they_are():
+    head = Head(16, HeadSpec(), SMALL)
+    boxes, labels = random_boxes(10, 20.0, torch.Generator().manual_seed(0))
+    predictions = random_predictions(1, SMALL)
+    before = copy.deepcopy(predictions)
+    head.loss(predictions, (boxes,), (labels,))
+    head.decode(predictions, temperature=0.1)
+    head.decode(predictions, rank_by="logit")
+    for own, other in zip(predictions, before, strict=True):
+        assert all(torch.equal(own[name], other[name]) for name in other)
+
+
+def calm_predictions() -> list[dict[str, Tensor]]:
+    """Scores below 0.7, where a temperature of 0.1 does not saturate float32."""
+    predictions = random_predictions(1, SMALL, seed=5)
+    for own in predictions:
+        own["heatmap"] = own["heatmap"] * 0.5 - 1
+        own["dim"] = own["dim"] * 0.3 + 1
+    return predictions
+
+
+@pytest.mark.parametrize("rank_by", ["sharpened", "logit"])
+def test_a_temperature_of_a_tenth_is_a_threshold_of_0_445(rank_by: str):
+    head = Head(16, HeadSpec(), SMALL)
+    sharp = head.decode(calm_predictions(), temperature=0.1, rank_by=rank_by)[0]
+    plain = head.decode(calm_predictions(), score_threshold=0.44530)[0]
+    assert len(sharp.boxes_K9) > 50
+    assert torch.equal(sharp.boxes_K9, plain.boxes_K9)
+    assert not torch.allclose(sharp.scores_K, plain.scores_K)
+
+
+def test_ranking_by_logit_keeps_the_peak_where_a_sharpened_score_saturates():
+    predictions = random_predictions(1, SMALL)
+    for own in predictions:
+        own["heatmap"].fill_(-20)
+        own["dim"].fill_(1.5)
+        own["reg"].zero_()
+        own["rot"][:, 0], own["rot"][:, 1] = 0.0, 1.0
+    predictions[0]["heatmap"][0, 0, 10, 10:13] = torch.tensor([6.0, 9.0, 7.0])
+    found = Head(16, HeadSpec(), SMALL).decode(predictions, temperature=0.1, rank_by="logit")[0]
+    assert found.boxes_K9[:, 0].tolist() == pytest.approx([11 * 1.6 - 25.6])
+    assert found.scores_K.tolist() == [1.0]
+
+
+def test_the_footprint_scale_decides_what_nms_merges():
+    draw = torch.tensor([[5.0, 5.0, 0, 0.6, 0.6, 1.8, 0, 0, 0], [6.7, 5.0, 0, 0.6, 0.6, 1.8, 0, 0, 0]])
+    predictions = perfect_predictions((draw,), (torch.tensor([8, 8]),), SMALL)
+    plain = Head(16, HeadSpec(), SMALL).decode(predictions, score_threshold=0.9)[0]
+    scaled = Head(16, HeadSpec(nms_scale=(1.0,) * 8 + (4.5, 9.0)), SMALL).decode(
+        predictions, score_threshold=0.9
+    )[0]
+    assert len(plain.boxes_K9) == 2
+    assert len(scaled.boxes_K9) == 1
+
+
+def test_a_fresh_head_expects_an_object_with_a_chance_of_a_tenth():
+    predictions = Head(16, HeadSpec(), SMALL)(torch.zeros(1, 16, 32, 32))
+    assert [own["heatmap"].shape[1] for own in predictions] == list(TASK_SIZES)
+    for own in predictions:
+        assert set(own) == {*REGRESSION, "heatmap"}
+        assert own["heatmap"].sigmoid().mean().item() == pytest.approx(0.1, abs=0.03)
+
+
+def test_losses_run_in_float32_under_autocast():
+    head = Head(16, HeadSpec(), SMALL)
+    boxes, labels = random_boxes(10, 20.0, torch.Generator().manual_seed(0))
+    half = [{name: value.bfloat16() for name, value in own.items()} for own in random_predictions(1, SMALL)]
+    plain = head.loss(
+        [{name: value.float() for name, value in own.items()} for own in half], (boxes,), (labels,)
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = head.loss(half, (boxes,), (labels,))
+    assert all(mixed[name].dtype == torch.float32 and mixed[name] == plain[name] for name in plain)
