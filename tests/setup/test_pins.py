@@ -1,0 +1,77 @@
+"""One set of versions: constraints.txt, conda, what the project asks for and what is installed agree."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD_FIRST = {"torch", "numpy", "setuptools", "wheel", "ninja", "psutil"}  # mmcv compiles against these
+
+
+def pin_lines() -> list[str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def pins() -> dict[str, str]:
+    return {canonicalize_name(name): number for name, number in (line.split("==") for line in pin_lines())}
+
+
+def conda() -> dict:
+    return yaml.safe_load((ROOT / "environment.yml").read_text())
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_constraints_are_exact_and_name_no_package_twice():
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in pin_lines())
+    assert len(pins()) == len(pin_lines())
+
+
+def test_environment_yml_is_a_conda_environment():
+    environment = conda()
+    assert set(environment) == {"name", "channels", "dependencies"}
+    assert environment["channels"] == ["conda-forge"]
+    *packages, pip_section = environment["dependencies"]
+    assert {"python=3.11", "pip", "cxx-compiler"} == set(packages)
+    assert list(pip_section) == ["pip"]
+
+
+def test_environment_yml_has_the_pins_of_constraints_txt():
+    bound, *lines = conda()["dependencies"][-1]["pip"]
+    assert bound == "--constraint constraints.txt"
+    assert {canonicalize_name(line.split("==")[0]) for line in lines} == BUILD_FIRST
+    assert set(lines) <= set(pin_lines())
+
+
+@pytest.mark.parametrize("group", ["dependencies", "slurm", "dev"])
+def test_everything_the_project_asks_for_is_pinned_within_its_bounds(group: str):
+    asked = (
+        project()["dependencies"] if group == "dependencies" else project()["optional-dependencies"][group]
+    )
+    for requirement in map(Requirement, asked):
+        pinned = pins().get(canonicalize_name(requirement.name))
+        assert pinned, f"{requirement.name} is not pinned"
+        assert requirement.specifier.contains(pinned), f"{requirement} excludes the pin {pinned}"
+
+
+def test_the_installed_packages_are_the_pinned_ones():
+    installed = {name: version(name).split("+")[0] for name in pins()}
+    assert installed == pins()
+
+
+def test_the_second_command_for_conda_users_is_the_one_that_run_uses():
+    text = (ROOT / "environment.yml").read_text()
+    for part in ("-g0 -O1", "--no-deps", "--no-build-isolation", "--editable"):
+        assert part in text
+        assert part in (ROOT / "run").read_text()
