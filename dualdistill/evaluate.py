@@ -1,6 +1,7 @@
 """Scores predictions with the official nuScenes evaluation, unmodified.
 
-metrics_summary.json and metrics_details.json are the devkit's own, metrics.json is ours and written last. Imports no torch.
+metrics_summary.json and metrics_details.json are what the devkit writes; metrics.json is ours, written last.
+Imports no torch.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from nuscenes.utils.splits import get_scenes_of_split
 from dualdistill.data.tables import open_root
 from dualdistill.errors import CheckpointError, DataError
 from dualdistill.provenance import package_versions
-from dualdistill.records import METRICS, read_run, write_metrics
+from dualdistill.records import RESULTS, WEIGHTS, read_run, write_metrics
 from dualdistill.spec import CLASSES, RunSpec
 from dualdistill.storage import atomic_write, run_lock, sha256_file
 from dualdistill.validate import check, read_results
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CONFIG = "detection_cvpr_2019"
-RESULTS = "results_nusc.json"
 # a barrier has neither velocity nor attribute, a cone has no heading either
 _UNDEFINED = {"barrier": ("vel_err", "attr_err"), "traffic_cone": ("vel_err", "attr_err", "orient_err")}
 
@@ -54,18 +54,17 @@ def run(spec: RunSpec, run_dir: Path, data: DataPaths) -> dict[str, Any]:
     with run_lock(run_dir / "state"):
         trained = read_run(run_dir)
         predicted = read_results(run_dir / RESULTS).get("meta", {})
-        weights = trained["outputs"]["model.safetensors"]
+        weights = trained["outputs"][WEIGHTS]
         if predicted.get("weights_sha256") != weights:
             raise CheckpointError(
                 "the predictions were made with other weights than the run's",
                 where=str(run_dir / RESULTS),
                 hint="predict the run again",
             )
-        inputs = {"model.safetensors": weights, "index.npz": sha256_file(data.index)}
+        inputs = {WEIGHTS: weights, "index.npz": sha256_file(data.index)}
         lineage = {"spec_sha": spec.sha, "data": data.index.parent.name}
-        return evaluate(
-            run_dir / RESULTS, data.root, spec.data.version, spec.data.val_split, run_dir, inputs=inputs, **lineage
-        )
+        version, split = spec.data.version, spec.data.val_split
+        return evaluate(run_dir / RESULTS, data.root, version, split, run_dir, inputs=inputs, **lineage)
 
 
 def evaluate(
@@ -116,7 +115,7 @@ def evaluate(
         "data": data,
         "packages": package_versions(("nuscenes-devkit", "numpy")),
     }
-    log.info("%s: mAP %.4f, NDS %.4f over %d samples", out / METRICS, scores.mean_ap, scores.nd_score, len(tokens))
+    log.info("mAP %.4f, NDS %.4f over %d samples", scores.mean_ap, scores.nd_score, len(tokens))
     return write_metrics(out, record)
 
 
@@ -132,7 +131,7 @@ def _official(
 
 
 def _zero(config: DetectionConfig) -> tuple[DetectionMetrics, DetectionMetricDataList]:
-    """The score of finding nothing, in the devkit's own terms: it stops with an error when no box is predicted at all."""
+    """The score of finding nothing, in the devkit's terms; the devkit itself stops with an error there."""
     scores, details = DetectionMetrics(config), DetectionMetricDataList()
     for name in config.class_names:
         for distance in config.dist_ths:
@@ -156,7 +155,7 @@ def _suspicions(scores: DetectionMetrics) -> list[str]:
     errors = scores.tp_errors
     if scores.mean_ap > 0.2 and errors["scale_err"] > 0.5:
         found = f"mAP {scores.mean_ap:.3f} with a scale error of {errors['scale_err']:.2f}"
-        return [f"{found}: boxes are found but have the wrong shape, check the order of width, length and height"]
+        return [f"{found}: boxes are found but have the wrong shape, is it width, length, height?"]
     return []
 
 

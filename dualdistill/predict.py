@@ -1,7 +1,7 @@
 """Trained weights -> results_nusc.json: the boxes of the val split in nuScenes' global frame.
 
-Axes: K boxes. Detections arrive in the LIDAR_TOP frame as (x, y, z, l, w, h, yaw, vx, vy); nuScenes wants the global frame,
-sizes as width, length, height and quaternions as w, x, y, z.
+Axes: K boxes. Detections arrive in the LIDAR_TOP frame as (x, y, z, l, w, h, yaw, vx, vy); nuScenes wants the
+global frame, sizes as width, length, height and quaternions as w, x, y, z.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from dualdistill.data.index import LIDAR, Index
 from dualdistill.determinism import pin
 from dualdistill.errors import CheckpointError
 from dualdistill.plan import DataPaths
-from dualdistill.records import RUN, read_run
+from dualdistill.records import RESULTS, RUN, WEIGHTS, read_run
 from dualdistill.spec import CLASSES, RunSpec
 from dualdistill.storage import atomic_write, run_lock
 from dualdistill.validate import FLAGS, MAX_BOXES, check
 
 log = logging.getLogger(__name__)
+Poses = dict[str, np.ndarray]  # sample token -> LIDAR_TOP to global [4, 4]
 MOVING_MPS = 0.2
 # what a box of a class is called above and below that speed
 ATTRIBUTE_BY_MOTION = {
@@ -56,18 +57,21 @@ def run(spec: RunSpec, run_dir: Path, data: DataPaths) -> Path:
         if trained["spec_sha"] != spec.sha:
             what = "the run was trained with another spec"
             raise CheckpointError(what, where=str(run_dir / RUN), hint="train the run again")
-        weights = trained["outputs"]["model.safetensors"]
+        weights = trained["outputs"][WEIGHTS]
         detector = models.build(spec)
-        load_weights(run_dir / "model.safetensors", detector, weights)
+        load_weights(run_dir / WEIGHTS, detector, weights)
         index, split = Index.load(data.index), spec.data.val_split
         camera, lidar = detector.needs_images, detector.needs_points
-        frames = FrameDataset(index, data.root, data.cache, split, spec, train=False, images=camera, points=lidar)
-        meta = dict.fromkeys(FLAGS, False) | {"use_camera": camera, "use_lidar": lidar, "weights_sha256": weights}
-        return predict(detector, frames, lidar_poses(index, split), meta, run_dir / "results_nusc.json")
+        frames = FrameDataset(
+            index, data.root, data.cache, split, spec, train=False, images=camera, points=lidar
+        )
+        used = {"use_camera": camera, "use_lidar": lidar, "weights_sha256": weights}
+        meta = dict.fromkeys(FLAGS, False) | used
+        return predict(detector, frames, lidar_poses(index, split), meta, run_dir / RESULTS)
 
 
 def predict(
-    detector: models.Detector, frames: FrameDataset, poses: dict[str, np.ndarray], meta: dict[str, Any], out: Path
+    detector: models.Detector, frames: FrameDataset, poses: Poses, meta: dict[str, Any], out: Path
 ) -> Path:
     """Detect in every frame and write the results file."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -89,14 +93,14 @@ def predict(
     return out
 
 
-def lidar_poses(index: Index, split: str) -> dict[str, np.ndarray]:
-    """LIDAR_TOP to global [4, 4] at the key frame of every sample of a split."""
+def lidar_poses(index: Index, split: str) -> Poses:
+    """Where the LiDAR was at the key frame of every sample of a split."""
     records = {index.token(sample): index.sample_key_record[sample, LIDAR] for sample in index.samples(split)}
     return {token: index.record_sensor_to_global[record] for token, record in records.items()}
 
 
 def to_nuscenes(detections: Detections, lidar_to_global_44: np.ndarray, token: str) -> list[dict[str, Any]]:
-    """One sample's boxes as nuScenes' result entries, best score first, at most as many as the devkit accepts."""
+    """One sample's boxes as nuScenes' result entries, best score first, no more than the devkit accepts."""
     order = torch.argsort(detections.scores_K, descending=True, stable=True)[:MAX_BOXES].cpu()
     boxes_K9 = detections.boxes_K9.cpu()[order].double().numpy()
     scores_K = detections.scores_K.cpu()[order].double().numpy()
@@ -105,7 +109,8 @@ def to_nuscenes(detections: Detections, lidar_to_global_44: np.ndarray, token: s
         return []
     turn = Rotation.from_matrix(lidar_to_global_44[:3, :3])
     centre_K3 = turn.apply(boxes_K9[:, :3]) + lidar_to_global_44[:3, 3]
-    heading_K4 = (turn * Rotation.from_rotvec(np.pad(boxes_K9[:, 6:7], ((0, 0), (2, 0))))).as_quat(scalar_first=True)
+    yaw_K3 = np.pad(boxes_K9[:, 6:7], ((0, 0), (2, 0)))
+    heading_K4 = (turn * Rotation.from_rotvec(yaw_K3)).as_quat(scalar_first=True)
     velocity_K3 = turn.apply(np.pad(boxes_K9[:, 7:9], ((0, 0), (0, 1))))
     speed_K = np.hypot(boxes_K9[:, 7], boxes_K9[:, 8])
     return [

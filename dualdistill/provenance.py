@@ -1,4 +1,4 @@
-"""Where a result came from: machine, packages, code version and time, recorded in run.json. Imports nothing heavy."""
+"""Where a result came from: machine, packages, code version and time, for run.json. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import platform
 import socket
 import subprocess
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def collect() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": package_versions(),
         "git": git_state(Path(__file__).parent),
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
@@ -70,7 +70,8 @@ def git_state(folder: Path) -> dict[str, Any]:
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20, check=True)
+        words = ["git", *arguments]
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -1,6 +1,6 @@
-"""The records beside a result: run.json says what was trained, metrics.json how it scored. Both know their schema.
+"""The records beside a result: run.json says what was trained, metrics.json how it scored.
 
-metrics.json carries a seal over its own content, so that a number edited by hand is noticed.
+Both know their schema. metrics.json carries a seal over its content: a number edited by hand is noticed.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dualdistill.errors import DataError
 from dualdistill.spec import sha_of
 from dualdistill.storage import read_json, write_json
 
-RUN, METRICS = "run.json", "metrics.json"
+WEIGHTS, RUN, RESULTS, METRICS = "model.safetensors", "run.json", "results_nusc.json", "metrics.json"
 RUN_SCHEMA = 1
 METRICS_SCHEMA = 1
 RUN_FIELDS = ("spec_sha", "outputs")
 METRICS_FIELDS = ("mean_ap", "nd_score", "tp_errors", "inputs", "spec_sha", "data")
+DEVKIT_NAMES = {"mAP": "mean_ap", "NDS": "nd_score"}  # what tables print -> what the devkit writes
 AGAIN = "evaluate the run again"
 
 
@@ -31,7 +32,8 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     record = _read(path, METRICS_SCHEMA, METRICS_FIELDS, AGAIN)
     seal = record.pop("seal", None)
     if seal != sha_of(record):
-        raise DataError("the content was changed after the evaluation: its seal does not fit", where=str(path), hint=AGAIN)
+        what = "the content was changed after the evaluation: its seal does not fit"
+        raise DataError(what, where=str(path), hint=AGAIN)
     return record
 
 
@@ -51,7 +53,8 @@ def _read(path: Path, schema: int, needed: tuple[str, ...], again: str) -> dict[
         what = f"made by a newer version of this suite (schema {found}, this one reads {schema})"
         raise DataError(what, where=str(path), hint="update the suite")
     if found < schema:
-        raise DataError(f"made by an older version of this suite (schema {found} of {schema})", where=str(path), hint=again)
+        what = f"made by an older version of this suite (schema {found} of {schema})"
+        raise DataError(what, where=str(path), hint=again)
     if absent := [name for name in needed if name not in record]:
         raise DataError(f"{absent[0]!r} is missing", where=str(path), hint=again)
     kept: dict[str, Any] = record

@@ -1,6 +1,6 @@
 """Our own check of results_nusc.json, made before the official evaluation sees it.
 
-The devkit checks by `assert`, which `python -O` removes, and lets scores of 1.7, flat boxes and zero quaternions pass.
+The devkit checks by `assert`, which `python -O` removes, and lets scores of 1.7 and flat boxes pass.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def read_results(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise DataError("the results file does not exist", where=str(path), hint="predict the run first") from error
+        raise DataError(
+            "the results file does not exist", where=str(path), hint="predict the run first"
+        ) from error
     except ValueError as error:
         raise DataError(f"not valid JSON: {error}", where=str(path), hint="predict the run again") from error
     return document if isinstance(document, dict) else {}
@@ -50,13 +52,17 @@ def check(document: dict[str, Any], tokens: Collection[str], where: str) -> int:
     """Refuse what is not a prediction for exactly these samples; the number of boxes otherwise."""
     results, meta = document.get("results"), document.get("meta")
     if not isinstance(results, dict):
-        raise DataError("no 'results' by sample token", where=where, hint="the file must hold 'meta' and 'results'")
+        raise DataError(
+            "no 'results' by sample token", where=where, hint="the file must hold 'meta' and 'results'"
+        )
     if not isinstance(meta, dict) or not all(isinstance(meta.get(flag), bool) for flag in FLAGS):
         raise DataError(f"'meta' must answer {', '.join(FLAGS)} with true or false", where=where)
     _check_samples(results, tokens, where)
     for token, boxes in results.items():
         if not isinstance(boxes, list):
-            raise DataError(f"sample {token} holds {type(boxes).__name__} where a list of boxes belongs", where=where)
+            raise DataError(
+                f"sample {token} holds {type(boxes).__name__} where a list of boxes belongs", where=where
+            )
         if len(boxes) > MAX_BOXES:
             raise DataError(f"sample {token} has {len(boxes)} boxes, {MAX_BOXES} are allowed", where=where)
         for number, box in enumerate(boxes):
@@ -70,8 +76,8 @@ def _check_samples(results: dict[str, Any], tokens: Collection[str], where: str)
     missing, extra = sorted(wanted - results.keys()), sorted(results.keys() - wanted)
     if missing or extra:
         raise DataError(
-            f"{len(missing)} of the split's {len(wanted)} samples are missing and {len(extra)} are not of the split, "
-            f"first {(missing + extra)[0]}",
+            f"{len(missing)} of the split's {len(wanted)} samples are missing "
+            f"and {len(extra)} are not of the split, first {(missing + extra)[0]}",
             where=where,
             hint="predict the split that is evaluated",
         )

@@ -1,4 +1,4 @@
-"""A table's rows from the records of its runs: every number is traced to weights, spec and index, or refused."""
+"""A table's rows from the records of its runs: a number is traced to weights, spec and index, or refused."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from typing import Any
 from dualdistill.config import METRICS
 from dualdistill.errors import DataError
 from dualdistill.plan import Plan, TableRow
+from dualdistill.records import DEVKIT_NAMES, RESULTS, WEIGHTS, read_metrics, read_run
 from dualdistill.records import METRICS as METRICS_FILE
-from dualdistill.records import read_metrics, read_run
 from dualdistill.report.numbers import Score
 from dualdistill.spec import StudentSpec
 from dualdistill.storage import sha256_file
 
 NOT_COMPARABLE = "synthetic world - not comparable with the poster's numbers"
-DEVKIT_NAMES = {"mAP": "mean_ap", "NDS": "nd_score"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Table:
             f"Data: {data}.",
             f"Recipe: {self.recipe}.",
             f"Seeds per row: {seeds}{spread}.",
-            "In parentheses the difference to the row's baseline; reported numbers are the poster's, on nuScenes.",
+            "In parentheses the difference to the baseline row; reported: the poster's numbers, on nuScenes.",
             f"Made by: {self.command}",
         ]
 
@@ -90,17 +89,18 @@ def gather(plan: Plan, name: str, *, allow_missing: bool = False) -> Table:
 def _row(plan: Plan, row: TableRow, records: dict[str, dict[str, Any]]) -> Row:
     there = [run for run in row.runs if run in records]
     score = {}
-    if there:
-        score = {name: Score.over_seeds([records[run][DEVKIT_NAMES[name]] for run in there]) for name in METRICS}
+    for name in METRICS if there else ():
+        score[name] = Score.over_seeds([records[run][DEVKIT_NAMES[name]] for run in there])
     model = plan.runs[row.runs[0]].spec.model
-    reported = {name: told for name, told in row.reported.items() if name in METRICS}
     return Row(
         labels=row.shown,
         block=f"student r{model.depth}" if isinstance(model, StudentSpec) else "teacher",
         score=score,
         delta={},
-        reported={name: _exact(told.value) for name, told in reported.items()},
-        reported_delta={name: _exact(told.delta) for name, told in reported.items() if told.delta is not None},
+        reported={name: _exact(told.value) for name, told in row.reported.items()},
+        reported_delta={
+            name: _exact(told.delta) for name, told in row.reported.items() if told.delta is not None
+        },
         run=" ".join(there),
         missing=tuple(run for run in row.runs if run not in records),
     )
@@ -118,16 +118,16 @@ def _record(plan: Plan, run: str) -> dict[str, Any]:
     """A run's metrics, if the chain from the number to weights, spec and index holds."""
     folder, spec_sha = _folder(plan, run), plan.runs[run].spec.sha
     trained, metrics = read_run(folder), read_metrics(folder)
-    used = metrics["inputs"]
+    used, made = metrics["inputs"], trained["outputs"]
     promised = {
         "the spec in run.json": (trained["spec_sha"], spec_sha),
         "the spec in metrics.json": (metrics["spec_sha"], spec_sha),
         "the data set in metrics.json": (metrics["data"], plan.data_id),
-        "the weights in metrics.json": (used.get("model.safetensors"), trained["outputs"].get("model.safetensors")),
+        "the weights in metrics.json": (used.get(WEIGHTS), made.get(WEIGHTS)),
     }
     on_disk = {
-        "results_nusc.json": folder / "results_nusc.json",
-        "model.safetensors": folder / "model.safetensors",
+        RESULTS: folder / RESULTS,
+        WEIGHTS: folder / WEIGHTS,
         "index.npz": plan.paths.index,
     }
     for name, path in on_disk.items():

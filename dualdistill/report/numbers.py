@@ -1,6 +1,7 @@
 """From metrics as the devkit writes them (0..1) to numbers as the poster prints them (points, one decimal).
 
-Decimal all the way: 0.4145 is 41.5 points, but 0.4145 * 100 in floating point prints 41.4. Values are rounded once, at the end.
+Decimal all the way: 0.4145 is 41.5 points, but 0.4145 * 100 in floating point prints 41.4.
+Values are rounded once, at the end.
 """
 
 from __future__ import annotations

@@ -28,16 +28,18 @@ def write(plan: Plan, name: str, stem: Path, *, allow_missing: bool = False) -> 
 
 def csv(table: Table) -> str:
     """Plain numbers in points, one line per row, an empty cell for what is not there."""
-    return pd.DataFrame([_record(table, row) for row in table.rows]).to_csv(index=False, lineterminator="\n")
+    frame = pd.DataFrame([_record(table, row) for row in table.rows])
+    return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
 def _record(table: Table, row: Row) -> dict[str, object]:
-    score = {metric: row.score.get(metric) for metric in METRICS}
+    mean = {metric: score.mean for metric, score in row.score.items()}
+    std = {metric: score.std for metric, score in row.score.items()}
     return {
         **{name: row.labels.get(name, "") for name in table.columns},
-        **{metric: points(score[metric].mean if score[metric] else None) for metric in METRICS},
-        **{f"{metric}_std": points(score[metric].std if score[metric] else None, places=2) for metric in METRICS},
-        "n_seeds": max((found.n for found in row.score.values()), default=0),
+        **{metric: points(mean.get(metric)) for metric in METRICS},
+        **{f"{metric}_std": points(std.get(metric), places=2) for metric in METRICS},
+        "n_seeds": _seeds(row),
         **{f"delta_{metric}": points(row.delta.get(metric)) for metric in METRICS},
         **{f"reported_{metric}": _printed(row.reported.get(metric)) for metric in METRICS},
         **{f"reported_delta_{metric}": _printed(row.reported_delta.get(metric)) for metric in METRICS},
@@ -66,7 +68,15 @@ def latex(table: Table, label: str) -> str:
     for special in "&%$#_{}":
         caption = caption.replace(special, f"\\{special}")
     layout = "l" * len(table.columns) + "r" * (len(frame.columns) - len(table.columns))
-    return style.to_latex(hrules=True, caption=caption, label=f"tab:{label}", column_format=layout, position_float="centering")
+    return str(
+        style.to_latex(
+            hrules=True,
+            caption=caption,
+            label=f"tab:{label}",
+            column_format=layout,
+            position_float="centering",
+        )
+    )
 
 
 def footnotes(table: Table) -> list[str]:
@@ -74,9 +84,10 @@ def footnotes(table: Table) -> list[str]:
     notes = []
     for row in table.rows:
         if row.missing:
-            there = max((score.n for score in row.score.values()), default=0)
+            there = _seeds(row)
             name = " ".join(filter(None, (row.labels.get(column, "") for column in table.columns)))
-            notes.append(f"* {name}: {there} of {there + len(row.missing)} seeds, missing {', '.join(row.missing)}.")
+            wanted, missing = there + len(row.missing), ", ".join(row.missing)
+            notes.append(f"* {name}: {there} of {wanted} seeds, missing {missing}.")
     return notes
 
 
@@ -94,12 +105,17 @@ def display(table: Table) -> tuple[pd.DataFrame, pd.DataFrame]:
         blocks[row.block].append(place)
     for metric in METRICS:
         for places in blocks.values():
-            shown = {place: _shown(table.rows[place], metric) for place in places if metric in table.rows[place].score}
+            there = [place for place in places if metric in table.rows[place].score]
+            shown = {place: _shown(table.rows[place], metric) for place in there}
             if len(shown) > 1:
                 top = max(shown.values())
                 # equal as printed is equal: nobody wins by a digit that is not shown
                 best.loc[[place for place, value in shown.items() if value == top], metric] = True
     return frame, best
+
+
+def _seeds(row: Row) -> int:
+    return max((score.n for score in row.score.values()), default=0)
 
 
 def _shown(row: Row, metric: str) -> Decimal:

@@ -15,13 +15,22 @@ metrics = st.floats(min_value=0, max_value=1)
 
 @pytest.mark.parametrize(
     ("metric", "shown"),
-    [("0.4145", "41.5"), ("0.41449999", "41.4"), ("0.0005", "0.1"), ("1.0", "100.0"), ("0.0", "0.0"), ("0.35", "35.0")],
+    [
+        ("0.4145", "41.5"),
+        ("0.41449999", "41.4"),
+        ("0.0005", "0.1"),
+        ("1.0", "100.0"),
+        ("0.0", "0.0"),
+        ("0.35", "35.0"),
+    ],
 )
 def test_a_metric_is_shown_in_points_rounded_half_up(metric, shown):
     assert points(Decimal(metric)) == shown
 
 
-@pytest.mark.parametrize(("value", "shown"), [("0.0640", "+6.4"), ("-0.0145", "-1.5"), ("-0.0001", "+0.0"), ("0", "+0.0")])
+@pytest.mark.parametrize(
+    ("value", "shown"), [("0.0640", "+6.4"), ("-0.0145", "-1.5"), ("-0.0001", "+0.0"), ("0", "+0.0")]
+)
 def test_a_difference_carries_its_sign_and_zero_never_a_minus(value, shown):
     assert points(Decimal(value), sign=True) == shown
 

@@ -1,4 +1,6 @@
-"""Hand-made nuScenes tables with the fewest fields that the official evaluation reads: all ten classes, two scenes, tilted poses.
+"""Hand-made nuScenes tables with the fewest fields that the official evaluation reads.
+
+All ten classes, two scenes, a car on a slope.
 
 Written with pyquaternion and plain lists, so that nothing of ours is on both sides of a comparison.
 """
@@ -28,7 +30,17 @@ SIZES_WLH = {
 }
 CATEGORY_OF = dict(
     zip(
-        ("car", "truck", "construction_vehicle", "bus", "trailer", "barrier", "motorcycle", "bicycle", "pedestrian"),
+        (
+            "car",
+            "truck",
+            "construction_vehicle",
+            "bus",
+            "trailer",
+            "barrier",
+            "motorcycle",
+            "bicycle",
+            "pedestrian",
+        ),
         SIZES_WLH,
         strict=False,
     )
@@ -67,7 +79,9 @@ class Tables:
                         "velocity": list(row["_velocity"]),
                         "detection_name": row["_class"],
                         "detection_score": 1.0 - number / 1000,
-                        "attribute_name": attributes[row["attribute_tokens"][0]] if row["attribute_tokens"] else "",
+                        "attribute_name": attributes[row["attribute_tokens"][0]]
+                        if row["attribute_tokens"]
+                        else "",
                     }
                 )
         return results

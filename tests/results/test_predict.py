@@ -71,7 +71,13 @@ def test_an_asymmetric_box_off_the_diagonal_arrives_with_every_convention_right(
 
 def test_every_number_is_a_plain_float_that_json_takes():
     (entry,) = to_nuscenes(detections([[1, 2, 3, 4, 5, 6, 0.5, 0, 0]], [8]), np.eye(4), "a")
-    numbers = [*entry["translation"], *entry["size"], *entry["rotation"], *entry["velocity"], entry["detection_score"]]
+    numbers = [
+        *entry["translation"],
+        *entry["size"],
+        *entry["rotation"],
+        *entry["velocity"],
+        entry["detection_score"],
+    ]
     assert {type(number) for number in numbers} == {float}
     assert check({"meta": dict.fromkeys(META, True), "results": {"a": [entry]}}, ["a"], "here") == 1
 
@@ -106,7 +112,8 @@ def test_the_five_hundred_best_of_a_sample_are_kept_best_first():
     scores = torch.linspace(0, 1, 600)[torch.randperm(600, generator=torch.Generator().manual_seed(0))]
     found = to_nuscenes(detections(np.ones((600, 9)), [0] * 600, scores), np.eye(4), "a")
     kept = [entry["detection_score"] for entry in found]
-    assert len(kept) == 500 and kept == sorted(kept, reverse=True)
+    assert len(kept) == 500
+    assert kept == sorted(kept, reverse=True)
     assert kept[-1] == pytest.approx(100 / 599, abs=1e-6)
 
 

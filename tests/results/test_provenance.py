@@ -24,7 +24,8 @@ def repository(folder: Path) -> Path:
 
 def test_a_record_names_host_packages_and_time_and_is_plain_json():
     record = json.loads(json.dumps(provenance.collect(), allow_nan=False))
-    assert record["host"] and record["cores"] >= record["cores_allowed"] >= 1
+    assert record["host"]
+    assert record["cores"] >= record["cores_allowed"] >= 1
     assert record["packages"]["numpy"].startswith("1.26")
     assert record["time"].endswith("+00:00")
 
@@ -33,7 +34,8 @@ def test_a_record_names_host_packages_and_time_and_is_plain_json():
 def test_a_changed_or_new_file_in_the_package_makes_the_commit_dirty(tmp_path, name):
     package = repository(tmp_path / "repo") / "package"
     clean = provenance.git_state(package)
-    assert len(clean["commit"]) == 40 and clean["dirty"] is False
+    assert len(clean["commit"]) == 40
+    assert clean["dirty"] is False
     (package.parent / "notes.txt").write_text("mine\n")
     assert provenance.git_state(package)["dirty"] is False
     (package / name).write_text("one = 2\n")
@@ -49,5 +51,7 @@ def test_a_package_that_is_missing_is_left_out():
 
 
 def test_collecting_does_not_import_torch():
-    check = "import sys; from dualdistill import provenance; provenance.collect(); print('torch' in sys.modules)"
+    check = (
+        "import sys; from dualdistill import provenance; provenance.collect(); print('torch' in sys.modules)"
+    )
     assert subprocess.check_output([sys.executable, "-c", check], text=True).strip() == "False"

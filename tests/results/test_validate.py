@@ -33,7 +33,10 @@ def put(field, value):
 
 
 BROKEN = {
-    "a translation that is NaN": (put("translation", [0.0, float("nan"), 0.0]), "has translation .*nan.*, not 3 finite"),
+    "a translation that is NaN": (
+        put("translation", [0.0, float("nan"), 0.0]),
+        "has translation .*nan.*, not 3 finite",
+    ),
     "an infinite velocity": (put("velocity", [float("inf"), 0.0]), "has velocity .*inf.*, not 2 finite"),
     "a coordinate too few": (put("translation", [0.0, 0.0]), "not 3 finite numbers"),
     "a number that is text": (put("size", ["1", 1.0, 1.0]), "not 3 finite numbers"),
@@ -43,12 +46,24 @@ BROKEN = {
     "a negative size": (put("size", [1.0, -2.0, 1.0]), "not above zero"),
     "a zero quaternion": (put("rotation", [0.0, 0.0, 0.0, 0.0]), "not a unit quaternion"),
     "an unknown class": (put("detection_name", "tram"), "unknown class 'tram'"),
-    "a cone that moves": (put("detection_name", "traffic_cone"), "attribute 'vehicle.moving', which a traffic_cone cannot"),
-    "a token that is not its key": (put("sample_token", "scene-val-2"), "says it belongs to sample scene-val-2"),
+    "a cone that moves": (
+        put("detection_name", "traffic_cone"),
+        "attribute 'vehicle.moving', which a traffic_cone cannot",
+    ),
+    "a token that is not its key": (
+        put("sample_token", "scene-val-2"),
+        "says it belongs to sample scene-val-2",
+    ),
     "a missing field": (lambda document: box(document).pop("velocity"), "lacks 'velocity'"),
     "501 boxes": (crowd, f"sample {TOKEN} has 501 boxes, 500 are allowed"),
-    "a missing sample": (drop_sample, "1 of the split's 3 samples are missing and 0 are not of the split, first scene-val-1"),
-    "an extra sample": (add_sample, "0 of the split's 3 samples are missing and 1 are not of the split, first scene-train-0"),
+    "a missing sample": (
+        drop_sample,
+        "1 of the split's 3 samples are missing and 0 are not of the split, first scene-val-1",
+    ),
+    "an extra sample": (
+        add_sample,
+        "0 of the split's 3 samples are missing and 1 are not of the split, first scene-train-0",
+    ),
     "no list of boxes": (lambda document: document["results"].update({TOKEN: 3}), "holds int where a list"),
     "no results": (lambda document: document.pop("results"), "no 'results' by sample token"),
     "no meta flags": (lambda document: document["meta"].pop("use_radar"), "'meta' must answer"),
@@ -62,7 +77,8 @@ def test_a_results_file_with_this_fault_is_refused(tables, kind):
     break_it(document)
     with pytest.raises(DataError, match=sentence) as caught:
         check(document, tables.tokens, "results_nusc.json")
-    assert str(caught.value).startswith("results_nusc.json: ") and caught.value.exit_code == 3
+    assert str(caught.value).startswith("results_nusc.json: ")
+    assert caught.value.exit_code == 3
 
 
 def test_the_ground_truth_passes_and_is_counted(tables):
@@ -91,9 +107,9 @@ def test_faults_are_refused_without_asserts_too(tables, tmp_path):
 from pathlib import Path
 from dualdistill.errors import DataError
 from dualdistill.evaluate import evaluate
-folder = Path({str(tmp_path)!r})
+folder, root = Path({str(tmp_path)!r}), Path({str(tables.root)!r})
 try:
-    evaluate(folder / "results_nusc.json", Path({str(tables.root)!r}), {tables.version!r}, {tables.split!r}, folder)
+    evaluate(folder / "results_nusc.json", root, {tables.version!r}, {tables.split!r}, folder)
 except DataError as error:
     raise SystemExit(error.exit_code)
 """

@@ -1,0 +1,180 @@
+"""The whole way back: a world, its index, ground truth in LiDAR frames, results, official scores."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nuscenes import NuScenes
+
+from dualdistill import models, plan, predict, world
+from dualdistill.batch import Detections
+from dualdistill.checkpoint import save_weights
+from dualdistill.data import index as indexing
+from dualdistill.data.index import Index
+from dualdistill.errors import CheckpointError
+from dualdistill.evaluate import evaluate, run
+from dualdistill.plan import DataPaths
+from dualdistill.predict import lidar_poses, to_nuscenes
+from dualdistill.records import RESULTS, read_metrics
+from dualdistill.spec import CLASSES, RunSpec, WorldSpec
+from dualdistill.storage import read_json, sha256_file, write_json
+from dualdistill.validate import FLAGS
+
+SMALL = WorldSpec(
+    train_scenes=1,
+    dev_scenes=1,
+    val_scenes=2,
+    frames_per_scene=3,
+    image_height=45,
+    image_width=80,
+    lidar_azimuths=180,
+)
+VERSION, SPLIT = "v1.0-world", "world_val"
+CONFIG = Path(__file__).parents[2] / "config" / "config.yaml"
+
+
+@dataclass(frozen=True)
+class World:
+    paths: DataPaths
+    index: Index
+    attributes: dict[str, list[str]]  # by sample token, in the order of the index
+
+
+@pytest.fixture(scope="module")
+def small_world(tmp_path_factory) -> World:
+    folder = tmp_path_factory.mktemp("world")
+    paths = DataPaths(folder / "root", folder / "index.npz", None)
+    world.make(SMALL, paths.root, 1)
+    indexing.build(paths.root, VERSION, {"val": SPLIT, "train": "world_train"}, paths.index)
+    tables = NuScenes(VERSION, str(paths.root), verbose=False)
+    index = Index.load(paths.index)
+    instance = {token.decode(): row for row, token in enumerate(index.instance_token)}
+    attributes = {}
+    for sample in index.samples("val"):
+        rows = [
+            tables.get("sample_annotation", token)
+            for token in tables.get("sample", index.token(sample))["anns"]
+        ]
+        names = {
+            instance[row["instance_token"]]: "".join(
+                tables.get("attribute", token)["name"] for token in row["attribute_tokens"]
+            )
+            for row in rows
+            if row["instance_token"] in instance
+        }
+        attributes[index.token(sample)] = [
+            names[row] for row in index.annotation_instance[index.annotations(sample)]
+        ]
+    return World(paths, index, attributes)
+
+
+def truth(small: World, shift_m: float = 0.0) -> dict:
+    """The seen boxes as a network in the LiDAR frame would give them, through our way out."""
+    index, poses = small.index, lidar_poses(small.index, SPLIT)
+    results = {}
+    for number, sample in enumerate(index.samples("val")):
+        token, rows = index.token(sample), index.annotations(sample)
+        seen = index.seen()[rows]
+        boxes = np.nan_to_num(index.boxes(sample)[seen])
+        boxes[:, 0] += shift_m
+        # no two scores are equal: over ties the devkit takes one box's errors for all
+        scores = 1 - (np.arange(len(boxes)) + 500 * number) / 10000
+        labels = index.annotation_label[rows][seen]
+        found = Detections(*map(torch.as_tensor, (boxes.astype(np.float32), scores, labels.astype(np.int64))))
+        results[token] = to_nuscenes(found, poses[token], token)
+        # how fast something moves does not say whether a driver sits in it: take the annotated attribute
+        for entry, attribute in zip(results[token], np.array(small.attributes[token])[seen], strict=True):
+            entry["attribute_name"] = str(attribute)
+    return {"meta": dict.fromkeys(FLAGS, False), "results": results}
+
+
+def score(small: World, document: dict, folder: Path) -> dict:
+    (folder / RESULTS).write_text(json.dumps(document))
+    return evaluate(folder / RESULTS, small.paths.root, VERSION, SPLIT, folder)
+
+
+def test_perfect_predictions_score_one_on_the_world(small_world, tmp_path):
+    metrics = score(small_world, truth(small_world), tmp_path)
+    assert min(metrics["ground_truth_boxes"].values()) > 0
+    assert metrics["mean_ap"] == pytest.approx(1.0, abs=1e-9)
+    assert metrics["nd_score"] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_predictions_three_metres_off_lose_all_but_the_four_metre_threshold(small_world, tmp_path):
+    score(small_world, truth(small_world, shift_m=3.0), tmp_path)
+    aps = json.loads((tmp_path / "metrics_summary.json").read_text())["label_aps"]
+    for name in CLASSES:
+        near = [aps[name][distance] for distance in ("0.5", "1.0", "2.0")]
+        # a neighbour of the same class may stand where the box was moved to
+        assert max(near) < 0.35
+        assert aps[name]["4.0"] > 0.5
+
+
+@pytest.fixture
+def untrained(small_world, tmp_path) -> tuple[RunSpec, Path]:
+    """A run's folder as a training leaves it, with fresh weights."""
+    planned = plan.load(CONFIG, {"profile": "smoke"})
+    spec = next(run.spec for run in planned.runs.values() if run.spec.kind == "teacher")
+    spec = replace(spec, data=replace(spec.data, world=SMALL), threads=1)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    torch.manual_seed(0)
+    save_weights(folder / "model.safetensors", models.build(spec).state_dict())
+    outputs = {"model.safetensors": sha256_file(folder / "model.safetensors")}
+    write_json(folder / "run.json", {"schema": 1, "spec_sha": spec.sha, "outputs": outputs})
+    return spec, folder
+
+
+def test_an_untrained_teacher_is_predicted_and_scored_with_its_lineage(small_world, untrained):
+    spec, folder = untrained
+    predict.run(spec, folder, small_world.paths)
+    document = read_json(folder / RESULTS)
+    assert set(document["results"]) == set(small_world.attributes)
+    assert document["meta"]["use_lidar"] is True
+    assert document["meta"]["use_camera"] is False
+    metrics = run(spec, folder, small_world.paths)
+    assert metrics == read_metrics(folder)
+    assert 0 <= metrics["mean_ap"] < 0.1
+    assert metrics["inputs"] == {
+        name: sha256_file(path)
+        for name, path in {
+            RESULTS: folder / RESULTS,
+            "model.safetensors": folder / "model.safetensors",
+            "index.npz": small_world.paths.index,
+        }.items()
+    }
+
+
+def test_predicting_twice_writes_the_same_bytes(small_world, untrained):
+    spec, folder = untrained
+    first = predict.run(spec, folder, small_world.paths).read_bytes()
+    assert predict.run(spec, folder, small_world.paths).read_bytes() == first
+
+
+def test_weights_that_run_json_does_not_know_are_refused(small_world, untrained):
+    spec, folder = untrained
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"the weights differ from what run\.json recorded"):
+        predict.run(spec, folder, small_world.paths)
+    assert not (folder / RESULTS).exists()
+
+
+def test_a_run_of_another_spec_is_refused(small_world, untrained):
+    spec, folder = untrained
+    with pytest.raises(CheckpointError, match="trained with another spec"):
+        predict.run(replace(spec, seed=spec.seed + 1), folder, small_world.paths)
+
+
+def test_predictions_of_other_weights_are_not_scored(small_world, untrained):
+    spec, folder = untrained
+    predict.run(spec, folder, small_world.paths)
+    record = read_json(folder / "run.json")
+    record["outputs"]["model.safetensors"] = "0" * 64
+    write_json(folder / "run.json", record)
+    with pytest.raises(CheckpointError, match="made with other weights"):
+        run(spec, folder, small_world.paths)
