@@ -1,7 +1,7 @@
 """Everything under config/, read strictly and held against workflow/schemas/ before anything is planned.
 
-Settings say what to run, a profile holds every number, variants the rows, tables the views on them, reported.csv
-the poster's numbers.
+Settings say what to run, a profile holds every number, variants.yaml the rows, tables.yaml the views on them,
+reported.csv the poster's numbers.
 """
 
 from __future__ import annotations

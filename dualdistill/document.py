@@ -134,7 +134,7 @@ class _Builder:
 
 
 def check(document: Document, schema: Mapping[str, Any], at: Place = (), noun: str = "") -> None:
-    """Hold a document, or its part at a place, against a JSON schema; raises the first fault as one sentence."""
+    """Hold a document, or its part at a place, against a JSON schema; raise the first fault in words."""
     # half of the planning time when imported at the top, and who only asks for --help does not need it
     from jsonschema import Draft202012Validator
 

@@ -1,6 +1,6 @@
-"""The distillation methods, found by file name: distill/tig_bev.py holds class TiGBEV, `method: tig_bev` in YAML.
+"""The distillation methods, by file name: distill/tig_bev.py holds class TiGBEV, `method: tig_bev` in YAML.
 
-The keywords of a method's constructor are its YAML keys. They are read from the source: planning needs no torch.
+The keywords of a constructor are the method's YAML keys, read from the source: planning needs no torch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From a row of YAML to a frozen RunSpec: the profile's numbers, what the backbone and what the row change.
 
-All rows are resolved before any job starts: a typing error in the last row does not wait for the first to train.
+All rows are resolved before any job starts: a slip in the last row does not wait for the first to train.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Versions of what a stage computes. Raise one when the same inputs give another result than before.
 
-They are part of the hashes that name data folders, runs and jobs: a raised number makes exactly the results anew
-that depend on it. Reformatting or speeding up code raises nothing.
+They are part of the hashes that name data folders, runs and jobs: a raised number makes exactly those results
+anew that depend on it. Reformatting or speeding up code raises nothing.
 """
 
 from __future__ import annotations

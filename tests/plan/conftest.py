@@ -1,0 +1,15 @@
+"""A copy of config/ that a test may spoil."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """config/ in a folder of its own."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    return tmp_path / "config"

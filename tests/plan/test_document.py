@@ -1,0 +1,100 @@
+"""Strict YAML: what it accepts, what it refuses, and in which words."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dualdistill import document
+from dualdistill.errors import UserError
+
+SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["lr"],
+    "properties": {
+        "lr": {"type": "number", "exclusiveMinimum": 0},
+        "loss": {"enum": ["bevdet", "megvii"]},
+        "steps": {"type": "array", "items": {"type": "integer"}, "maxItems": 2},
+        "ema": {"oneOf": [{"type": "null"}, {"type": "object", "properties": {"decay": {"maximum": 1}}}]},
+        "name": {"type": "string"},
+    },
+}
+
+TEXT = "(YAML reads 1e-3 as text, write 0.001)"
+MEGVII = "not the text 'mevii' (did you mean 'megvii'?)"
+
+
+def refusal(text: str, schema: dict | None = None) -> str:
+    with pytest.raises(UserError) as caught:
+        document.check(document.parse(text, "a.yaml"), schema or {})
+    return str(caught.value)
+
+
+def test_values_keep_their_lines():
+    found = document.parse("# one\na: {b: 1}\nc:\n  - x\n  - y\n", "a.yaml")
+    assert found.value == {"a": {"b": 1}, "c": ["x", "y"]}
+    assert [found.where(place) for place in (("a", "b"), ("c",), ("c", 1), ("c", 1, "deeper"))] == [
+        "a.yaml:2",
+        "a.yaml:3",
+        "a.yaml:5",
+        "a.yaml:5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: 1\nb: 2\na: 3", "a.yaml:3: key 'a' is written twice (first in line 1)"),
+        ("a: off", 'a.yaml:1: YAML reads off as false (write false, or "off" in quotes)'),
+        ("a:\n  - yes", 'a.yaml:2: YAML reads yes as true (write true, or "yes" in quotes)'),
+        ("no: 1", "a.yaml:1: key 'no' is not text to YAML (put it in quotes)"),
+        ("a: 0123", "a.yaml:1: '0123' is no plain number (write decimal digits, or put it in quotes)"),
+        ("a: 12:30", "a.yaml:1: '12:30' is no plain number (write decimal digits, or put it in quotes)"),
+        ("a: .nan", "a.yaml:1: '.nan' is no plain number (write decimal digits, or put it in quotes)"),
+        ("a: 1.0e+999", "a.yaml:1: 1.0e+999 is too large for a number (write a smaller one)"),
+        ("a: 2020-01-01", "a.yaml:1: '2020-01-01' is no plain number (write decimal"),
+        ("a: &x [1]\nb: *x", "a.yaml:1: anchors are not used here (write the value out)"),
+        ("a: &x [*x]", "a.yaml:1: anchors are not used here (write the value out)"),
+        ("a: !!python/object:os.system 1", "a.yaml:1: '1' is no plain number"),
+        ("a: [1", "a.yaml:2: not valid YAML: did not find expected"),
+        ("a: \x07", "a.yaml: not valid YAML: it holds unprintable characters"),
+        ("# nothing\n", "a.yaml: the file is empty"),
+    ],
+)
+def test_what_yaml_would_misread_is_refused_with_its_line(text: str, sentence: str):
+    assert refusal(text).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("lr: 1e-3", "a.yaml:1: 'lr' must be a number, not the text '1e-3' " + TEXT),
+        ("lr: true", "a.yaml:1: 'lr' must be a number, not true"),
+        ("lr: 0", "a.yaml:1: 'lr' must be above 0, not 0"),
+        ("steps: []", "a.yaml:1: missing key 'lr'"),
+        ("lr: 1\nlos: bevdet", "a.yaml:2: unknown key 'los' (did you mean 'loss'?)"),
+        ("lr: 1\nloss: mevii", "a.yaml:2: 'loss' must be one of bevdet, megvii, " + MEGVII),
+        ("lr: 1\nsteps:\n- 1\n- a", "a.yaml:4: entry 2 in 'steps' must be a whole number, not the text 'a'"),
+        ("lr: 1\nsteps: [1, 2, 3]", "a.yaml:2: 'steps' takes at most 2 entries"),
+        ("lr: 1\nema: {decay: 2}", "a.yaml:2: 'decay' in 'ema' must be at most 1, not 2"),
+        ("lr: 1\nname: 5", "a.yaml:2: 'name' must be text, not 5"),
+        ("lr: {}\nloss: 3", "a.yaml:1: 'lr' must be a number, not a block of keys"),
+    ],
+)
+def test_a_broken_schema_is_one_sentence(text: str, sentence: str):
+    assert refusal(text, SCHEMA) == sentence
+
+
+def test_a_missing_file_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"gone\.yaml: cannot read the file: No such file or directory"):
+        document.read(tmp_path / "gone.yaml")
+
+
+KEYS = st.from_regex(r"[a-z]{1,6}x", fullmatch=True)
+
+
+@given(st.dictionaries(KEYS, st.integers() | st.booleans() | st.none()))
+def test_plain_values_come_back_as_they_were_written(values):
+    text = "".join(f"{key}: {'null' if v is None else str(v).lower()}\n" for key, v in values.items())
+    if text:
+        assert document.parse(text, "a.yaml").value == values

@@ -1,0 +1,262 @@
+"""A fault anywhere under config/ is one sentence with file and line and exit code 2, before anything starts."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dualdistill import plan
+from dualdistill.errors import UserError
+
+Spoil = Callable[[str], str]
+
+
+def spoil(folder: Path, name: str, change: Spoil) -> None:
+    path = folder / name
+    before = path.read_text()
+    path.write_text(change(before))
+    assert path.read_text() != before
+
+
+def row(text: str) -> Spoil:
+    return lambda before: before + text + "\n"
+
+
+def swap(old: str, new: str) -> Spoil:
+    return lambda before: before.replace(old, new, 1)
+
+
+FULL = "dualdistill-r50-centerpoint"
+FAULTS = {
+    "unknown key": (
+        "variants.yaml",
+        row(f"temp-0.5: {{from: {FULL}, temprature: 0.5}}"),
+        "unknown key 'temprature' in row 'temp-0.5' (did you mean 'temperature'?)",
+    ),
+    "option of no method": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, temperature: 0.5}"),
+        "unknown key 'temperature' in row 'x'",
+    ),
+    "wrong type": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, crd: 1}}"),
+        "'crd' in row 'x' must be true or false, not 1",
+    ),
+    "out of range": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, temperature: 0}}"),
+        "'temperature' in row 'x' must be above 0, not 0",
+    ),
+    "below zero": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, crd_weight: -1.0}}"),
+        "'crd_weight' in row 'x' must be at least 0, not -1.0",
+    ),
+    "not a choice": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, labels: techer}}"),
+        "'labels' in row 'x' must be one of teacher, gt, not the text 'techer' (did you mean 'teacher'?)",
+    ),
+    "number as text": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, temperature: 1e-3}}"),
+        "'temperature' in row 'x' must be a number, not the text '1e-3' (YAML reads 1e-3 as text, write",
+    ),
+    "off for a word": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, alignment: off}}"),
+        'YAML reads off as false (write false, or "off" in quotes)',
+    ),
+    "number of the profile out of range": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, schedule.ema: 1.5}}"),
+        "'schedule.ema' in row 'x' must be below 1, not 1.5",
+    ),
+    "unknown number of the profile": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, schedule.epoch: 3}}"),
+        "unknown key 'schedule.epoch' in row 'x' (did you mean 'schedule.epochs'?)",
+    ),
+    "the same row twice": (
+        "variants.yaml",
+        row("centerpoint: {model: centerpoint}"),
+        "key 'centerpoint' is written twice (first in line",
+    ),
+    "circle": (
+        "variants.yaml",
+        row("x: {from: y}\ny: {from: x}"),
+        "rows start from each other in a circle: x -> y -> x",
+    ),
+    "unknown parent": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r5}"),
+        "row 'x' starts from the unknown row 'bevdepth-r5' (did you mean 'bevdepth-r50'?)",
+    ),
+    "unknown method": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, method: dualdistil, teacher: centerpoint}"),
+        "unknown method 'dualdistil' in row 'x' (did you mean 'dualdistill'?)",
+    ),
+    "unknown model": ("variants.yaml", row("x: {model: bevdept}"), "unknown model 'bevdept' in row 'x' (did"),
+    "unknown backbone": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, backbone: r5}"),
+        "unknown backbone 'r5' in row 'x' (did you mean 'r50'?)",
+    ),
+    "unknown teacher": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, teacher: centrepoint}}"),
+        "row 'x' learns from the unknown row 'centrepoint' (did you mean 'centerpoint'?)",
+    ),
+    "a student as teacher": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, teacher: bevdepth-r50}}"),
+        "row 'x' learns from 'bevdepth-r50', which is no teacher (there is centerpoint)",
+    ),
+    "method without teacher": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, method: dualdistill}"),
+        "row 'x' has a method but no teacher (add teacher:)",
+    ),
+    "teacher with a backbone": (
+        "variants.yaml",
+        row("x: {from: centerpoint, backbone: r50}"),
+        "row 'x' trains the teacher 'centerpoint' (only students have",
+    ),
+    "row without a model": ("variants.yaml", row("x: {backbone: r50}"), "row 'x' names no model (add model:"),
+    "row name": ("variants.yaml", row("A Row: {model: centerpoint}"), "unknown key 'A Row'"),
+    "table of an unknown row": (
+        "tables.yaml",
+        row("      - {row: bevdepth-r52}"),
+        "table 'table_main' names the unknown row 'bevdepth-r52' (did you mean 'bevdepth-r50'?)",
+    ),
+    "baseline outside the table": (
+        "tables.yaml",
+        swap("baseline: bevdepth-r50", "baseline: bevdepth-r5"),
+        "table 'table_main' names the unknown baseline 'bevdepth-r5' (did you mean 'bevdepth-r50'?)",
+    ),
+    "unknown reported line": (
+        "tables.yaml",
+        swap("r50_ours_cp", "r50_our_cp"),
+        "table 'table_main' names the unknown reported 'r50_our_cp' (did you mean 'r50_ours_cp'?)",
+    ),
+    "unknown column": (
+        "tables.yaml",
+        swap("[backbone,", "[backbon,"),
+        "table 'table_main' has the unknown column 'backbon' (did you mean 'backbone'?)",
+    ),
+    "unknown key of a line": (
+        "tables.yaml",
+        swap("reported: r50_ours_cp", "report: r50_ours_cp"),
+        "unknown key 'report' in 'tables.table_main.rows.2' (did you mean 'reported'?)",
+    ),
+    "unknown profile": (
+        "config.yaml",
+        swap("profile: world", "profile: wrld"),
+        "unknown profile 'wrld' (did you mean 'world'?)",
+    ),
+    "unknown recipe": (
+        "config.yaml",
+        swap("recipe: matched", "recipe: as_publishd"),
+        "'recipe' must be one of matched, not the text 'as_publishd'",
+    ),
+    "the same seed twice": ("config.yaml", swap("[0]", "[0, 0]"), "'seeds' holds the same entry twice"),
+    "a number missing from the profile": (
+        "profiles/world.yaml",
+        swap("  bev_flip: true\n", ""),
+        "missing key 'bev_flip' in 'input'",
+    ),
+    "a grid that does not divide": (
+        "profiles/world.yaml",
+        swap("cell_m: 0.8", "cell_m: 0.7"),
+        "a grid of 51.2 m in cells of 0.7 m is not a multiple of 8 cells",
+    ),
+    "a backbone that changes what is not there": (
+        "profiles/world.yaml",
+        swap("model.depth: 101", "model.dept: 101"),
+        "unknown key 'model.dept' in backbone 'r101' (did you mean 'model.depth'?)",
+    ),
+    "a reported number": ("reported.csv", swap("35.1", "3S.1"), "'3S.1' is not a number"),
+    "a reported certainty": ("reported.csv", swap("inferred", "infered"), "unknown word 'infered' (did"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_one_sentence_with_its_line(folder: Path, fault: str):
+    name, change, sentence = FAULTS[fault]
+    spoil(folder, name, change)
+    started = time.perf_counter()
+    with pytest.raises(UserError) as caught:
+        plan.load(folder / "config.yaml")
+    assert time.perf_counter() - started < 2
+    where, _, what = str(caught.value).partition(": ")
+    path, _, line = where.rpartition(":")
+    assert what.startswith(sentence)
+    assert path == str(folder / name)
+    assert 1 <= int(line) <= len((folder / name).read_text().splitlines())
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"profile": "wrld"}, "command line: unknown profile 'wrld' (did you mean 'world'?)"),
+        ({"seed": "1"}, "command line: unknown key 'seed' (did you mean 'seeds'?)"),
+        ({"seeds": ["0", "x"]}, "command line: entry 2 in 'seeds' must be a whole number, not the text 'x'"),
+    ],
+)
+def test_a_fault_on_the_command_line_says_so(folder: Path, overrides: dict, sentence: str):
+    with pytest.raises(UserError) as caught:
+        plan.load(folder / "config.yaml", overrides)
+    assert str(caught.value) == sentence
+
+
+def command(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "dualdistill", *words]
+    env = {**os.environ, **environment}
+    return subprocess.run(line, cwd=folder.parent, capture_output=True, text=True, env=env, check=False)
+
+
+def test_the_command_ends_with_the_sentence_and_code_2(folder: Path):
+    spoil(folder, "variants.yaml", row(f"temp-0.5: {{from: {FULL}, temprature: 0.5}}"))
+    line = len((folder / "variants.yaml").read_text().splitlines())
+    started = time.perf_counter()
+    done = command(folder, "train", FULL)
+    assert time.perf_counter() - started < 2
+    assert done.returncode == 2
+    sentence = "unknown key 'temprature' in row 'temp-0.5' (did you mean 'temperature'?)"
+    assert done.stderr == f"config/variants.yaml:{line}: {sentence}\n"
+    assert not (folder.parent / "results").exists()
+
+
+def test_python_without_its_checks_is_refused(folder: Path):
+    done = command(folder, "status", PYTHONOPTIMIZE="1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "python -O" in done.stderr
+
+
+def test_an_unknown_run_has_a_neighbour(folder: Path):
+    done = command(folder, "train", "bevdepth-r5")
+    assert done.returncode == 2
+    assert done.stderr == "no run or row is named 'bevdepth-r5' (did you mean 'bevdepth-r50'?)\n"
+
+
+def test_a_real_data_set_that_is_not_there_is_one_sentence(folder: Path):
+    done = command(folder, "index", "--profile", "nuscenes")
+    assert done.returncode == 2
+    assert done.stderr.startswith("profile nuscenes: data_root is not set")
+    done = command(folder, "index", "--profile", "nuscenes", "--set", "data_root=elsewhere")
+    assert done.returncode == 3
+    assert done.stderr.startswith("elsewhere: there is no v1.0-trainval/ in data_root")
+
+
+def test_a_reader_that_stops_reading_is_no_error(folder: Path):
+    line = f"{sys.executable} -m dualdistill resolve {FULL} | head -n 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], cwd=folder.parent, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[0] == "{"

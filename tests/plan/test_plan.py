@@ -1,0 +1,219 @@
+"""Rows become runs: hashed by content, the same whatever their order, one run for equal specs."""
+
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dualdistill import config, plan, registry, resolve, spec, versions
+from dualdistill.jobs import Jobs
+from dualdistill.spec import RunSpec
+
+PROFILES = ("smoke", "world", "nuscenes")
+STUDENTS = ("bevdepth-r50", "bevdepth-r101", "dualdistill-r50-centerpoint", "dualdistill-r101-centerpoint")
+
+
+def planned(folder: Path, **overrides: Any) -> plan.Plan:
+    return plan.load(folder / "config.yaml", overrides)
+
+
+def add(folder: Path, text: str) -> None:
+    with (folder / "variants.yaml").open("a") as stream:
+        stream.write(text + "\n")
+
+
+def spec_of(found: plan.Plan, row: str) -> RunSpec:
+    return found.run(row).spec
+
+
+def test_planning_is_quick_and_imports_no_torch():
+    code = (
+        "import sys, time; t = time.perf_counter(); import dualdistill.plan; print(time.perf_counter() - t); "
+    )
+    code += "print([name for name in ('torch', 'numpy', 'snakemake') if name in sys.modules])"
+    tries = [subprocess.check_output([sys.executable, "-c", code], text=True) for _ in range(3)]
+    seconds, heavy = zip(*(printed.split("\n", 1) for printed in tries), strict=True)
+    assert {text.strip() for text in heavy} == {"[]"}
+    assert min(map(float, seconds)) < 0.3
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_plans_every_row(folder: Path, profile: str):
+    found = planned(folder, profile=profile)
+    assert {row for run in found.runs.values() for row in run.rows} >= {"centerpoint", *STUDENTS}
+    for run in found.runs.values():
+        assert run.id == f"{plan.label(run.spec)}-s0-{run.spec.sha[:10]}"
+        assert run.id.startswith(run.rows[0])
+
+
+def test_the_plan_is_the_same_twice(folder: Path):
+    assert planned(folder) == planned(folder)
+
+
+@pytest.mark.parametrize("name", ["variants.yaml", "profiles/world.yaml"])
+def test_the_order_of_rows_and_keys_changes_no_run(folder: Path, name: str):
+    before = planned(folder)
+    path = folder / name
+    value = yaml.safe_load(path.read_text())
+
+    def reversed_keys(part: Any) -> Any:
+        return {key: reversed_keys(part[key]) for key in reversed(part)} if isinstance(part, dict) else part
+
+    path.write_text(yaml.safe_dump(reversed_keys(value), sort_keys=False))
+    assert planned(folder).runs == before.runs
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=20, deadline=None)
+def test_the_hash_ignores_key_order(random):
+    def shuffled(part: Any) -> Any:
+        if not isinstance(part, dict):
+            return part
+        keys = sorted(part)
+        random.shuffle(keys)
+        return {key: shuffled(part[key]) for key in keys}
+
+    value = {"b": {"d": 1.0, "c": [1, 2]}, "a": None, "e": {"g": "x", "f": True}}
+    assert spec.sha_of(shuffled(value)) == spec.sha_of(value)
+
+
+def test_equal_specs_are_one_run(folder: Path):
+    add(folder, "same: {from: dualdistill-r50-centerpoint, temperature: 0.1, crd: true, schedule.ema: 0}")
+    found = planned(folder)
+    assert found.run("same") is found.run("dualdistill-r50-centerpoint")
+    assert found.run("same").rows == ("dualdistill-r50-centerpoint", "same")
+    assert len(found.runs) == 5
+
+
+def test_a_row_changes_what_it_says_and_nothing_else(folder: Path):
+    changes = "temperature: 0.5, model.head.nms_iou: 0.3, schedule.epochs: 3"
+    add(folder, f"t: {{from: dualdistill-r50-centerpoint, {changes}}}")
+    found = planned(folder)
+    parent, child = spec_of(found, "dualdistill-r50-centerpoint"), spec_of(found, "t")
+    assert child.distill.options == parent.distill.options | {"temperature": 0.5}
+    assert (child.model.head.nms_iou, child.schedule.epochs) == (0.3, 3)
+    assert (child.teacher, child.data, child.input) == (parent.teacher, parent.data, parent.input)
+
+
+def test_another_method_drops_the_options_of_the_one_before(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    known = registry.methods()
+    monkeypatch.setattr(registry, "methods", lambda folder=None: {**known, "fitnet": ()})
+    add(folder, "hot: {from: dualdistill-r50-centerpoint, temperature: 1.0}")
+    add(folder, "other: {from: hot, method: fitnet}")
+    assert spec_of(planned(folder), "other").distill.options == {}
+
+
+def test_students_of_all_seeds_learn_from_one_teacher(folder: Path):
+    found = planned(folder, seeds=[1, 2], teacher_seed=0)
+    taught = [run for run in found.runs.values() if run.teacher]
+    assert {run.teacher for run in taught} == {run for run in found.runs if run.startswith("centerpoint-s0")}
+    assert all(run.spec.teacher == found.runs[run.teacher].spec for run in taught)
+    assert {run.spec.seed for run in taught} == {1, 2}
+    assert [len(row.runs) for row in found.tables["table_main"].rows] == [2, 2, 2, 2, 2]
+
+
+def test_a_seed_more_leaves_the_runs_before_alone(folder: Path):
+    assert planned(folder).runs.items() <= planned(folder, seeds=[0, 1]).runs.items()
+
+
+def test_a_camera_knob_retrains_students_and_no_teacher(folder: Path):
+    before = planned(folder)
+    path = folder / "profiles" / "world.yaml"
+    path.write_text(path.read_text().replace("resize_test: 0.04", "resize_test: 0.02"))
+    after = planned(folder)
+    assert spec_of(after, "centerpoint") == spec_of(before, "centerpoint")
+    assert spec_of(after, "bevdepth-r50") != spec_of(before, "bevdepth-r50")
+
+
+@pytest.mark.parametrize(
+    ("stage", "data", "runs", "jobs"),
+    [("WORLD", True, True, True), ("TRAIN", False, True, True), ("PREDICT", False, False, True)],
+)
+def test_a_raised_version_changes_exactly_what_depends_on_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, stage: str, data: bool, runs: bool, jobs: bool
+):
+    def state() -> tuple[str, list[str], str]:
+        found = planned(folder)
+        first = SimpleNamespace(run=next(iter(found.runs)))
+        return found.data_id, list(found.runs), Jobs(found).prediction_sha(first)
+
+    before = state()
+    monkeypatch.setattr(versions, stage, getattr(versions, stage) + 1)
+    assert tuple(old != new for old, new in zip(before, state(), strict=True)) == (data, runs, jobs)
+
+
+def test_the_data_root_is_not_part_of_a_run(folder: Path):
+    one, other = (planned(folder, profile="nuscenes", data_root=root) for root in ("/a", "/b"))
+    assert one.runs == other.runs
+    assert one.data_id == other.data_id
+    assert one.paths.root != other.paths.root
+
+
+def test_what_the_command_line_overrides_reaches_the_commands(folder: Path):
+    found = planned(folder, profile="smoke", seeds=["0", "2"])
+    assert found.arguments.split(" ", 2)[2] == "--profile smoke --set 'seeds=[0, 2]'"
+
+
+def test_the_published_sizes_are_in_the_nuscenes_profile(folder: Path):
+    found = planned(folder, profile="nuscenes")
+    r50, r101 = spec_of(found, "dualdistill-r50-centerpoint"), spec_of(found, "dualdistill-r101-centerpoint")
+    assert (r50.input.image_height, r50.input.image_width) == (256, 704)
+    assert (r101.input.image_height, r101.input.image_width) == (512, 1408)
+    assert (r50.grid.cells, r50.teacher.model.pillar_m) == (128, 0.2)
+    assert (r50.model.depth, r101.model.depth) == (50, 101)
+    assert (r50.schedule.epochs, r50.schedule.steps, r50.schedule.cbgs) == (24, (16, 22), True)
+    # of each class's footprint, as published: long vehicles shrink, pedestrians and cones grow
+    scales = (1.0, 0.7, 0.7, 0.4, 0.55, 1.0, 1.0, 1.0, 4.5, 9.0)
+    assert r50.model == spec.StudentSpec(activation_checkpoint=True, head=spec.HeadSpec(nms_scale=scales))
+    assert r50.teacher.model == spec.TeacherSpec()
+
+
+def test_schemas_know_exactly_the_fields_of_the_specs():
+    parts = config.schema("profile")["$defs"]
+    kinds = {
+        "data": spec.DataSpec,
+        "world": spec.WorldSpec,
+        "grid": spec.GridSpec,
+        "input": spec.InputSpec,
+        "head": spec.HeadSpec,
+        "student": spec.StudentSpec,
+        "teacher": spec.TeacherSpec,
+        "schedule": spec.ScheduleSpec,
+    }
+    for name, kind in kinds.items():
+        assert set(parts[name]["properties"]) == {item.name for item in fields(kind)}, name
+        assert sorted(parts[name]["required"]) == sorted(parts[name]["properties"]), name
+
+
+@pytest.mark.parametrize("name", ["config", "variants", "tables", "profile"])
+def test_every_key_of_a_schema_says_what_it_is(name: str):
+    schema = config.schema(name)
+
+    def silent(part: Any, place: str) -> list[str]:
+        found = []
+        for key, inner in part.get("properties", {}).items():
+            target = schema["$defs"][inner["$ref"].rsplit("/", 1)[-1]] if "$ref" in inner else {}
+            found += [] if "description" in inner or "description" in target else [f"{place}.{key}"]
+        for key, inner in part.items():
+            found += silent(inner, f"{place}.{key}") if isinstance(inner, dict) else []
+        return found
+
+    assert silent(schema, name) == []
+
+
+def test_specs_survive_the_way_through_yaml(folder: Path):
+    for run in planned(folder).runs.values():
+        text = yaml.safe_dump(_plain(run.spec.input))
+        assert resolve.build(spec.InputSpec, yaml.safe_load(text)) == run.spec.input
+
+
+def _plain(kind: Any) -> dict[str, Any]:
+    values = {item.name: getattr(kind, item.name) for item in fields(kind)}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}

@@ -1,0 +1,87 @@
+"""Methods are found by file name and their options read without importing them."""
+
+from pathlib import Path
+
+import pytest
+
+from dualdistill import registry
+from dualdistill.errors import UserError
+
+METHOD = """
+from typing import Literal
+import a_package_that_does_not_exist
+WEIGHT = 6e-3
+class TiGBEV(base.Distiller):
+    def __init__(self, *, mode: Literal["a", "b"] = "a", weight: float = WEIGHT, steps: int = 3,
+                 on: bool = True, level: float | None = None, sizes: tuple[float, ...] = (1.0, 2.0), needed: str):
+        ...
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "tig_bev.py").write_text(METHOD)
+    (tmp_path / "base.py").write_text("class Distiller: ...\n")
+    (tmp_path / "aoa.py").write_text("class AOA(nn.Module):\n    def __init__(self, channels): ...\n")
+    (tmp_path / "plain.py").write_text("class Plain(Distiller): ...\n")
+    return tmp_path
+
+
+def test_a_file_is_a_method_when_it_holds_a_distiller_of_its_name(folder: Path):
+    assert list(registry.methods(folder)) == ["plain", "tig_bev"]
+
+
+def test_the_signature_is_the_schema(folder: Path):
+    options = registry.options("tig_bev", folder)
+    assert {name: option.schema for name, option in options.items()} == {
+        "mode": {"enum": ["a", "b"]},
+        "weight": {"type": "number", "minimum": 0},
+        "steps": {"type": "integer", "minimum": 0},
+        "on": {"type": "boolean"},
+        "level": {"anyOf": [{"type": "number", "minimum": 0}, {"type": "null"}]},
+        "sizes": {"type": "array", "items": {"type": "number", "minimum": 0}},
+        "needed": {"type": "string"},
+    }
+    assert options["weight"].default == 6e-3
+    assert [name for name, option in options.items() if option.required] == ["needed"]
+
+
+def test_an_omitted_and_an_explicit_default_are_equal(folder: Path):
+    omitted = registry.fill("tig_bev", {"needed": "x"}, folder)
+    written = registry.fill("tig_bev", {"needed": "x", "mode": "a", "weight": 0.006, "level": None}, folder)
+    assert omitted == written
+    whole = registry.fill("tig_bev", {"needed": "x", "weight": 1, "level": 2}, folder)
+    assert isinstance(whole["weight"], float)
+    assert isinstance(whole["level"], float)
+
+
+def test_a_required_option_is_asked_for(folder: Path):
+    with pytest.raises(UserError, match="method 'tig_bev' needs 'needed'"):
+        registry.fill("tig_bev", {}, folder)
+
+
+@pytest.mark.parametrize(
+    ("signature", "sentence"),
+    [
+        ("self, weight", "takes more than keywords"),
+        ("self, *, weight: Tensor = 1", "an option is annotated with Tensor"),
+        ("self, *, weight=1.0", "an option is annotated with nothing"),
+        ("self, *, weight: float = sqrt(2)", r"the default sqrt\(2\) cannot be read without running it"),
+    ],
+)
+def test_a_constructor_that_cannot_be_read_is_refused(tmp_path: Path, signature: str, sentence: str):
+    (tmp_path / "odd.py").write_text(f"class Odd(Distiller):\n    def __init__({signature}): ...\n")
+    with pytest.raises(UserError, match=sentence) as caught:
+        registry.methods(tmp_path)
+    assert "odd.py:2" in str(caught.value)
+
+
+def test_an_unknown_method_has_a_neighbour():
+    with pytest.raises(UserError, match="unknown method 'dualdistil' \\(did you mean 'dualdistill'\\?\\)"):
+        registry.options("dualdistil")
+
+
+def test_no_option_hides_behind_a_key_of_the_row():
+    taken = {"from", "model", "backbone", "method", "teacher"}
+    for method, options in registry.methods().items():
+        assert not taken & {option.name for option in options}, method
