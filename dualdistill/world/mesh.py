@@ -1,0 +1,191 @@
+"""Triangle soup with what the sensors need to know per triangle, and the few solids everything is built from.
+
+A mesh lives in metres with x forward, y left, z up; an object's mesh stands on z = 0 with its footprint centred on the origin.
+Axes: T triangles, the 3 corners of a triangle, 3 coordinates (or red, green, blue in linear light 0..1).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Vector = tuple[float, float, float]
+Colour = tuple[float, float, float]
+
+PLAIN, GROUND, FACADE, FOLIAGE, GLOW = range(5)  # how the camera textures a triangle
+FACING_X, FACING_Y, FACING_Z = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Mesh:
+    corners_T33: Floats
+    colour_T3: Floats
+    intensity_T: Floats  # LiDAR return at normal incidence, 0..255
+    texture_T: NDArray[np.uint8]
+
+    def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0) -> Mesh:
+        """The same mesh turned about the vertical, then shifted."""
+        return self.transformed(turn(yaw), (x, y, z))
+
+    def transformed(self, rotation_33: NDArray[np.floating], shift: Vector = (0.0, 0.0, 0.0)) -> Mesh:
+        corners = self.corners_T33 @ rotation_33.T.astype(np.float32) + np.float32(shift)
+        return Mesh(corners, self.colour_T3, self.intensity_T, self.texture_T)
+
+    @property
+    def normals_T3(self) -> Floats:
+        first, second, third = np.moveaxis(self.corners_T33, 1, 0)
+        across = np.cross(second - first, third - first)
+        return across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), np.float32(1e-12))
+
+    @property
+    def bounds(self) -> tuple[Floats, Floats]:
+        points = self.corners_T33.reshape(-1, 3)
+        return points.min(0), points.max(0)
+
+
+def join(meshes: Iterable[Mesh]) -> Mesh:
+    parts = list(meshes)
+    return Mesh(
+        np.concatenate([part.corners_T33 for part in parts]),
+        np.concatenate([part.colour_T3 for part in parts]),
+        np.concatenate([part.intensity_T for part in parts]),
+        np.concatenate([part.texture_T for part in parts]),
+    )
+
+
+def turn(angle: float, axis: int = FACING_Z) -> NDArray[np.float64]:
+    """Rotation about one axis, counter-clockwise seen from its tip."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    rotation = np.eye(3)
+    rotation[first, first] = rotation[second, second] = cosine
+    rotation[first, second], rotation[second, first] = -sine, sine
+    return rotation
+
+
+def paint(corners_T33: Floats, colour: Colour, intensity: float, texture: int = PLAIN) -> Mesh:
+    count = len(corners_T33)
+    return Mesh(
+        np.ascontiguousarray(corners_T33, dtype=np.float32),
+        np.tile(np.float32(colour), (count, 1)),
+        np.full(count, intensity, np.float32),
+        np.full(count, texture, np.uint8),
+    )
+
+
+@functools.cache
+def _unit(kind: str) -> Floats:
+    """A solid of diameter and height one, centred on the origin."""
+    if kind == "box":
+        solid = trimesh.creation.box((1, 1, 1))
+    elif kind == "blob":
+        solid = trimesh.creation.icosphere(subdivisions=1, radius=0.5)
+    elif kind == "ball":
+        solid = trimesh.creation.icosahedron()
+        solid.apply_scale(0.5 / np.linalg.norm(solid.vertices[0]))
+    else:
+        solid = trimesh.creation.cylinder(radius=0.5, height=1, sections=int(kind))
+    return np.asarray(solid.triangles, dtype=np.float32)
+
+
+def box(
+    size: Vector,
+    at: Vector,
+    colour: Colour,
+    intensity: float = 40.0,
+    *,
+    taper: tuple[float, float] = (1.0, 1.0),
+    lean: float = 0.0,
+    pitch: float = 0.0,
+    texture: int = PLAIN,
+) -> Mesh:
+    """A box around `at`; its top is scaled by `taper` in x and y and pushed forward by `lean` metres."""
+    return _shape("box", size, at, colour, intensity, taper, lean, turn(pitch, FACING_Y), texture)
+
+
+def ball(size: Vector, at: Vector, colour: Colour, intensity: float = 30.0) -> Mesh:
+    """An ellipsoid of twenty faces: heads, helmets."""
+    return _shape("ball", size, at, colour, intensity, (1.0, 1.0), 0.0, np.eye(3), PLAIN)
+
+
+def blob(size: Vector, at: Vector, colour: Colour, intensity: float = 15.0, texture: int = FOLIAGE) -> Mesh:
+    """An ellipsoid of eighty faces: tree crowns, bushes."""
+    return _shape("blob", size, at, colour, intensity, (1.0, 1.0), 0.0, np.eye(3), texture)
+
+
+def cylinder(
+    radius: float,
+    length: float,
+    at: Vector,
+    colour: Colour,
+    intensity: float = 30.0,
+    *,
+    axis: int = FACING_Z,
+    taper: float = 1.0,
+    sections: int = 8,
+    texture: int = PLAIN,
+) -> Mesh:
+    """A cylinder along an axis; `taper` is the ratio of the far radius to the near one."""
+    lay = {FACING_X: turn(np.pi / 2, FACING_Y), FACING_Y: turn(-np.pi / 2, FACING_X), FACING_Z: np.eye(3)}[
+        axis
+    ]
+    size = (2 * radius, 2 * radius, length)
+    return _shape(str(sections), size, at, colour, intensity, (taper, taper), 0.0, lay, texture)
+
+
+def ring(radius: float, width: float, at: Vector, colour: Colour, intensity: float = 10.0) -> Mesh:
+    """A flat ring across y: a bicycle's wheel, open between rim and hub."""
+    angles = np.linspace(0, 2 * np.pi, 13)
+    rim = np.stack([np.cos(angles), np.zeros_like(angles), np.sin(angles)], 1)
+    outer, inner = radius * rim, (radius - width) * rim
+    first = np.stack([outer[:-1], outer[1:], inner[:-1]], 1)
+    second = np.stack([inner[:-1], outer[1:], inner[1:]], 1)
+    return paint((np.concatenate([first, second]) + np.array(at)).astype(np.float32), colour, intensity)
+
+
+def rectangle(
+    x: tuple[float, float], y: tuple[float, float], z: float, colour: Colour, intensity: float, texture: int
+) -> Mesh:
+    """A horizontal rectangle that faces up."""
+    a, b, c, d = (
+        (x[0], y[0], z),
+        (x[1], y[0], z),
+        (x[1], y[1], z),
+        (x[0], y[1], z),
+    )
+    return paint(np.float32([[a, b, c], [a, c, d]]), colour, intensity, texture)
+
+
+def beam(start: Vector, end: Vector, thickness: float, colour: Colour, intensity: float = 30.0) -> Mesh:
+    """A square bar between two points of one x-z plane, y taken from the start: tubes, booms, arms."""
+    along = np.subtract(end, start)
+    length = float(np.linalg.norm(along))
+    pitch = -float(np.arctan2(along[2], np.hypot(along[0], along[1])))
+    yaw = float(np.arctan2(along[1], along[0]))
+    middle = np.add(start, end) / 2
+    bar = box((length, thickness, thickness), (0, 0, 0), colour, intensity)
+    return bar.transformed(turn(yaw) @ turn(pitch, FACING_Y), (middle[0], middle[1], middle[2]))
+
+
+def _shape(
+    kind: str,
+    size: Vector,
+    at: Vector,
+    colour: Colour,
+    intensity: float,
+    taper: tuple[float, float],
+    lean: float,
+    rotation_33: NDArray[np.float64],
+    texture: int,
+) -> Mesh:
+    corners = _unit(kind) * np.float32(size)
+    share = _unit(kind)[..., 2:] + np.float32(0.5)  # 0 at the bottom, 1 at the top
+    corners[..., :2] *= 1 + share * (np.float32(taper) - 1)
+    corners[..., :1] += share * np.float32(lean)
+    return paint(corners @ rotation_33.T.astype(np.float32) + np.float32(at), colour, intensity, texture)
