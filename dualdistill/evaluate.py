@@ -15,7 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nuscenes import NuScenes
 from nuscenes.eval.common.config import config_factory
@@ -34,14 +34,12 @@ from nuscenes.utils.splits import get_scenes_of_split
 
 from dualdistill.data.tables import open_root
 from dualdistill.errors import CheckpointError, DataError
+from dualdistill.plan import DataPaths
 from dualdistill.provenance import package_versions
 from dualdistill.records import RESULTS, WEIGHTS, read_run, write_metrics
 from dualdistill.spec import CLASSES, RunSpec
 from dualdistill.storage import atomic_write, run_lock, sha256_file
 from dualdistill.validate import check, read_results
-
-if TYPE_CHECKING:
-    from dualdistill.plan import DataPaths
 
 log = logging.getLogger(__name__)
 CONFIG = "detection_cvpr_2019"

@@ -3,6 +3,8 @@
 import json
 import logging
 import math
+import subprocess
+import sys
 
 import pytest
 from nuscenes.eval.common.config import config_factory
@@ -139,3 +141,9 @@ def test_published_scores_satisfy_the_formula_of_the_devkit(mean_ap, errors, nd_
         for error, value in zip(TP_METRICS, errors, strict=True):
             metrics.add_label_tp(name, error, value)
     assert metrics.nd_score == pytest.approx(nd_score, abs=1e-4)
+
+
+@pytest.mark.parametrize("module", ["dualdistill.evaluate", "dualdistill.report.tables"])
+def test_scores_and_tables_need_no_torch(module):
+    program = f"import sys, {module}; print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "False"
