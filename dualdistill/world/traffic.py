@@ -140,7 +140,7 @@ class Placer:
         x, y, yaw = place
         if kinds != ("pavement",) and self.rng.random() < 0.1:
             yaw += np.pi  # somebody parked the other way round
-        x, y = (x, y, *self.rng.normal(0, 0.15, 2))
+        x, y = x + self.rng.normal(0, 0.15), y + self.rng.normal(0, 0.15)
         return self.put(asset, still(x, y, yaw + self.rng.normal(0, jitter)), at_rest, margin=0.15)
 
     def travel(self, asset: Asset, at_rest: str, *, cycle: bool = False, behind: Asset | None = None) -> bool:
