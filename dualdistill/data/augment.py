@@ -1,8 +1,9 @@
 """Augmentation as matrices: one 3x3 per image, one 4x4 per sample, and everything else follows from them.
 
-Pixel (u, v) is a point; integer coordinates are pixel centres, so an image of width W covers -0.5 .. W - 0.5
-and scaling by s maps u to s (u + 0.5) - 0.5. cv2 warps by the same rule; the intrinsics of nuScenes are read
-by it too. All random numbers of a sample are drawn at once, in a fixed order, whether or not images or points
+Pixel (column, row) covers [column, column + 1) x [row, row + 1), so an image of width W spans 0..W: scaling
+is u -> s u and mirroring u -> W - u, as the published pipelines have it. cv2 puts integers on pixel centres
+instead; `warp` converts.
+All random numbers of a sample are drawn at once, in a fixed order, whether or not images or points
 are asked for: a teacher and a student that share a seed see the same scene. Axes: N cameras, H W image rows
 and columns.
 """
@@ -72,13 +73,11 @@ def image_affine(draws: Draws | None, camera: int, spec: InputSpec, source: tupl
         angle = math.radians(between(-spec.image_rotate_deg, spec.image_rotate_deg, rotate))
     left = max(0.0, width * scale - spec.image_width) * share
     top = height * scale - spec.image_height
-    edge = (scale - 1) / 2  # s (u + 0.5) - 0.5 = s u + (s - 1) / 2
-    affine = np.array([[scale, 0, edge - left], [0, scale, edge - top], [0, 0, 1]])
-    last_x, last_y = spec.image_width - 1, spec.image_height - 1
+    affine = np.array([[scale, 0, -left], [0, scale, -top], [0, 0, 1]])
     if mirror:
-        affine = np.array([[-1, 0, last_x], [0, 1, 0], [0, 0, 1]]) @ affine
+        affine = np.array([[-1, 0, spec.image_width], [0, 1, 0], [0, 0, 1]]) @ affine
     cosine, sine = math.cos(angle), math.sin(angle)
-    centre = np.array([last_x / 2, last_y / 2])
+    centre = np.array([spec.image_width, spec.image_height]) / 2
     spin = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
     spin[:2, 2] = centre - spin[:2, :2] @ centre
     return np.asarray(spin @ affine)
@@ -97,7 +96,8 @@ def warp(image_HW3: Pixels, affine_33: Array, size: tuple[int, int]) -> Pixels:
         top, small = height % factor, (width // factor, height // factor)
         block = image_HW3[top:, : small[0] * factor]
         image_HW3 = np.asarray(cv2.resize(block, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        middle = (factor - 1) / 2  # of a block's first pixels
-        affine_33 = affine_33 @ np.array([[factor, 0, middle], [0, factor, top + middle], [0, 0, 1]])
-    warped = cv2.warpAffine(image_HW3, affine_33[:2], size[::-1], flags=cv2.INTER_LINEAR)
+        affine_33 = affine_33 @ np.array([[factor, 0, 0], [0, factor, top], [0, 0, 1]])
+    matrix_23 = affine_33[:2].copy()
+    matrix_23[:, 2] += affine_33[:2, :2] @ (0.5, 0.5) - 0.5  # to and from cv2's pixel centres
+    warped = cv2.warpAffine(image_HW3, matrix_23, size[::-1], flags=cv2.INTER_LINEAR)
     return np.asarray(warped, dtype=np.uint8)

@@ -163,7 +163,7 @@ class FrameDataset(Dataset[Sample]):
             projection(image_affines[n], index.intrinsics(int(key)), inverse(pose[key]) @ pose[keys[LIDAR]])
             for n, key in enumerate(keys[1:])
         ]
-        points_P3 = self.source.cloud(int(keys[LIDAR]))[:, :3]
+        points_P3 = np.ascontiguousarray(self.source.cloud(int(keys[LIDAR]))[:, :3])
         size = (self.spec.input.image_height, self.spec.input.image_width)
         return torch.from_numpy(depth_targets(points_P3, np.stack(projections), size))
 

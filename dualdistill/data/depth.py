@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dualdistill.data.geometry import Array
+from dualdistill.data.geometry import Array, move_points
 
 STRIDE = 16
 NEAREST_M = 1.0  # both published students start here; nearer returns come from the car itself
@@ -22,22 +22,20 @@ def depth_targets(
 ) -> NDArray[np.float32]:
     """Metres [N, h, w] for network images of a height and width; 0 where no point falls.
 
-    A projection is image affine @ intrinsics @ (LIDAR_TOP to camera), each at its sensor's own time: it yields
-    (u z, v z, z) in network pixels.
+    A projection is image affine @ intrinsics @ (LIDAR_TOP to camera), each at its sensor's own time: it
+    yields (u z, v z, z) in network pixels.
     """
     rows, columns = size[0] // STRIDE, size[1] // STRIDE
     targets = np.full((len(projection_N34), rows * columns), np.inf, dtype=np.float32)
-    flat = projection_N34.reshape(-1, 4)  # one matrix product for all cameras
-    projected = flat[:, :3] @ points_P3.T.astype(np.float64, order="C") + flat[:, 3:]
-    projected_N3P = projected.reshape(len(projection_N34), 3, -1)
-    for target, (u_P, v_P, depth_P) in zip(targets, projected_N3P, strict=True):
+    for target, matrix_34 in zip(targets, projection_N34, strict=True):
+        u_P, v_P, depth_P = move_points(matrix_34, points_P3).T
         ahead = depth_P >= NEAREST_M
         depth_P = depth_P[ahead]
         column_P = np.round(u_P[ahead] / (depth_P * STRIDE))
         row_P = np.round(v_P[ahead] / (depth_P * STRIDE))
         inside = (column_P >= 0) & (column_P < columns) & (row_P >= 0) & (row_P < rows)
         cell_P = (row_P[inside] * columns + column_P[inside]).astype(np.int64)
-        np.minimum.at(target, cell_P, depth_P[inside].astype(np.float32))
+        np.minimum.at(target, cell_P, depth_P[inside])
     targets[np.isinf(targets)] = 0
     return targets.reshape(-1, rows, columns)
 

@@ -104,8 +104,8 @@ def _record_columns(
     )
     ego_to_global = _poses([nusc.get("ego_pose", row["ego_pose_token"]) for row in records])
     scene_of_sample = {row["token"]: scene_rank.get(row["scene_token"], -1) for row in nusc.sample}
-    prev = np.array([place[row["prev"]] if row["prev"] else -1 for row in records], dtype=np.int64)
-    loose = np.flatnonzero((prev >= 0) & (prev != np.arange(len(records)) - 1))
+    prev = np.array([place.get(row["prev"], -2) if row["prev"] else -1 for row in records], dtype=np.int64)
+    loose = np.flatnonzero((prev != -1) & (prev != np.arange(len(records)) - 1))
     if len(loose):
         row = records[loose[0]]
         raise DataError(

@@ -11,13 +11,15 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from dualdistill.data.geometry import quaternion_about_z, rigid
-from dualdistill.data.index import CHANNELS, Index
+from dualdistill.data.index import CHANNELS, Index, build
+from dualdistill.data.tables import open_root
 from dualdistill.spec import (
     CAMERAS,
     CLASSES,
@@ -28,7 +30,9 @@ from dualdistill.spec import (
     ScheduleSpec,
     StudentSpec,
     TeacherSpec,
+    WorldSpec,
 )
+from dualdistill.world import make
 
 HEIGHT, WIDTH = 225, 400
 INTRINSICS = np.array([[210.0, 0, 203.0], [0, 210.0, 118.0], [0, 0, 1]])
@@ -173,6 +177,30 @@ def own_toy(tmp_path: Path) -> Toy:
     index, root = toy_index(key_frames=2, lidar_per_key=2, cameras_per_key=1, points=50), tmp_path / "root"
     write_files(index, root)
     return Toy(index, root)
+
+
+@dataclass(frozen=True)
+class World:
+    """A tiny synthetic world, its index and the devkit's view of it."""
+
+    root: Path
+    index_path: Path
+    index: Index
+    nusc: Any
+
+
+WORLD_SPLITS = {"train": "world_train", "dev": "world_dev", "val": "world_val"}
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Shared and read-only."""
+    folder = tmp_path_factory.mktemp("world")
+    size = {"image_height": 36, "image_width": 64, "lidar_azimuths": 180}
+    make(WorldSpec(train_scenes=1, dev_scenes=1, val_scenes=1, frames_per_scene=3, **size), folder, workers=1)
+    index_path = folder / "index.npz"
+    build(folder, "v1.0-world", WORLD_SPLITS, index_path)
+    return World(folder, index_path, Index.load(index_path), open_root(folder, "v1.0-world"))
 
 
 @pytest.fixture(scope="session")

@@ -225,7 +225,7 @@ def test_a_sample_of_twelve_small_images_takes_milliseconds(dataset) -> None:
     data[(3, 0)]
     taken = []
     for draw in range(10):
-        start = time.perf_counter()
+        start = time.process_time()
         data[(3, draw)]
-        taken.append(time.perf_counter() - start)
-    assert sorted(taken)[2] < 0.025  # about 8 ms on an idle core; the machine may be busy
+        taken.append(time.process_time() - start)
+    assert sorted(taken)[2] < 0.02  # 7 ms of one core when this was written
