@@ -1,8 +1,8 @@
 """Detectors: build(spec) makes the student or the teacher that a run describes.
 
-A detector offers forward(batch) -> Output, losses(output, batch), decode(output, batch) and tap_shapes(). Its weights are drawn
-from torch's global generator in a fixed order that depends on spec.model and spec.grid only, so runs that differ
-in their distillation start from the same student.
+A detector offers forward(batch) -> Output, losses(output, batch), decode(output, batch) and tap_shapes().
+Its weights are drawn from torch's global generator in a fixed order that depends on spec.model and spec.grid
+only, so runs that differ in their distillation start from the same student.
 """
 
 from __future__ import annotations
@@ -30,12 +30,10 @@ def build(spec: RunSpec) -> Detector:
 
 
 def _check_grid(grid: GridSpec) -> None:
-    if (
-        abs(grid.cells * grid.cell_m - 2 * grid.half_extent_m) > 1e-6 * grid.half_extent_m
-        or grid.cells % BEV_STRIDE
-    ):
+    covered_m = grid.cells * grid.cell_m
+    if abs(covered_m - 2 * grid.half_extent_m) > 1e-6 * covered_m or grid.cells % BEV_STRIDE:
         raise UserError(
-            f"a grid of +-{grid.half_extent_m} m does not divide into a multiple of {BEV_STRIDE} cells of {grid.cell_m} m",
+            f"+-{grid.half_extent_m} m are not a multiple of {BEV_STRIDE} cells of {grid.cell_m} m",
             where="grid",
             hint="for example half_extent_m 51.2 with cell_m 0.8, 1.6 or 3.2",
         )

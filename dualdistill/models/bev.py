@@ -1,4 +1,4 @@
-"""The student's BEV side: refinement of each frame, alignment in time, encoder and neck (models.md 2.1).
+"""The student's BEV side: refinement of each frame, alignment in time, encoder and neck.
 
 Axes: B batch, C channels, Y X rows and columns of the BEV grid.
 """

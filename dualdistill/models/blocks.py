@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 
 def channels_last(map_BCHW: Tensor) -> Tensor:
-    """The same map stored pixel by pixel: convolutions keep that layout and are several times faster on a CPU."""
+    """The same map stored pixel by pixel: convolutions keep that layout and are faster in it."""
     return map_BCHW.contiguous(memory_format=torch.channels_last)
 
 
-def conv_norm_relu(inputs: int, outputs: int, kernel: int, **options: int) -> nn.Sequential:
+def conv_norm_relu(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
     """Convolution without bias that keeps the size, batch norm, ReLU."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False, **options),
+        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )

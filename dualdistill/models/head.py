@@ -1,9 +1,10 @@
-"""CenterHead on the BEV map: mmdet3d's layers, focal loss, box coder and rotated NMS behind four verbs (models.md 5).
+"""CenterHead on the BEV map: mmdet3d's layers, focal loss, box coder and NMS behind four verbs.
 
 Axes: B batch, K boxes, G classes, C channels, Y X rows and columns of the BEV grid.
-Predictions are one dict per task: reg 2, height 1, dim 3 (log), rot 2 (sin, cos), vel 2, heatmap (logits of the task's
-classes). They are never changed in place, unlike in the library, whose loss turns logits into probabilities.
-Boxes have their gravity centre, as everywhere here; the library's box classes, which hold the bottom, are not used.
+Predictions are one dict per task: reg 2, height 1, dim 3 (log), rot 2 (sin, cos), vel 2, heatmap (logits of
+the task's classes). They are never changed in place, unlike in the library, whose loss turns logits into
+probabilities. Boxes have their gravity centre, as everywhere here; the library's box classes, which hold the
+bottom, are not used.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Literal
 
 import torch
 from mmcv.ops import nms_rotated
+from mmdet.models.losses.gaussian_focal_loss import gaussian_focal_loss
 from mmdet3d.models.dense_heads import CenterHead
 from mmdet3d.models.task_modules.coders import CenterPointBBoxCoder
-from mmdet.models.losses.gaussian_focal_loss import gaussian_focal_loss
 from torch import Tensor, nn
 
 from dualdistill.batch import Detections
@@ -79,13 +80,15 @@ class Head(nn.Module):
         loss_BGYX = gaussian_focal_loss(probability_BGYX, targets.heatmap_BGYX, reduction="none")
         losses = loss_BGYX.sum(dim=(0, 2, 3)).split(TASK_SIZES)
         peaks = targets.heatmap_BGYX.eq(1).sum(dim=(0, 2, 3)).split(TASK_SIZES)
-        return torch.stack([loss.sum() / peak.sum().clamp(min=1) for loss, peak in zip(losses, peaks)]).sum()
+        return torch.stack(
+            [loss.sum() / peak.sum().clamp(min=1) for loss, peak in zip(losses, peaks, strict=True)]
+        ).sum()
 
     def _box_loss(self, predictions: list[dict[str, Tensor]], targets: Targets) -> Tensor:
         weight_10 = targets.values_K10.new_ones(10)
         weight_10[8:] = self.spec.velocity_weight
         total = targets.values_K10.new_zeros(())
-        for prediction, first, size in zip(predictions, FIRST_LABEL, TASK_SIZES):
+        for prediction, first, size in zip(predictions, FIRST_LABEL, TASK_SIZES, strict=True):
             own_K = (targets.label_K >= first) & (targets.label_K < first + size)
             sample_K, row_K, column_K = targets.sample_K[own_K], targets.row_K[own_K], targets.column_K[own_K]
             at_K = [prediction[name][sample_K, :, row_K, column_K] for name in REGRESSION]
@@ -106,15 +109,15 @@ class Head(nn.Module):
     ) -> list[Detections]:
         """Boxes of each sample; the score is sigmoid(logit / temperature), velocity comes as regressed.
 
-        Ranking by the sharpened score is the released behaviour; at low temperatures it saturates at one and ties are
-        broken arbitrarily. Ranking by the logit breaks them in favour of the peak.
+        Ranking by the sharpened score is the released behaviour; at low temperatures it saturates at one and
+        ties are broken arbitrarily. Ranking by the logit breaks them in favour of the peak.
         """
         threshold = self.spec.score_threshold if score_threshold is None else score_threshold
         by_task = []
-        for prediction, first in zip(predictions, FIRST_LABEL):
+        for prediction, first in zip(predictions, FIRST_LABEL, strict=True):
             candidates = self._candidates(prediction, temperature, rank_by)
             by_task.append([self._select(*own, first, threshold) for own in candidates])
-        return [_merge(own) for own in zip(*by_task)]
+        return [_merge(own) for own in zip(*by_task, strict=True)]
 
     def _candidates(
         self, prediction: dict[str, Tensor], temperature: float, rank_by: str

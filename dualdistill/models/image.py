@@ -1,4 +1,4 @@
-"""Camera backbone of the student: mmdet's ResNet and a light FPN that merges to stride 16 (models.md 2.1).
+"""Camera backbone of the student: mmdet's ResNet and a light FPN that merges to stride 16.
 
 Axes: M images (batch x cameras), C channels, H W pixels, h w cells of stride 16.
 """

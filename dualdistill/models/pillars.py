@@ -1,4 +1,4 @@
-"""Dynamic pillars: every point counts, no cap on points or pillars (models.md 6.2).
+"""Dynamic pillars: every point counts, no cap on points or pillars.
 
 Axes: P points of the whole batch, I point columns, C channels, Q occupied pillars of the batch,
 Y X rows and columns of the canvas.

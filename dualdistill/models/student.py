@@ -1,4 +1,4 @@
-"""The student: BEVDepth4D of the BEVDet code base, two camera frames, CenterHead (models.md 2).
+"""The student: BEVDepth4D of the BEVDet code base, two camera frames, CenterHead.
 
 Axes: B batch, F frames (0 current, 1 previous), N cameras, C channels, Y X rows and columns of the BEV grid.
 """
@@ -20,9 +20,9 @@ SHORTEST_HISTORY_S = 0.05  # below it a displacement says nothing about a veloci
 
 
 class Student(nn.Module):
-    """Cameras -> boxes. The previous frame is computed without gradients, as everywhere in this family.
+    """Cameras -> boxes. The previous frame is computed without gradients, as in all of this family.
 
-    The head regresses the displacement between the two frames; losses and decode translate from and to velocity.
+    The head regresses the displacement between the two frames; losses and decode translate.
     """
 
     needs_images, needs_points = True, False
@@ -50,7 +50,8 @@ class Student(nn.Module):
         current_BCYX, depth_logits = self._frame(batch, 0)
         with torch.no_grad():
             previous_BCYX, _ = self._frame(batch, 1)
-            previous_BCYX = warp_to_current(previous_BCYX, batch.previous_to_current_B44, self.grid)
+            motion_B44 = given(batch.previous_to_current_B44, "previous_to_current_B44")
+            previous_BCYX = warp_to_current(previous_BCYX, motion_B44, self.grid)
         taps = self.bev_encoder(channels_last(torch.cat([current_BCYX, previous_BCYX], dim=1)))
         head_BCYX = self.bev_neck(taps)
         named = {"s1": taps[0], "s2": taps[1], "s3": taps[2], "head": head_BCYX}
@@ -58,20 +59,23 @@ class Student(nn.Module):
 
     def _frame(self, batch: Batch, frame: int) -> tuple[Tensor, Tensor]:
         """BEV map and depth logits of one frame, in LIDAR_TOP of that frame's time."""
-        image_MChw = self.image_encoder(batch.images_BFNCHW[:, frame].flatten(0, 1))
+        image_MChw = self.image_encoder(given(batch.images_BFNCHW, "images_BFNCHW")[:, frame].flatten(0, 1))
         bev_BCYX, depth_logits = self.view_transform(
             image_MChw,
-            batch.intrinsics_BFN33[:, frame],
-            batch.image_affine_BFN33[:, frame],
-            batch.camera_to_lidar_BFN44[:, frame],
+            given(batch.intrinsics_BFN33, "intrinsics_BFN33")[:, frame],
+            given(batch.image_affine_BFN33, "image_affine_BFN33")[:, frame],
+            given(batch.camera_to_lidar_BFN44, "camera_to_lidar_BFN44")[:, frame],
         )
         return self.refine(bev_BCYX), depth_logits
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Detection and depth losses, weighted."""
-        boxes_K9 = displaced(batch.boxes_K9, batch.history_s_B)
+        boxes_K9 = displaced(batch.boxes_K9, given(batch.history_s_B, "history_s_B"))
         depth = depth_loss(
-            output.depth_logits_BNDhw, batch.depth_BNhw, self.spec.depth_bins_m, self.spec.depth_loss
+            given(output.depth_logits_BNDhw, "depth_logits_BNDhw"),
+            given(batch.depth_BNhw, "depth_BNhw"),
+            self.spec.depth_bins_m,
+            self.spec.depth_loss,
         )
         losses = self.head.loss(output.predictions, boxes_K9, batch.labels_K)
         return {**losses, "depth": self.spec.depth_weight * depth}
@@ -85,14 +89,23 @@ class Student(nn.Module):
                 own.scores_K,
                 own.labels_K,
             )
-            for own, history_s in zip(found, batch.history_s_B)
+            for own, history_s in zip(found, given(batch.history_s_B, "history_s_B"), strict=True)
         ]
+
+
+def given(tensor: Tensor | None, name: str) -> Tensor:
+    """The tensor, or an error that names what the batch was collated without."""
+    if tensor is None:
+        raise ValueError(f"a student needs {name}, which this batch does not have")
+    return tensor
 
 
 def displaced(boxes_K9: tuple[Tensor, ...], history_s_B: Tensor) -> tuple[Tensor, ...]:
     """Boxes whose last two columns are metres since the previous frame; NaN where the frames are the same."""
     seconds_B = history_s_B.masked_fill(history_s_B.abs() < SHORTEST_HISTORY_S, torch.nan)
-    return tuple(_with_velocity(own, own[:, 7:] * seconds) for own, seconds in zip(boxes_K9, seconds_B))
+    return tuple(
+        _with_velocity(own, own[:, 7:] * seconds) for own, seconds in zip(boxes_K9, seconds_B, strict=True)
+    )
 
 
 def _rate(history_s: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""What a CenterHead should say about a batch of boxes: Gaussian heatmaps and regression values (models.md 5).
+"""What a CenterHead should say about a batch of boxes: Gaussian heatmaps and regression values.
 
 Axes: B batch, K boxes of the whole batch, G classes, Y X rows and columns of the BEV grid.
-The same numbers as mmdet3d's loop over boxes, computed for all boxes at once; the two differences: a centre left of or
-below the grid by less than a cell is dropped (the library truncates towards zero, so it keeps it), and there is no
-limit of 500 boxes because there are no slots to fill.
+The same numbers as mmdet3d's loop over boxes, computed for all boxes at once. Two differences: a centre left
+of or below the grid by less than a cell is dropped (the library truncates towards zero, so it keeps it), and
+there is no limit of 500 boxes because there are no slots to fill.
 """
 
 from __future__ import annotations

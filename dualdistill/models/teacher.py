@@ -1,4 +1,4 @@
-"""The teacher: CenterPoint on dynamic pillars, with mmdet3d's SECOND, SECONDFPN and CenterHead (models.md 6.2).
+"""The teacher: CenterPoint on dynamic pillars, with mmdet3d's SECOND, SECONDFPN and CenterHead.
 
 Axes: B batch, P points, C channels, Y X rows and columns of the BEV grid.
 """

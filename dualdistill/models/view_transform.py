@@ -1,11 +1,11 @@
-"""From camera features to the BEV map: camera-aware depth, lift, splat (models.md 2 and 7).
+"""From camera features to the BEV map: camera-aware depth, lift, splat.
 
-Axes: B batch, N cameras, M = B x N images, C channels, h w cells of stride 16, D depth bins, P = M x h x w pixels,
-L lifted points that fall into the grid, Y X rows and columns of the BEV grid.
-Cell (row i, column j) of the stride-16 map stands at network pixel (16 j, 16 i): the centre of its receptive field in
-a ResNet, and the pixel around which the depth target collects points. The released code stretches the cells over
-linspace(0, width - 1) instead, up to 15 pixels off at the right edge.
-A depth bin stands at its middle for the same reason: its target collects the depths from its lower to its upper edge.
+Axes: B batch, N cameras, M = B x N images, C channels, h w cells of stride 16, D depth bins, P = M x h x w
+pixels, Q = P x D lifted points, L those that fall into the grid, Y X rows and columns of the BEV grid.
+Cell (row i, column j) of the stride-16 map stands at network pixel (16 j, 16 i): the centre of its receptive
+field in a ResNet, and the pixel around which the depth target collects points. The released code stretches
+the cells over linspace(0, width - 1) instead, up to 15 pixels off at the right edge. A depth bin stands at
+its middle, where the depths that train it lie on average; the released code puts it at its lower edge.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def camera_numbers(intrinsics_BN33: Tensor, affine_BN33: Tensor, camera_to_lidar
 
 
 class DepthNet(nn.Module):
-    """Context features and depth logits; a gate computed from the camera's numbers scales the depth branch.
+    """Context features and depth logits; a gate made of the camera's numbers scales the depth branch.
 
-    No deformable convolution: the published one is a known cause of divergence and brings nothing (models.md 3.4).
+    No deformable convolution: the published one is a known cause of divergence and brings nothing.
     """
 
     def __init__(self, spec: StudentSpec) -> None:
@@ -128,10 +128,11 @@ def plan_splat(points_BNhwD3: Tensor, grid: GridSpec) -> Splat:
 
 
 def splat(context_MChw: Tensor, depth_MDhw: Tensor, plan: Splat) -> Tensor:
-    """Sum of context x depth over the points of each cell, [B, C, Y, X], without ever building the lifted volume.
+    """Sum of context x depth over the points of each cell, [B, C, Y, X], without building the volume.
 
-    An embedding bag is gather, scale and segment sum in one operation with gradients to both factors; it is exact,
-    deterministic on a CPU, and several times faster than gather + index_add. Sums run in float32 under autocast.
+    An embedding bag is gather, scale and segment sum in one operation with gradients to both factors:
+    exact, deterministic on a CPU, and several times faster than gather and index_add. It sums in the type of
+    the depth, which is float32 under autocast too.
     """
     context_PC = context_MChw.permute(0, 2, 3, 1).reshape(-1, context_MChw.shape[1]).to(depth_MDhw.dtype)
     depth_L = depth_MDhw.permute(0, 2, 3, 1).reshape(-1)[plan.point_L]
@@ -158,7 +159,7 @@ class ViewTransform(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         numbers_M33 = camera_numbers(intrinsics_BN33, affine_BN33, camera_to_lidar_BN44)
         context_MChw, logits_MDhw = self.depth_net(image_MChw, numbers_M33)
-        pixels_hw2 = cell_pixels(*image_MChw.shape[-2:], image_MChw.device)
+        pixels_hw2 = cell_pixels(image_MChw.shape[2], image_MChw.shape[3], image_MChw.device)
         depths_D = bin_depths(self.bins_m, image_MChw.device)
         with torch.autocast(image_MChw.device.type, enabled=False):
             points = unproject(pixels_hw2, depths_D, intrinsics_BN33, affine_BN33, camera_to_lidar_BN44)
@@ -171,10 +172,10 @@ class ViewTransform(nn.Module):
 def depth_loss(
     logits_BNDhw: Tensor, depth_BNhw: Tensor, bins_m: tuple[float, float, float], flavour: str
 ) -> Tensor:
-    """Cross-entropy of the depth bins against the LiDAR; cells without a point in the bins' range do not count.
+    """Cross-entropy of the bins against the LiDAR; cells without a point in the bins' range do not count.
 
-    bevdet: sigmoid, mean over all entries, those of cells without a point included (so its size follows the LiDAR's
-    coverage). megvii: softmax, sum over the bins and mean over the cells with a point.
+    bevdet: sigmoid, mean over all entries, also those of cells without a point, so its size follows the
+    LiDAR's coverage. megvii: softmax, sum over the bins and mean over the cells with a point.
     """
     lower, upper, step = bins_m
     logits_CD = logits_BNDhw.movedim(2, -1).float()

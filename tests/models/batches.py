@@ -62,7 +62,7 @@ SLIM_TEACHER = TeacherSpec(
 def camera_poses() -> Tensor:
     """Camera to LIDAR_TOP for the six cameras, [N, 4, 4]."""
     poses_N44 = torch.eye(4).repeat(6, 1, 1)
-    for pose_44, degrees in zip(poses_N44, CAMERA_YAWS_DEG):
+    for pose_44, degrees in zip(poses_N44, CAMERA_YAWS_DEG, strict=True):
         sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
         right, down, ahead = (cosine, sine, 0.0), (0.0, 0.0, -1.0), (-sine, cosine, 0.0)
         pose_44[:3, :3] = torch.tensor([right, down, ahead]).T
@@ -71,7 +71,7 @@ def camera_poses() -> Tensor:
 
 
 def image_affines(count: int, height: int, width: int, draw: torch.Generator) -> Tensor:
-    """Stored pixel of a 900 x 1600 image -> network pixel: resize, bottom crop, flip, rotation, [count, 3, 3]."""
+    """Stored pixel of a 900 x 1600 image -> network pixel: resize, crop, flip, rotation, [count, 3, 3]."""
     affines = []
     for jitter, flip, turn in torch.rand(count, 3, generator=draw).tolist():
         scale = width / 1600 * (1.0 + 0.1 * jitter)

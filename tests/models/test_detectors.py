@@ -52,7 +52,7 @@ def overfit(detector: Detector, batch: Batch, steps: int, lr: float) -> list[flo
 
 
 def mean_errors(detector: Detector, batch: Batch) -> tuple[float, float, float, float]:
-    """Share of boxes found with the right label within half a metre, and their errors in yaw, size and velocity."""
+    """Share of boxes found within half a metre, and their errors in yaw, size and velocity."""
     with torch.no_grad():
         found = detector.decode(detector(batch), batch)
     hits, errors = 0, []
@@ -173,7 +173,8 @@ def test_a_sample_whose_frames_are_the_same_decodes_to_standing_still():
     batch = replace(batch, history_s_B=torch.tensor([0.0, 1.0]))
     output = student(batch)
     for own in output.predictions:
-        own["heatmap"] = own["heatmap"] + 3
+        own["heatmap"] -= 4
+    output.predictions[0]["heatmap"][:, :, 10:12] += 7
     still, moving = student.decode(output, batch)
     assert len(still.boxes_K9) > 0
     assert (still.boxes_K9[:, 7:] == 0).all()
@@ -200,24 +201,21 @@ def test_grids_and_pillars_that_do_not_fit_are_explained():
 
 def test_the_teacher_learns_one_batch_by_heart():
     batch = random_batch()
-    teacher = Teacher(SLIM_TEACHER, SLIM_GRID)
-    history = overfit(teacher, batch, steps=200, lr=1e-2)
-    found, yaw, size, velocity = mean_errors(teacher, batch)
-    assert history[-1] < 0.02 * history[0]
-    assert found > 0.95
-    assert yaw < 0.2
-    assert size < 0.2
-    assert velocity < 0.5
+    teacher = Teacher(replace(SLIM_TEACHER, layers=(1, 1, 1), pillar_m=0.8), SLIM_GRID)
+    assert_learned(teacher, batch, overfit(teacher, batch, steps=50, lr=1e-2))
 
 
 @pytest.mark.slow
 def test_the_student_learns_one_batch_by_heart():
-    batch = random_batch()
+    batch = random_batch(1)
     student = Student(replace(SLIM_STUDENT, depth_weight=10.0), SLIM_GRID)
-    history = overfit(student, batch, steps=300, lr=5e-3)
-    found, yaw, size, velocity = mean_errors(student, batch)
+    assert_learned(student, batch, overfit(student, batch, steps=60, lr=1e-2))
+
+
+def assert_learned(detector: Detector, batch: Batch, history: list[float]) -> None:
+    found, yaw, size, velocity = mean_errors(detector, batch)
     assert history[-1] < 0.05 * history[0]
-    assert found > 0.95
-    assert yaw < 0.2
-    assert size < 0.2
-    assert velocity < 0.5
+    assert found == 1
+    assert yaw < 0.1
+    assert size < 0.1
+    assert velocity < 0.2

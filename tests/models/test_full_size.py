@@ -1,0 +1,83 @@
+"""The published sizes: shapes, weights, and one forward and backward of each preset on a CPU within 24 GB.
+
+Each step runs in a process of its own, so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+
+import pytest
+import torch
+from batches import random_batch
+
+from dualdistill.models import Student, Teacher
+from dualdistill.spec import GridSpec, StudentSpec, TeacherSpec
+
+GRID = GridSpec()
+R50 = (StudentSpec(), (256, 704))
+R101 = (StudentSpec(depth=101, activation_checkpoint=True), (512, 1408))
+PILLARS = (TeacherSpec(), (16, 16))
+STUDENT_TAPS = {"s1": (128, 64, 64), "s2": (256, 32, 32), "s3": (512, 16, 16), "head": (256, 128, 128)}
+TEACHER_TAPS = {"t1": (64, 256, 256), "t2": (128, 128, 128), "t3": (256, 64, 64), "neck": (384, 128, 128)}
+
+
+def millions(module: torch.nn.Module) -> float:
+    return sum(weight.numel() for weight in module.parameters()) / 1e6
+
+
+def test_the_full_size_student_has_the_published_taps_and_weights():
+    student = Student(StudentSpec(), GRID)
+    assert student.tap_shapes() == STUDENT_TAPS
+    assert millions(student.bev_encoder) == pytest.approx(12.5, abs=0.05)
+    assert millions(student.bev_neck) == pytest.approx(6.6, abs=0.05)
+    assert student.view_transform.depth_net.logits.out_channels == 59
+
+
+def test_the_full_size_teacher_has_the_published_taps_and_weights():
+    teacher = Teacher(TeacherSpec(), GRID)
+    assert teacher.tap_shapes() == TEACHER_TAPS
+    assert millions(teacher.pillars) == pytest.approx(0.001, abs=0.0005)
+    assert millions(teacher.backbone) == pytest.approx(4.21, abs=0.005)
+    assert millions(teacher.neck) == pytest.approx(0.18, abs=0.005)
+    assert millions(teacher.head) == pytest.approx(1.59, abs=0.005)
+
+
+def test_megvii_bins_and_loss_are_numbers_of_the_same_student():
+    megvii = StudentSpec(
+        depth_bins_m=(2.0, 58.0, 0.5), depth_loss="megvii", depth_weight=3.0, context_channels=80
+    )
+    assert Student(megvii, GRID).view_transform.depth_net.logits.out_channels == 112
+
+
+def step(spec: StudentSpec | TeacherSpec, image: tuple[int, int], answers: multiprocessing.Queue) -> None:
+    """One forward and backward at batch 1; tap shapes and peak memory in GB go to the parent."""
+    torch.manual_seed(0)
+    detector = Student(spec, GRID) if isinstance(spec, StudentSpec) else Teacher(spec, GRID)
+    batch = random_batch(1, grid=GRID, image=image, boxes=30, per_box=500)
+    output = detector(batch)
+    total = sum(detector.losses(output, batch).values())
+    total.backward()
+    finite = all(weight.grad.isfinite().all().item() for weight in detector.parameters())
+    shapes = {name: tuple(tap.shape[1:]) for name, tap in output.taps_BCHW.items()}
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    answers.put((shapes, total.isfinite().item() and finite, peak_gb))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("preset", "taps"),
+    [(R50, STUDENT_TAPS), (R101, STUDENT_TAPS), (PILLARS, TEACHER_TAPS)],
+    ids=["bevdepth-r50", "bevdepth-r101", "centerpoint"],
+)
+def test_one_full_size_step_fits_a_cpu_with_24_gb(preset: tuple, taps: dict[str, tuple[int, int, int]]):
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    child = context.Process(target=step, args=(*preset, answers))
+    child.start()
+    shapes, finite, peak_gb = answers.get(timeout=540)
+    child.join()
+    assert shapes == taps
+    assert finite
+    assert peak_gb < 24
