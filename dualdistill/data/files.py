@@ -55,6 +55,8 @@ class Files:
             content = path.read_bytes()
         except FileNotFoundError as error:
             raise self._damaged(record, path, "the point cloud is missing") from error
+        except OSError as error:
+            raise self._damaged(record, path, f"the point cloud cannot be read, {error.strerror}") from error
         size, promised = len(content), int(self.index.record_bytes[record])
         if size == 0 or size % POINT_BYTES:
             what = f"the point cloud has {size} bytes, not a positive multiple of {POINT_BYTES}"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import pickle
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dualdistill.data.cache import MANIFEST, POINTS, Cache, build
 from dualdistill.data.files import Files
-from dualdistill.errors import DataError
+from dualdistill.errors import DataError, DiskError
 from dualdistill.storage import sha256_file
 
 
@@ -55,8 +57,6 @@ def test_images_of_different_sizes_are_kept_apart(own_toy, tmp_path: Path) -> No
     height = index.record_height.copy()
     height[odd] = 100
     other = replace(index, record_height=height)
-    from PIL import Image
-
     Image.new("RGB", (400, 100), (9, 8, 7)).save(own_toy.root / index.path(odd), "JPEG")
     build(other, own_toy.root, tmp_path)
     cache, files = Cache(tmp_path, other), Files(other, own_toy.root)
@@ -117,3 +117,14 @@ def test_a_cache_travels_to_another_process_without_its_arrays(toy, finished: Pa
     again = pickle.loads(pickle.dumps(cache))
     record = int(toy.index.sample_key_record[1, 1])
     assert np.array_equal(again.image(record), cache.image(record))
+
+
+def test_a_disk_that_cannot_hold_the_cache_is_a_sentence(toy, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
+    try:
+        with pytest.raises(DiskError, match="cannot write the cache"):
+            build(toy.index, toy.root, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / MANIFEST).exists()
