@@ -1,9 +1,10 @@
 """What travels between data, models, distillation and evaluation.
 
-Axes: B batch, F frames (0 current, 1 previous), N cameras (spec.CAMERAS), C channels, H W image or BEV rows and columns,
-h w image feature rows and columns, D depth bins, K boxes, P points.
-Boxes are rows (x, y, z, l, w, h, yaw, vx, vy) in the LIDAR_TOP frame of the key frame after BEV augmentation: x right, y forward,
-metres, gravity centre, l along the heading, yaw counter-clockwise from +x in radians, velocity in m/s over ground.
+Axes: B batch, F frames (0 current, 1 previous), N cameras (spec.CAMERAS), C channels, H W image or BEV rows and
+columns, h w image feature rows and columns, D depth bins, K boxes, P points.
+Boxes are rows (x, y, z, l, w, h, yaw, vx, vy) in the LIDAR_TOP frame of the key frame after BEV augmentation:
+x right, y forward, metres, gravity centre, l along the heading, yaw counter-clockwise from +x in radians,
+velocity in m/s over ground.
 BEV maps are [y, x]: row = (y + half_extent) / cell, column = (x + half_extent) / cell.
 """
 
@@ -23,13 +24,17 @@ class Batch:
     boxes_K9: tuple[Tensor, ...]
     labels_K: tuple[Tensor, ...]  # indices into spec.CLASSES
     bev_affine_B44: Tensor  # the BEV augmentation: plain LIDAR_TOP -> augmented LIDAR_TOP
-    points_P5: tuple[Tensor, ...] = ()  # x, y, z, intensity 0..255, age in seconds; empty when nobody asked for points
+    points_P5: tuple[
+        Tensor, ...
+    ] = ()  # x, y, z, intensity 0..255, age in seconds; empty when nobody asked for points
     images_BFNCHW: Tensor | None = None  # float32, ImageNet-normalised RGB; None when nobody asked for images
     intrinsics_BFN33: Tensor | None = None  # of the stored image, before image augmentation
     image_affine_BFN33: Tensor | None = None  # stored pixel (u, v, 1) -> network pixel
     camera_to_lidar_BFN44: Tensor | None = None  # each camera -> augmented LIDAR_TOP of its own frame's time
     previous_to_current_B44: Tensor | None = None  # augmented LIDAR_TOP then -> augmented LIDAR_TOP now
-    history_s_B: Tensor | None = None  # age of the previous frame in seconds; negative at a scene's start (next frame)
+    history_s_B: Tensor | None = (
+        None  # age of the previous frame in seconds; negative at a scene's start (next frame)
+    )
     depth_BNhw: Tensor | None = None  # metres, nearest key-frame LiDAR point per stride-16 cell, 0 = none
 
     def to(self, device: torch.device) -> Batch:
@@ -49,7 +54,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Output:
-    """A detector's forward pass: feature maps by tap name, raw head outputs per task, depth logits of a student."""
+    """A detector's forward pass: maps by tap name, raw head outputs per task, a student's depth logits."""
 
     taps_BCHW: dict[str, Tensor]  # student: s1 s2 s3 head; teacher: t1 t2 t3 neck
     predictions: list[dict[str, Tensor]]  # one per task: reg height dim rot vel heatmap (logits)

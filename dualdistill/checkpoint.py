@@ -1,7 +1,7 @@
 """Training state that survives a kill, and weights that run no code when loaded.
 
-`state/head.json` names the current checkpoint and its checksum; it is moved only after the checkpoint is on disk, and the one
-before is removed only after that. So at any instant one whole checkpoint is named.
+`state/head.json` names the current checkpoint and its checksum; it is moved only after the checkpoint is on disk,
+and the one before is removed only after that. So at any instant one whole checkpoint is named.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def load_weights(path: Path, module: nn.Module, sha256: str | None = None) -> No
     if not path.exists():
         raise CheckpointError("the weights do not exist", where=str(path), hint="train the run first")
     if sha256 is not None and sha256_file(path) != sha256:
-        raise CheckpointError("the weights differ from what run.json recorded", where=str(path), hint="train the run again")
+        raise CheckpointError(
+            "the weights differ from what run.json recorded", where=str(path), hint="train the run again"
+        )
     try:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:

@@ -1,7 +1,7 @@
 """Seeds by axis, a fixed thread count, and the random state a resumed run needs.
 
-Runs that share a seed share the initialisation of shared modules, the batch order and the augmentation: every seed is
-derived from the axis it serves, so adding a module to one variant does not shift the draws of another.
+Runs that share a seed share the initialisation of shared modules, the batch order and the augmentation: every
+seed is derived from the axis it serves, so adding a module to one variant does not shift another's draws.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def pin(threads: int) -> None:
 
 def random_state() -> dict[str, Any]:
     """Plain tensors and integers only, so that a checkpoint loads without running code."""
-    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    kind, keys, position, has_gauss, cached = np.random.get_state()
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
-        "numpy_keys": torch.from_numpy(keys.astype(np.int64)),
+        "numpy_keys": torch.from_numpy(np.asarray(keys, dtype=np.int64)),
         "numpy_rest": [str(kind), int(position), int(has_gauss), float(cached)],
         "python": _plain(random.getstate()),
     }

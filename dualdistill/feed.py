@@ -1,4 +1,4 @@
-"""The batches of a training, in an order that depends on seed and step alone: a resumed run sees what it would have seen."""
+"""The batches of a training, in an order of seed and step alone: a resumed run sees what it would have seen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ class Feed:
         self.spec = spec
         self.index = Index.load(data.index)
         self.dataset = FrameDataset(
-            self.index, data.root, data.cache, spec.data.train_split, spec, train=True, images=images, points=points
+            self.index,
+            data.root,
+            data.cache,
+            spec.data.train_split,
+            spec,
+            train=True,
+            images=images,
+            points=points,
         )
         self.steps_per_epoch = len(self._order(0)) // spec.schedule.batch
         self.total = spec.schedule.epochs * self.steps_per_epoch
@@ -45,7 +52,7 @@ class Feed:
                 for part in range(schedule.accumulate):
                     first = number * schedule.batch + (part * fabric.world_size + fabric.global_rank) * share
                     slots = range(first, first + share)
-                    # CBGS repeats a sample within an epoch: the slot, not the epoch, makes its augmentation its own
+                    # CBGS repeats samples within an epoch: the slot makes each repeat's augmentation its own
                     keys.append([(int(order[slot]), epoch * len(order) + slot) for slot in slots])
             step = (epoch + 1) * self.steps_per_epoch
             workers = int(os.environ.get("DUALDISTILL_LOADERS", "0"))
@@ -53,4 +60,6 @@ class Feed:
 
     def _order(self, epoch: int) -> Any:
         spec = self.spec
-        return epoch_order(self.index, spec.data.train_split, seed=spec.seed, epoch=epoch, cbgs=spec.schedule.cbgs)
+        return epoch_order(
+            self.index, spec.data.train_split, seed=spec.seed, epoch=epoch, cbgs=spec.schedule.cbgs
+        )

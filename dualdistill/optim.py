@@ -41,7 +41,9 @@ class MovingAverage:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.weights: dict[str, Tensor] = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        self.weights: dict[str, Tensor] = {
+            name: value.detach().clone() for name, value in module.state_dict().items()
+        }
         self._trained = {name for name, _ in module.named_parameters()}
 
     @torch.no_grad()

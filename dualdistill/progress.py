@@ -42,8 +42,8 @@ class Clock:
         left = int(pace * (self.total - step))
         terms = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
         return (
-            f"step {step}/{self.total}  epoch {epoch:.1f}  loss {sum(losses.values()):.4g}  {pace:.2f} s/step  "
-            f"eta {left // 60}:{left % 60:02d}  {peak_memory_mb():.0f} MB  |  {terms}"
+            f"step {step}/{self.total}  epoch {epoch:.1f}  loss {sum(losses.values()):.4g}  "
+            f"{pace:.2f} s/step  eta {left // 60}:{left % 60:02d}  {peak_memory_mb():.0f} MB  |  {terms}"
         )
 
 

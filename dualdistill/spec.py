@@ -124,7 +124,9 @@ class StudentSpec:
     depth_channels: int = 256
     context_channels: int = 64
     depth_bins_m: tuple[float, float, float] = (1.0, 60.0, 1.0)  # from, to, step
-    depth_loss: str = "bevdet"  # bevdet: sigmoid BCE, mean over all | megvii: softmax BCE, mean over hit cells
+    depth_loss: str = (
+        "bevdet"  # bevdet: sigmoid BCE, mean over all | megvii: softmax BCE, mean over hit cells
+    )
     depth_weight: float = 100.0
     bev_channels: tuple[int, int, int] = (128, 256, 512)
     bev_out_channels: int = 256

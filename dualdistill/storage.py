@@ -41,7 +41,11 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG):
             reason = os.strerror(error.errno)
-            raise DiskError(f"cannot write the file: {reason}", where=str(path), hint="free space or permissions, then rerun") from error
+            raise DiskError(
+                f"cannot write the file: {reason}",
+                where=str(path),
+                hint="free space or permissions, then rerun",
+            ) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -66,9 +70,13 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(), parse_constant=_refuse_constant)
     except FileNotFoundError as error:
-        raise DataError("the file does not exist", where=str(path), hint="run the rule that makes it") from error
+        raise DataError(
+            "the file does not exist", where=str(path), hint="run the rule that makes it"
+        ) from error
     except ValueError as error:
-        raise DataError(f"not valid JSON: {error}", where=str(path), hint="delete the file and rerun") from error
+        raise DataError(
+            f"not valid JSON: {error}", where=str(path), hint="delete the file and rerun"
+        ) from error
 
 
 def _refuse_constant(name: str) -> None:
@@ -91,7 +99,9 @@ def run_lock(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             stream.seek(0)
             holder = stream.read().strip() or "another process"
-            raise BusyError(f"the run is held by {holder}", where=str(folder), hint="wait for it or stop it") from error
+            raise BusyError(
+                f"the run is held by {holder}", where=str(folder), hint="wait for it or stop it"
+            ) from error
         stream.seek(0)
         stream.truncate()
         started = time.strftime("%Y-%m-%d %H:%M:%S")

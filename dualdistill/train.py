@@ -1,7 +1,8 @@
 """The training of a teacher or a student, in the order in which it happens.
 
-A student's step: both networks see the same augmented frame; the detection and depth losses come from the student, every further
-named loss from the distillation method; their plain sum is what is minimised. The teacher stays outside of the optimised module.
+A student's step: both networks see the same augmented frame; the detection and depth losses come from the
+student, every further named loss from the distillation method; their plain sum is what is minimised. The teacher
+stays outside of the optimised module.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from dualdistill.optim import MovingAverage, learning_rate
 from dualdistill.plan import DataPaths
 from dualdistill.progress import Clock, StopSignal, note, peak_memory_mb
 from dualdistill.provenance import collect
+from dualdistill.records import RUN_SCHEMA
 from dualdistill.spec import RunSpec
 from dualdistill.storage import read_json, replacing, run_lock, sha256_file, write_json
 
 log = logging.getLogger(__name__)
-RUN_SCHEMA = 1
 OUTPUTS = ("model.safetensors", "history.jsonl")
 
 
@@ -58,7 +59,7 @@ class Lesson(nn.Module):
             boxes_K9=batch.boxes_K9,
             labels_K=batch.labels_K,
             history_s_B=batch.history_s_B,
-            grid=self.detector.spec.grid,
+            grid=self.detector.grid,
             teacher_head=teacher.head,
         )
         return losses | self.method(pair)
@@ -98,7 +99,9 @@ class State:
         return self.average.weights if self.average else self.lesson.detector.state_dict()
 
 
-def train(spec: RunSpec, run_dir: Path, data: DataPaths, teacher_dir: Path | None = None, log_every: int = 20) -> None:
+def train(
+    spec: RunSpec, run_dir: Path, data: DataPaths, teacher_dir: Path | None = None, log_every: int = 20
+) -> None:
     """Train one run, or go on where an interrupted one stopped; the declared outputs are written last."""
     schedule, state_dir = spec.schedule, run_dir / "state"
     with run_lock(state_dir):
@@ -108,10 +111,19 @@ def train(spec: RunSpec, run_dir: Path, data: DataPaths, teacher_dir: Path | Non
         if lesson.method is not None and teacher is not None:
             lesson.method.prepare(lesson.detector.head, teacher.head)
             teacher.to(fabric.device)
-        feed = Feed(spec, data, images=lesson.detector.needs_images, points=lesson.detector.needs_points or teacher is not None)
+        feed = Feed(
+            spec,
+            data,
+            images=lesson.detector.needs_images,
+            points=lesson.detector.needs_points or teacher is not None,
+        )
         lesson.to(fabric.device)
-        optimizer = torch.optim.AdamW(lesson.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
-        state = State(lesson, optimizer, MovingAverage(lesson.detector, schedule.ema) if schedule.ema else None)
+        optimizer = torch.optim.AdamW(
+            lesson.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True
+        )
+        state = State(
+            lesson, optimizer, MovingAverage(lesson.detector, schedule.ema) if schedule.ema else None
+        )
         module, stepper = fabric.setup(lesson, optimizer)
         seconds_before = 0.0
         if saved := load_state(state_dir, spec.sha):
@@ -165,7 +177,11 @@ def _steps(
         if (state.step % feed.steps_per_epoch == 0 or stop.received) and fabric.global_rank == 0:
             state.save(state_dir, feed.total, spec.sha, clock.seconds)
         if stop.received:
-            log.warning("stopped by signal %d at step %d; the same command goes on from here", stop.received, state.step)
+            log.warning(
+                "stopped by signal %d at step %d; the same command goes on from here",
+                stop.received,
+                state.step,
+            )
             raise SystemExit(128 + stop.received)
 
 
@@ -185,7 +201,9 @@ def _finish(spec: RunSpec, run_dir: Path, state: State, seconds: float) -> None:
         "peak_memory_mb": peak_memory_mb(),
         "parameters": {
             "detector": sum(parameter.numel() for parameter in lesson.detector.parameters()),
-            "method": sum(parameter.numel() for parameter in lesson.method.parameters()) if lesson.method else 0,
+            "method": sum(parameter.numel() for parameter in lesson.method.parameters())
+            if lesson.method
+            else 0,
         },
         "provenance": collect(),
     }
@@ -198,7 +216,8 @@ def _fabric(spec: RunSpec) -> Fabric:
     local, world = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("WORLD_SIZE", "1"))
     if spec.schedule.batch % (spec.schedule.accumulate * world):
         raise UserError(
-            f"a batch of {spec.schedule.batch} does not divide into {world} processes x {spec.schedule.accumulate} parts",
+            f"a batch of {spec.schedule.batch} does not divide into "
+            f"{world} processes x {spec.schedule.accumulate} parts",
             hint="change schedule.batch or schedule.accumulate",
         )
     precision: Any = spec.schedule.precision

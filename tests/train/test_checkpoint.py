@@ -108,7 +108,7 @@ def test_weights_round_trip_and_every_mismatch_is_refused(tmp_path: Path) -> Non
         load_weights(path, nn.Sequential(nn.Linear(3, 2)))
     with pytest.raises(CheckpointError, match="of another shape"):
         load_weights(path, nn.Linear(4, 2))
-    with pytest.raises(CheckpointError, match="differ from what run.json recorded"):
+    with pytest.raises(CheckpointError, match="differ from what"):
         load_weights(path, target, "0" * 64)
     path.write_bytes(path.read_bytes()[:20])
     with pytest.raises(CheckpointError, match="not a readable safetensors file"):

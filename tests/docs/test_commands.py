@@ -1,0 +1,62 @@
+"""Every command that the README and docs/ print is typed here, as printed, in a copy of the checkout.
+
+The copy's config says `profile: smoke`, so that a command which takes half an hour by default takes a minute. Fenced
+blocks tagged `sh` are executed from top to bottom, one page after the other; blocks tagged `text` are output.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PAGES = ("README.md", "docs/tutorial.md")
+# the test suite itself, and what needs a data set that is not here
+NOT_HERE = re.compile(r"^\./run pytest|^git clone|^cd |nuscenes")
+
+
+def commands(page: Path) -> list[str]:
+    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+@pytest.fixture(scope="module")
+def copy(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("docs") / "dualdistill"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        if (checkout / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(checkout / name, target / name)
+    config = target / "config" / "config.yaml"
+    config.write_text(re.sub(r"^profile: world\b", "profile: smoke", config.read_text(), flags=re.MULTILINE))
+    assert "profile: smoke" in config.read_text()
+    return target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_prints_commands(checkout: Path, page: str) -> None:
+    assert commands(checkout / page)
+
+
+@pytest.mark.slow
+def test_every_printed_command_works_as_printed(checkout: Path, copy: Path) -> None:
+    printed = list(dict.fromkeys(line for page in PAGES for line in commands(checkout / page)))
+    typed = [line for line in printed if not NOT_HERE.search(line)]
+    assert len(typed) >= len(PAGES)
+    for line in typed:
+        # the environment is the one that runs this test; ./run has tests of its own
+        line = line.removeprefix("./run ")
+        done = subprocess.run(line, shell=True, cwd=copy, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    assert (copy / "results" / "table_main.csv").exists()

@@ -1,0 +1,49 @@
+"""One tiny world, made by the commands a user types, shared by the training tests."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="session")
+def command(checkout: Path, results: Path) -> Command:
+    """`python -m dualdistill ...` on the smoke profile, with the results in a folder of the test session."""
+
+    def call(*words: str, folder: Path = results, check: bool = True) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "dualdistill", *words, "--profile", "smoke", "--results", str(folder)]
+        done = subprocess.run(line, cwd=checkout, capture_output=True, text=True, check=False)
+        if check:
+            assert done.returncode == 0, done.stderr
+        return done
+
+    for stage in ("world", "index", "cache"):
+        call(stage)
+    return call
+
+
+@pytest.fixture(scope="session")
+def runs(command: Command) -> dict[str, str]:
+    """Variant to run id, as the plan resolves them."""
+    lines = [line.split() for line in command("resolve").stdout.splitlines()]
+    return {row: run for run, *rows in lines for row in rows}
+
+
+@pytest.fixture
+def copy_of_results(trained: dict[str, Path], results: Path, tmp_path: Path) -> Path:
+    """Data and teacher, for a test that damages them; the students are left out, to be trained again."""
+    copy = tmp_path / "results"
+    shutil.copytree(results, copy, ignore=shutil.ignore_patterns("dualdistill-*", "bevdepth-*"))
+    return copy

@@ -1,0 +1,182 @@
+"""Real trainings through the command line on the smoke profile: kill, resume, refuse, pair."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dualdistill.checkpoint import load_plain
+from dualdistill.distill.alignment.orthogonal import OrthogonalProjection
+from dualdistill.storage import sha256_file
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+STUDENT = "dualdistill-r50-centerpoint"
+
+
+@pytest.fixture(scope="session")
+def trained(command: Command, runs: dict[str, str], results: Path) -> dict[str, Path]:
+    """Variant to run folder, trained without interruption: teacher, baseline and one distilled student."""
+    folders = {}
+    for variant in ("centerpoint", "bevdepth-r50", STUDENT):
+        command("train", runs[variant])
+        folders[variant] = results / "runs" / runs[variant]
+    return folders
+
+
+def events(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "state" / "events.jsonl").read_text().splitlines()]
+
+
+def start(checkout: Path, run: str, results: Path) -> subprocess.Popen[bytes]:
+    line = [
+        sys.executable,
+        "-m",
+        "dualdistill",
+        "train",
+        run,
+        "--profile",
+        "smoke",
+        "--results",
+        str(results),
+    ]
+    return subprocess.Popen(line, cwd=checkout, start_new_session=True, stderr=subprocess.DEVNULL)
+
+
+def wait_for_checkpoint(process: subprocess.Popen[bytes], folder: Path) -> int:
+    """Block until a checkpoint is named, and tell its step."""
+    head = folder / "state" / "head.json"
+    while process.poll() is None:
+        if head.exists():
+            return int(json.loads(head.read_text())["checkpoints"][0]["step"])
+        time.sleep(0.01)
+    raise AssertionError("the training ended before it wrote a checkpoint")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_ends_in_the_same_bytes(
+    number: signal.Signals,
+    checkout: Path,
+    trained: dict[str, Path],
+    command: Command,
+    copy_of_results: Path,
+) -> None:
+    whole = trained[STUDENT]
+    broken = copy_of_results / "runs" / whole.name
+    process = start(checkout, whole.name, copy_of_results)
+    step = wait_for_checkpoint(process, broken)
+    os.killpg(process.pid, number)
+    assert process.wait() == (-signal.SIGKILL if number == signal.SIGKILL else 128 + signal.SIGTERM)
+    assert not (broken / "model.safetensors").exists()
+    total = json.loads((broken / "state" / "head.json").read_text())["total"]
+    assert 0 < step < total
+    command("train", whole.name, folder=copy_of_results)
+    assert events(broken)[0]["step"] == 0
+    assert events(broken)[1]["step"] >= step  # type: ignore[operator]
+    for name in ("model.safetensors", "history.jsonl"):
+        assert sha256_file(broken / name) == sha256_file(whole / name)
+
+
+@pytest.mark.slow
+def test_a_finished_run_writes_its_outputs_again_without_training(
+    trained: dict[str, Path], command: Command
+) -> None:
+    folder = trained["bevdepth-r50"]
+    before = sha256_file(folder / "model.safetensors")
+    for name in ("model.safetensors", "history.jsonl", "run.json"):
+        (folder / name).unlink()
+    command("train", folder.name)
+    assert sha256_file(folder / "model.safetensors") == before
+    assert events(folder)[-1]["step"] == events(folder)[-1]["total"]
+
+
+@pytest.mark.slow
+def test_losses_are_recorded_by_name_and_finite(trained: dict[str, Path]) -> None:
+    rows = [json.loads(line) for line in (trained[STUDENT] / "history.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))
+    assert {"crd", "mfd_fg_s2", "mfd_tn_s3", "mfd_fp_head", "depth"} <= rows[0].keys()
+
+
+@pytest.mark.slow
+def test_variants_of_one_seed_start_from_the_same_loss(trained: dict[str, Path]) -> None:
+    """Same initial student, first batch and augmentation: the first depth loss is equal to the last bit."""
+    first = [
+        json.loads((trained[v] / "history.jsonl").read_text().splitlines()[0])
+        for v in ("bevdepth-r50", STUDENT)
+    ]
+    assert first[0]["depth"] == first[1]["depth"]
+
+
+@pytest.mark.slow
+def test_orthogonality_survives_training_and_resume(trained: dict[str, Path]) -> None:
+    """W W^T = I is a property of the saved parameters, so a restored method has it too."""
+    state = trained[STUDENT] / "state"
+    saved = load_plain(state / json.loads((state / "head.json").read_text())["checkpoints"][0]["name"])[
+        "lesson"
+    ]
+    prefix = "method.adapters.s2.project."
+    weights = {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}
+    outputs, inputs = weights["linear.parametrizations.weight.original"].shape
+    projection = OrthogonalProjection(inputs, outputs)
+    projection.load_state_dict(weights)
+    weight_TC = projection.linear.weight
+    gram = weight_TC @ weight_TC.T if outputs <= inputs else weight_TC.T @ weight_TC
+    assert torch.allclose(gram, torch.eye(len(gram)), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_second_trainer_of_one_run_is_refused(
+    checkout: Path, trained: dict[str, Path], command: Command, copy_of_results: Path
+) -> None:
+    name = trained[STUDENT].name
+    process = start(checkout, name, copy_of_results)
+    wait_for_checkpoint(process, copy_of_results / "runs" / name)
+    second = command("train", name, folder=copy_of_results, check=False)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert second.returncode == 6
+    assert f"pid {process.pid}" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+@pytest.mark.slow
+def test_a_changed_teacher_is_refused(
+    trained: dict[str, Path], command: Command, copy_of_results: Path
+) -> None:
+    teacher = copy_of_results / "runs" / trained["centerpoint"].name / "model.safetensors"
+    content = bytearray(teacher.read_bytes())
+    content[-1] ^= 1
+    teacher.write_bytes(content)
+    done = command("train", trained[STUDENT].name, folder=copy_of_results, check=False)
+    assert done.returncode == 4
+    assert "differ from what run.json recorded" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_term_and_samples(
+    trained: dict[str, Path], command: Command, copy_of_results: Path
+) -> None:
+    """One NaN in the cached LiDAR of every frame reaches the teacher's loss."""
+    run = trained["centerpoint"].name
+    (points,) = copy_of_results.glob("data/*/cache/points.npy")
+    array = np.load(points, mmap_mode="r+")
+    array[:, 3] = np.nan  # intensity: the geometry stays valid
+    array.flush()
+    folder = copy_of_results / "runs" / run
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.unlink()
+    done = command("train", run, folder=copy_of_results, check=False)
+    assert done.returncode in (3, 5), done.stderr
+    assert "not finite" in done.stderr
+    assert not (folder / "model.safetensors").exists()
