@@ -1,6 +1,7 @@
 """What the rules of workflow/ ask: inputs by wildcard, hashes for params, patterns for wildcards.
 
 A params hash covers what stands in no input file: another stage version or other runs make a job run again.
+What data and runs are made from is in their names, so data are `ancient` everywhere: missing, or right.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dualdistill.errors import UserError
 from dualdistill.plan import DIGITS, Plan
 from dualdistill.spec import sha_of
 
+TRAINED = ("model.safetensors", "history.jsonl", "run.json")
 NEVER = "(?!)"  # matches no wildcard at all
 
 
@@ -41,30 +43,39 @@ class Jobs:
         """What the index is read from: the world's manifest; a real root is not made by any rule."""
         return [str(self.plan.paths.root / "world.json")] if self.plan.data.world else []
 
+    def index(self, wildcards: Any) -> list[str]:
+        """What must exist before a box can be scored."""
+        return [*self.tables_of_root(wildcards), str(self.plan.paths.index)]
+
     def data(self, wildcards: Any) -> list[str]:
-        """What must exist before a run can read a sample."""
-        paths = self.plan.paths
-        cache = [str(paths.cache / "cache.json")] if paths.cache else []
-        return [*self.tables_of_root(wildcards), str(paths.index), *cache]
+        """What must exist before a sample can be read."""
+        cache = self.plan.paths.cache
+        return [*self.index(wildcards), *([str(cache / "cache.json")] if cache else [])]
+
+    def lessons(self, wildcards: Any) -> list[str]:
+        """The data of a training; a finished one needs none, or a deleted cache would train every run again."""
+        folder = self.plan.folder(self.plan.runs[wildcards.run])
+        return [] if all((folder / name).exists() for name in TRAINED) else self.data(wildcards)
 
     def teacher(self, wildcards: Any) -> list[str]:
         """The teacher's record with the hash of its weights: a teacher trained anew retrains its students."""
-        return self._of_teacher(wildcards, "run.json")
-
-    def taught(self, wildcards: Any) -> list[str]:
-        """The teacher's weights and its score: nobody learns from a teacher that was not evaluated."""
-        return self._of_teacher(wildcards, "model.safetensors", "metrics.json")
-
-    def _of_teacher(self, wildcards: Any, *names: str) -> list[str]:
         folder = self.plan.teacher_folder(self.plan.runs[wildcards.run])
-        return [str(folder / name) for name in names] if folder else []
+        return [str(folder / "run.json")] if folder else []
 
     def scores(self, wildcards: Any) -> list[str]:
-        """Records and scores of all runs in a table, once each."""
-        table = self.plan.tables[wildcards.table]
-        runs = dict.fromkeys(run for row in table.rows for run in row.runs)
+        """Records and scores of a table's runs and of their teachers: no student is shown without its teacher's.
+
+        The student's training does not ask for the score: a teacher scored anew must retrain nobody, and behind an
+        `ancient` score snakemake overlooks what else about the student has changed.
+        """
+        shown = [run for row in self.plan.tables[wildcards.table].rows for run in row.runs]
+        taught_by = [teacher for run in shown if (teacher := self.plan.runs[run].teacher)]
         folder = self.plan.results / "runs"
-        return [str(folder / run / name) for run in runs for name in ("run.json", "metrics.json")]
+        return [
+            str(folder / run / name)
+            for run in dict.fromkeys([*shown, *taught_by])
+            for name in ("run.json", "metrics.json")
+        ]
 
     def spec_sha(self, wildcards: Any) -> str:
         return self.plan.runs[wildcards.run].spec.sha

@@ -1,4 +1,4 @@
-"""A fault anywhere under config/ is one sentence with file and line and exit code 2, before anything starts."""
+"""A fault anywhere under config/ is one sentence with file and line, exit code 2, before anything starts."""
 
 import os
 import subprocess

@@ -156,6 +156,12 @@ def test_the_data_root_is_not_part_of_a_run(folder: Path):
     assert one.paths.root != other.paths.root
 
 
+def test_the_same_table_of_another_profile_is_another_job(folder: Path):
+    name = SimpleNamespace(table="table_main")
+    shas = {Jobs(planned(folder, profile=profile)).table_sha(name) for profile in PROFILES}
+    assert len(shas) == len(PROFILES)
+
+
 def test_what_the_command_line_overrides_reaches_the_commands(folder: Path):
     found = planned(folder, profile="smoke", seeds=["0", "2"])
     assert found.arguments.split(" ", 2)[2] == "--profile smoke --set 'seeds=[0, 2]'"

@@ -13,7 +13,8 @@ import a_package_that_does_not_exist
 WEIGHT = 6e-3
 class TiGBEV(base.Distiller):
     def __init__(self, *, mode: Literal["a", "b"] = "a", weight: float = WEIGHT, steps: int = 3,
-                 on: bool = True, level: float | None = None, sizes: tuple[float, ...] = (1.0, 2.0), needed: str):
+                 on: bool = True, level: float | None = None, sizes: tuple[float, ...] = (1.0, 2.0),
+                 needed: str):
         ...
 """
 

@@ -24,7 +24,7 @@ rule predict:
 
 rule evaluate:
     input:
-        data=ancient(JOBS.data),
+        data=ancient(JOBS.index),
         boxes="results/runs/{run}/results_nusc.json",
         record="results/runs/{run}/run.json",
     output:

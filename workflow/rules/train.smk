@@ -1,8 +1,8 @@
+# Teachers and students train by the same command; a student also waits for its teacher.
 # Checkpoints lie in the run's state/, which no rule declares: snakemake deletes what is declared when a job fails.
-# Data are `ancient`: a run's name already holds the hash of what its data are made from.
 rule train_teacher:
     input:
-        ancient(JOBS.data),
+        ancient(JOBS.lessons),
     output:
         model="results/runs/{run}/model.safetensors",
         history="results/runs/{run}/history.jsonl",
@@ -28,9 +28,8 @@ rule train_teacher:
 
 rule train:
     input:
-        data=ancient(JOBS.data),
+        data=ancient(JOBS.lessons),
         teacher=JOBS.teacher,
-        taught=ancient(JOBS.taught),
     output:
         model="results/runs/{run}/model.safetensors",
         history="results/runs/{run}/history.jsonl",

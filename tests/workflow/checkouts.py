@@ -1,0 +1,60 @@
+"""A copy of this checkout in which real snakemake runs."""
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PARTS = (
+    "Snakefile",
+    "workflow",
+    "config",
+    "profiles",
+    "dualdistill",
+    "environment.yml",
+    "docs/add-an-ablation.md",
+)
+HEADING = re.compile(r"^Job stats:\njob +count\n[- ]+\n((?:\w+ +\d+\n)+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """The copy; what happens in it leaves this repository alone."""
+
+    root: Path
+
+    def snakemake(self, *words: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "snakemake", "--cores", "2", *words]
+        return subprocess.run(line, cwd=self.root, capture_output=True, text=True, check=False)
+
+    def jobs(self, *words: str) -> dict[str, int]:
+        """How many jobs of each rule a dry run announces."""
+        done = self.snakemake("-n", *words)
+        assert done.returncode == 0, done.stderr
+        found = HEADING.search(done.stdout + done.stderr)
+        counts = dict(line.split() for line in found[1].splitlines()) if found else {}
+        return {rule: int(count) for rule, count in counts.items() if rule not in ("all", "total")}
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        path = self.root / name
+        before = path.read_text()
+        assert old in before, f"{name} has no {old!r}"
+        path.write_text(before.replace(old, new, 1))
+
+    def add(self, name: str, text: str) -> None:
+        with (self.root / name).open("a") as stream:
+            stream.write(text + "\n")
+
+
+def copy(target: Path) -> Checkout:
+    for name in PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target / name)
+    return Checkout(target)

@@ -1,0 +1,269 @@
+"""Which jobs snakemake would run, and when it would not run any."""
+
+import itertools
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from checkouts import Checkout
+
+FULL = {
+    "world": 1,
+    "index_data": 1,
+    "cache": 1,
+    "train_teacher": 1,
+    "train": 4,
+    "predict": 5,
+    "evaluate": 5,
+    "table": 1,
+}
+ROW = "x: {from: dualdistill-r50-centerpoint, temperature: 0.5}"
+LINE = "      - {row: x, baseline: bevdepth-r50}"
+
+
+def test_the_full_plan_is_ready_within_two_seconds(checkout: Checkout):
+    # processor time: the clock on the wall also measures what else this machine is doing
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert checkout.jobs() == FULL
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
+
+
+def test_every_profile_can_be_planned(checkout: Checkout):
+    assert checkout.jobs("--config", "profile=smoke") == FULL
+    (checkout.root / "nuscenes" / "v1.0-trainval").mkdir(parents=True)
+    jobs = checkout.jobs("--config", "profile=nuscenes", "data_root=nuscenes")
+    assert jobs == {rule: count for rule, count in FULL.items() if rule not in ("world", "cache")}
+
+
+def test_more_seeds_are_more_runs_of_one_world(checkout: Checkout):
+    jobs = checkout.jobs("--config", "seeds=[0,1,2]")
+    assert (jobs["world"], jobs["train_teacher"], jobs["train"], jobs["table"]) == (1, 3, 12, 1)
+
+
+def test_a_single_run_can_be_asked_for(checkout: Checkout):
+    text = checkout.snakemake("-n").stdout
+    run = re.search(r"bevdepth-r50-s0-\w+", text)[0]
+    jobs = checkout.jobs(f"results/runs/{run}/metrics.json")
+    assert (jobs["train"], jobs["predict"], jobs["evaluate"]) == (1, 1, 1)
+    assert "train_teacher" not in jobs
+
+
+def test_remarks_order_and_layout_start_no_job(finished: Checkout):
+    assert finished.jobs() == {}
+    path = finished.root / "config" / "variants.yaml"
+    rows = [line for line in path.read_text().splitlines() if re.match(r"[a-z]", line)]
+    path.write_text("\n".join(reversed(rows)) + "\n")
+    for name in ("config.yaml", "profiles/world.yaml", "tables.yaml"):
+        path = finished.root / "config" / name
+        path.write_text("# a remark\n" + path.read_text())
+    finished.edit("workflow/rules/train.smk", "> {{log}}", ">  {{log}}")
+    assert finished.jobs() == {}
+
+
+def test_deleted_data_are_made_for_what_needs_them_and_train_nothing_else(finished: Checkout):
+    shutil.rmtree(finished.root / "results" / "data")
+    assert finished.jobs() == {}
+    finished.add("config/variants.yaml", ROW)
+    finished.add("config/tables.yaml", LINE)
+    jobs = finished.jobs()
+    assert {rule: jobs[rule] for rule in ("world", "index_data", "cache", "train")} == {
+        "world": 1,
+        "index_data": 1,
+        "cache": 1,
+        "train": 1,
+    }
+    assert "train_teacher" not in jobs
+
+
+def test_no_student_is_shown_whose_teacher_has_no_score(checkout: Checkout):
+    path = checkout.root / "config" / "tables.yaml"
+    kept = [
+        line for line in path.read_text().splitlines() if "{row:" not in line or "r50-centerpoint" in line
+    ]
+    path.write_text("\n".join(kept).replace("baseline: bevdepth-r50, ", "") + "\n")
+    jobs = checkout.jobs()
+    assert (jobs["train_teacher"], jobs["train"], jobs["predict"], jobs["evaluate"]) == (1, 1, 2, 2)
+
+
+def test_a_row_more_is_exactly_its_own_jobs(finished: Checkout):
+    finished.add("config/variants.yaml", ROW)
+    assert finished.jobs() == {}
+    finished.add("config/tables.yaml", LINE)
+    assert finished.jobs() == {"train": 1, "predict": 1, "evaluate": 1, "table": 1}
+
+
+def test_a_changed_row_is_one_training_and_a_removed_one_is_none(finished: Checkout):
+    changed = "{from: dualdistill-r50-centerpoint, backbone: r101, temperature: 0.5}"
+    finished.edit("config/variants.yaml", "{from: dualdistill-r50-centerpoint, backbone: r101}", changed)
+    assert finished.jobs() == {"train": 1, "predict": 1, "evaluate": 1, "table": 1}
+    finished.edit("config/variants.yaml", f"dualdistill-r101-centerpoint: {changed}\n", "")
+    line = "      - {row: dualdistill-r101-centerpoint, baseline: bevdepth-r101, reported: r101_ours_cp}\n"
+    finished.edit("config/tables.yaml", line, "")
+    assert finished.jobs() == {"table": 1}
+
+
+def test_a_run_with_another_name_in_the_table_is_the_same_run(finished: Checkout):
+    finished.add("config/variants.yaml", "x: {from: dualdistill-r50-centerpoint, temperature: 0.1}")
+    finished.add("config/tables.yaml", LINE)
+    assert finished.jobs() == {"table": 1}
+
+
+@pytest.mark.parametrize(
+    ("stage", "jobs"),
+    [
+        ("EVALUATE", {"evaluate": 5, "table": 1}),
+        ("PREDICT", {"predict": 5, "evaluate": 5, "table": 1}),
+        ("TRAIN", {"train_teacher": 1, "train": 4, "predict": 5, "evaluate": 5, "table": 1}),
+        ("WORLD", FULL),
+    ],
+)
+def test_a_raised_version_runs_what_depends_on_it(finished: Checkout, stage: str, jobs: dict[str, int]):
+    finished.edit("dualdistill/versions.py", f"{stage} = 1", f"{stage} = 2")
+    assert finished.jobs() == jobs
+
+
+def test_a_teacher_trained_anew_retrains_its_students(finished: Checkout):
+    record = next((finished.root / "results" / "runs").glob("centerpoint-*")) / "run.json"
+    record.write_text("another training\n")
+    assert finished.jobs() == {"train": 2, "predict": 3, "evaluate": 3, "table": 1}
+
+
+def test_a_teacher_scored_anew_retrains_nobody(finished: Checkout):
+    score = next((finished.root / "results" / "runs").glob("centerpoint-*")) / "metrics.json"
+    score.write_text("another score\n")
+    assert finished.jobs() == {"table": 1}
+
+
+def test_deleted_records_of_snakemake_start_no_training(finished: Checkout):
+    shutil.rmtree(finished.root / ".snakemake")
+    assert finished.jobs() == {}
+
+
+def test_scrambled_times_start_no_training(finished: Checkout):
+    for number, path in enumerate(sorted((finished.root / "results").rglob("*.*"), reverse=True)):
+        os.utime(path, (1_600_000_000 + number, 1_600_000_000 + number))
+    assert not {"train", "train_teacher"} & finished.jobs().keys()
+
+
+def test_a_table_is_made_anew_when_its_content_changes(finished: Checkout):
+    finished.edit("config/tables.yaml", "title: Detection", "title: 3D detection")
+    assert finished.jobs() == {"table": 1}
+
+
+@pytest.mark.slow
+def test_a_table_is_made_anew_when_the_profile_changes(finished: Checkout):
+    assert finished.jobs("--config", "profile=smoke") == FULL
+    assert finished.snakemake("--config", "profile=smoke").returncode == 0
+    assert finished.jobs("--config", "profile=smoke") == {}
+    assert finished.jobs() == {"table": 1}
+
+
+def test_the_documented_ablation_is_three_jobs_and_the_table(finished: Checkout):
+    text = (finished.root / "docs" / "add-an-ablation.md").read_text()
+    diff = re.search(r"```diff\n(.*?)```", text, re.DOTALL)[1].splitlines()
+    added = 0
+    for before, line in itertools.pairwise(diff):
+        if line.startswith("+++ b/"):
+            name = line.removeprefix("+++ b/")
+        elif line.startswith("+"):
+            finished.edit(name, before[1:] + "\n", f"{before[1:]}\n{line[1:]}\n")
+            added += 1
+    assert added == 2
+    assert finished.jobs() == {"train": 1, "predict": 1, "evaluate": 1, "table": 1}
+    # the sentence that the page shows for a typing error
+    finished.edit("config/variants.yaml", "-centerpoint, temperature:", "-centerpoint, temprature:")
+    shown = re.search(r"```\n(config/variants\.yaml:.*?)```", text, re.DOTALL)[1]
+    assert finished.snakemake("-n").stderr.endswith(shown)
+
+
+def test_a_rule_of_ones_own_can_take_over_ours(finished: Checkout):
+    finished.add(
+        "Snakefile",
+        "\n\nuse rule table from suite as my_table with:\n"
+        '    output:\n        csv="results/mine/{table}.csv",\n'
+        '    log:\n        "results/mine/{table}.log",\n',
+    )
+    assert finished.jobs("results/mine/table_main.csv") == {"my_table": 1}
+
+
+def faulty(checkout: Checkout, *words: str) -> tuple[int, str]:
+    done = checkout.snakemake(*words)
+    told = [
+        line for line in done.stderr.splitlines() if not line.startswith("Using workflow specific profile")
+    ]
+    assert done.stdout == ""
+    assert not (checkout.root / "results").exists()
+    return done.returncode, "\n".join(told)
+
+
+def test_a_fault_in_the_configuration_is_one_sentence_and_no_job(checkout: Checkout):
+    checkout.add("config/variants.yaml", "temp-0.5: {from: dualdistill-r50-centerpoint, temprature: 0.5}")
+    line = len((checkout.root / "config" / "variants.yaml").read_text().splitlines())
+    sentence = "unknown key 'temprature' in row 'temp-0.5' (did you mean 'temperature'?)"
+    assert faulty(checkout) == (2, f"config/variants.yaml:{line}: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--config", "profile=wrld"), "command line: unknown profile 'wrld' (did you mean 'world'?)"),
+        (("--config", "sees=1"), "command line: unknown key 'sees' (did you mean 'seeds'?)"),
+        (
+            ("results/table_mian.csv",),
+            "results/table_mian.csv: profile 'world' has no table 'table_mian' (did you mean 'table_main'?)",
+        ),
+    ],
+)
+def test_a_fault_on_the_command_line_is_one_sentence(
+    checkout: Checkout, words: tuple[str, ...], sentence: str
+):
+    assert faulty(checkout, *words) == (2, sentence)
+
+
+def test_an_unknown_run_has_a_neighbour(checkout: Checkout):
+    code, told = faulty(checkout, "results/runs/bevdepth-r50-s0-0123456789/metrics.json")
+    assert code == 2
+    assert re.search(
+        r"has no run 'bevdepth-r50-s0-0123456789' \(did you mean 'bevdepth-r50-s0-\w{10}'\?\)$", told
+    )
+
+
+def test_real_data_that_are_not_there_are_one_sentence(checkout: Checkout):
+    code, told = faulty(checkout, "--config", "profile=nuscenes")
+    assert (code, told) == (
+        2,
+        "profile nuscenes: data_root is not set (the folder that holds v1.0-trainval/)",
+    )
+
+
+def test_commands_run_in_the_interpreter_that_plans(checkout: Checkout):
+    assert f"Shell command: {sys.executable} -m dualdistill world" in checkout.snakemake("-n").stdout
+
+
+def test_lint_finds_nothing(checkout: Checkout):
+    done = checkout.snakemake("--lint")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_workflow_is_formatted():
+    root = Path(__file__).parents[2]
+    words = [sys.executable, "-m", "snakefmt", "--check", str(root / "Snakefile"), str(root / "workflow")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_rules_are_thin():
+    workflow = Path(__file__).parents[2] / "workflow"
+    files = [workflow / "Snakefile", *sorted((workflow / "rules").glob("*.smk"))]
+    text = "\n".join(path.read_text() for path in files)
+    assert len(text.splitlines()) <= 450
+    assert not re.findall(r"\blambda\b|^ +(?:run|script|notebook|wrapper):", text, re.MULTILINE)
+    rules = re.findall(r"^rule (\w+):", text, re.MULTILINE)
+    commands = re.findall(r'shell:\n +f"\{SUITE\} [a-z]+ [^|;&]*> \{\{log\}\} 2>&1"', text)
+    assert len(commands) == len(rules) - 1 == 8

@@ -1,0 +1,32 @@
+"""The whole workflow for real, from an empty folder to the table, on the toy world."""
+
+import csv
+
+import pytest
+from checkouts import Checkout
+
+COLUMNS = (
+    "backbone method base teacher mAP NDS mAP_std NDS_std n_seeds delta_mAP delta_NDS reported_mAP reported_NDS "
+    "reported_delta_mAP reported_delta_NDS data recipe run"
+).split()
+
+
+@pytest.mark.slow
+def test_the_smoke_profile_ends_in_the_table(checkout: Checkout):
+    done = checkout.snakemake("results/table_main.csv", "--config", "profile=smoke")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with (checkout.root / "results" / "table_main.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert set(COLUMNS) <= set(rows[0])
+    assert [(row["method"], row["backbone"]) for row in rows] == [
+        ("CenterPoint", ""),
+        ("BEVDepth", "ResNet-50"),
+        ("DualDistill", "ResNet-50"),
+        ("BEVDepth", "ResNet-101"),
+        ("DualDistill", "ResNet-101"),
+    ]
+    assert all(0 <= float(row[metric]) <= 100 for row in rows for metric in ("mAP", "NDS"))
+    assert all("smoke" in row["data"] for row in rows)
+    assert rows[2]["reported_mAP"] == "40.5"
+    # the same command again has nothing to do
+    assert checkout.jobs("--config", "profile=smoke") == {}
