@@ -26,7 +26,11 @@ EXAMPLES = """examples:
   python -m dualdistill train bevdepth-r50                  one training, by row or run
   python -m dualdistill table table_main --allow-missing    the table with what is there
 """
-NOUNS = {"run": "a run's id, or a row of variants.yaml", "table": "a table of tables.yaml"}
+NOUNS = {
+    "run": "a run's id, or a row of variants.yaml",
+    "table": "a table of tables.yaml",
+    "scene": "a scene's name",
+}
 DEFAULT = "default: %(default)s"
 
 
@@ -37,6 +41,13 @@ def make_world(plan: Plan, options: argparse.Namespace) -> None:
     from dualdistill import world
 
     world.make(plan.data.world, plan.paths.root, plan.settings.workers)
+
+
+def show_world(plan: Plan, options: argparse.Namespace) -> None:
+    from dualdistill import world
+
+    world.show(plan.paths.root, options.out, options.scene, options.frame)
+    print(options.out)
 
 
 def build_index(plan: Plan, options: argparse.Namespace) -> None:
@@ -101,6 +112,7 @@ def resolve(plan: Plan, options: argparse.Namespace) -> None:
 COMMANDS: dict[str, tuple[Callable[[Plan, argparse.Namespace], None], str, str]] = {
     # name: (function, what it takes, what it does)
     "world": (make_world, "", "render the synthetic world as a nuScenes root"),
+    "world-show": (show_world, "scene", "draw one frame of the world: six cameras and the LiDAR from above"),
     "index": (build_index, "", "read the tables of the data set"),
     "cache": (build_cache, "", "decode images and points once"),
     "train": (train, "run", "train a teacher or a student, or go on where it stopped"),
@@ -134,6 +146,9 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(noun, nargs="?" if takes.endswith("?") else None, help=NOUNS[noun])
         if name == "train":
             command.add_argument("--log-every", type=int, default=20, metavar="STEPS", help=DEFAULT)
+        if name == "world-show":
+            command.add_argument("--frame", type=int, default=0, help="key frame from 0, " + DEFAULT)
+            command.add_argument("--out", type=Path, default=Path("figures/world.png"), help=DEFAULT)
         if name == "table":
             command.add_argument(
                 "--allow-missing", action="store_true", help="a dash for a run that is not there"

@@ -53,7 +53,7 @@ class Jobs:
         return [*self.index(wildcards), *([str(cache / "cache.json")] if cache else [])]
 
     def lessons(self, wildcards: Any) -> list[str]:
-        """The data of a training; a finished one needs none, or a deleted cache would train every run again."""
+        """The data of a training; none for a finished one, or a deleted cache would train every run again."""
         folder = self.plan.folder(self.plan.runs[wildcards.run])
         return [] if all((folder / name).exists() for name in TRAINED) else self.data(wildcards)
 
@@ -63,10 +63,10 @@ class Jobs:
         return [str(folder / "run.json")] if folder else []
 
     def scores(self, wildcards: Any) -> list[str]:
-        """Records and scores of a table's runs and of their teachers: no student is shown without its teacher's.
+        """Records and scores of a table's runs and of their teachers: no student is shown without its teacher.
 
-        The student's training does not ask for the score: a teacher scored anew must retrain nobody, and behind an
-        `ancient` score snakemake overlooks what else about the student has changed.
+        The student's training does not ask for that score: a teacher scored anew must retrain nobody, and behind
+        an `ancient` score snakemake overlooks what else about the student has changed.
         """
         shown = [run for row in self.plan.tables[wildcards.table].rows for run in row.runs]
         taught_by = [teacher for run in shown if (teacher := self.plan.runs[run].teacher)]
