@@ -63,10 +63,10 @@ class Jobs:
         return [str(folder / "run.json")] if folder else []
 
     def scores(self, wildcards: Any) -> list[str]:
-        """Records and scores of a table's runs and of their teachers: no student is shown without its teacher.
+        """Records and scores of a table's runs and of their teachers: no student without its teacher's score.
 
         The student's training does not ask for that score: a teacher scored anew must retrain nobody, and behind
-        an `ancient` score snakemake overlooks what else about the student has changed.
+        an `ancient` input snakemake overlooks what else about a job has changed.
         """
         shown = [run for row in self.plan.tables[wildcards.table].rows for run in row.runs]
         taught_by = [teacher for run in shown if (teacher := self.plan.runs[run].teacher)]
