@@ -48,8 +48,6 @@ class Head(nn.Module):
                 "head_conv": spec.share_channels,
                 "final_kernel": 3,
             },
-            loss_cls={"type": "mmdet.GaussianFocalLoss", "reduction": "mean"},
-            loss_bbox={"type": "mmdet.L1Loss", "reduction": "mean", "loss_weight": BOX_WEIGHT},
             bbox_coder=self._coder_options(),
         )
         # the library means to set this bias, but its init_weights never reaches the task heads

@@ -200,7 +200,7 @@ def test_grids_and_pillars_that_do_not_fit_are_explained():
 
 
 def test_the_teacher_learns_one_batch_by_heart():
-    batch = random_batch()
+    batch = random_batch(1)
     teacher = Teacher(replace(SLIM_TEACHER, layers=(1, 1, 1), pillar_m=0.8), SLIM_GRID)
     assert_learned(teacher, batch, overfit(teacher, batch, steps=50, lr=1e-2))
 
