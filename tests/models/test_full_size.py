@@ -67,6 +67,7 @@ def step(spec: StudentSpec | TeacherSpec, image: tuple[int, int]) -> tuple[dict,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # ResNet-101 takes minutes of one core, more when it is shared
 @pytest.mark.parametrize(
     ("preset", "taps"),
     [(R50, STUDENT_TAPS), (R101, STUDENT_TAPS), (PILLARS, TEACHER_TAPS)],
