@@ -1,7 +1,6 @@
 """What the rules of workflow/ ask: inputs by wildcard, hashes for params, patterns for wildcards.
 
 A params hash covers what stands in no input file: another stage version or other runs make a job run again.
-What data and runs are made from is in their names, so data are `ancient` everywhere: missing, or right.
 """
 
 from __future__ import annotations
@@ -43,19 +42,29 @@ class Jobs:
         """What the index is read from: the world's manifest; a real root is not made by any rule."""
         return [str(self.plan.paths.root / "world.json")] if self.plan.data.world else []
 
-    def index(self, wildcards: Any) -> list[str]:
-        """What must exist before a box can be scored."""
-        return [*self.tables_of_root(wildcards), str(self.plan.paths.index)]
+    def training_data(self, wildcards: Any) -> list[str]:
+        return self._unless_made(wildcards, TRAINED, [*self._index(), *self._cache()])
 
-    def data(self, wildcards: Any) -> list[str]:
-        """What must exist before a sample can be read."""
-        cache = self.plan.paths.cache
-        return [*self.index(wildcards), *([str(cache / "cache.json")] if cache else [])]
+    def prediction_data(self, wildcards: Any) -> list[str]:
+        return self._unless_made(wildcards, ("results_nusc.json",), [*self._index(), *self._cache()])
 
-    def lessons(self, wildcards: Any) -> list[str]:
-        """The data of a training; none for a finished one, or a deleted cache would train every run again."""
+    def evaluation_data(self, wildcards: Any) -> list[str]:
+        return self._unless_made(wildcards, ("metrics.json",), self._index())
+
+    def _unless_made(self, wildcards: Any, outputs: Iterable[str], data: list[str]) -> list[str]:
+        """The data of a job, or none once it is done: its data cannot go stale, their hash is in its name.
+
+        Were they listed, a cache that was deleted and made again would train every run again; were they ancient,
+        snakemake would end early after a world that was broken off.
+        """
         folder = self.plan.folder(self.plan.runs[wildcards.run])
-        return [] if all((folder / name).exists() for name in TRAINED) else self.data(wildcards)
+        return [] if all((folder / name).exists() for name in outputs) else data
+
+    def _index(self) -> list[str]:
+        return [*self.tables_of_root(None), str(self.plan.paths.index)]
+
+    def _cache(self) -> list[str]:
+        return [str(self.plan.paths.cache / "cache.json")] if self.plan.paths.cache else []
 
     def teacher(self, wildcards: Any) -> list[str]:
         """The teacher's record with the hash of its weights: a teacher trained anew retrains its students."""
@@ -65,8 +74,7 @@ class Jobs:
     def scores(self, wildcards: Any) -> list[str]:
         """Records and scores of a table's runs and of their teachers: no student without its teacher's score.
 
-        The student's training does not ask for that score: a teacher scored anew must retrain nobody, and behind
-        an `ancient` input snakemake overlooks what else about a job has changed.
+        The student's training does not ask for that score: a teacher scored anew must retrain nobody.
         """
         shown = [run for row in self.plan.tables[wildcards.table].rows for run in row.runs]
         taught_by = [teacher for run in shown if (teacher := self.plan.runs[run].teacher)]

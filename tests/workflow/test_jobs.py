@@ -1,5 +1,6 @@
 """Which jobs snakemake would run, and when it would not run any."""
 
+import base64
 import itertools
 import os
 import re
@@ -71,14 +72,20 @@ def test_deleted_data_are_made_for_what_needs_them_and_train_nothing_else(finish
     assert finished.jobs() == {}
     finished.add("config/variants.yaml", ROW)
     finished.add("config/tables.yaml", LINE)
-    jobs = finished.jobs()
-    assert {rule: jobs[rule] for rule in ("world", "index_data", "cache", "train")} == {
-        "world": 1,
-        "index_data": 1,
-        "cache": 1,
-        "train": 1,
-    }
-    assert "train_teacher" not in jobs
+    own = {"train": 1, "predict": 1, "evaluate": 1, "table": 1}
+    assert finished.jobs() == {"world": 1, "index_data": 1, "cache": 1, **own}
+
+
+def test_a_world_that_was_broken_off_is_followed_by_everything_else(checkout: Checkout):
+    done = checkout.snakemake("-n")
+    target = re.search(r"results/data/[\w-]+/root/world\.json", done.stdout)[0]
+    # what a kill leaves behind: a file, and the mark that it may be half written
+    (checkout.root / target).parent.mkdir(parents=True)
+    (checkout.root / target).write_text("half")
+    marks = checkout.root / ".snakemake" / "incomplete"
+    marks.mkdir(parents=True, exist_ok=True)
+    (marks / base64.b64encode(target.encode()).decode()).touch()
+    assert checkout.jobs() == FULL
 
 
 def test_no_student_is_shown_whose_teacher_has_no_score(checkout: Checkout):

@@ -18,7 +18,7 @@ rule world:
 
 rule index_data:
     input:
-        ancient(JOBS.tables_of_root),
+        JOBS.tables_of_root,
     output:
         "results/data/{data}/index.npz",
     log:
@@ -35,7 +35,7 @@ rule index_data:
 
 rule cache:
     input:
-        ancient("results/data/{data}/index.npz"),
+        "results/data/{data}/index.npz",
     output:
         "results/data/{data}/cache/cache.json",
     log:

@@ -1,6 +1,6 @@
 rule predict:
     input:
-        data=ancient(JOBS.data),
+        data=JOBS.prediction_data,
         model=ancient("results/runs/{run}/model.safetensors"),
         record="results/runs/{run}/run.json",
     output:
@@ -24,7 +24,7 @@ rule predict:
 
 rule evaluate:
     input:
-        data=ancient(JOBS.index),
+        data=JOBS.evaluation_data,
         boxes="results/runs/{run}/results_nusc.json",
         record="results/runs/{run}/run.json",
     output:

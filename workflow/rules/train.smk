@@ -2,7 +2,7 @@
 # Checkpoints lie in the run's state/, which no rule declares: snakemake deletes what is declared when a job fails.
 rule train_teacher:
     input:
-        ancient(JOBS.lessons),
+        JOBS.training_data,
     output:
         model="results/runs/{run}/model.safetensors",
         history="results/runs/{run}/history.jsonl",
@@ -28,7 +28,7 @@ rule train_teacher:
 
 rule train:
     input:
-        data=ancient(JOBS.lessons),
+        data=JOBS.training_data,
         teacher=JOBS.teacher,
     output:
         model="results/runs/{run}/model.safetensors",
