@@ -54,8 +54,8 @@ class Jobs:
     def _unless_made(self, wildcards: Any, outputs: Iterable[str], data: list[str]) -> list[str]:
         """The data of a job, or none once it is done: its data cannot go stale, their hash is in its name.
 
-        Were they listed, a cache that was deleted and made again would train every run again; were they ancient,
-        snakemake would end early after a world that was broken off.
+        Were they listed, a cache that is deleted and made again would train every run again; were they
+        ancient, snakemake would end early after a world was broken off.
         """
         folder = self.plan.folder(self.plan.runs[wildcards.run])
         return [] if all((folder / name).exists() for name in outputs) else data
