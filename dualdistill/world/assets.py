@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dualdistill.world import people, street, vehicles
+from dualdistill.world import machines, people, street, vehicles
 from dualdistill.world.mesh import Mesh
 
+CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
 SLACK_M = 0.02  # around the mesh, so that a box holds its object's returns despite the LiDAR's range noise
 
 CATEGORIES = {
@@ -34,6 +36,11 @@ class Asset:
     mesh: Mesh
     size_lwh: tuple[float, float, float]
 
+    @property
+    def corners_83(self) -> NDArray[np.float64]:
+        """Of its box, standing on the ground."""
+        return CORNERS * self.size_lwh
+
 
 def asset(name: str, mesh: Mesh, category: str = "") -> Asset:
     """Centre a mesh on its footprint and take its box."""
@@ -49,7 +56,7 @@ def vehicle(rng: np.random.Generator, name: str) -> Asset:
     builders = {
         "car": vehicles.car,
         "truck": vehicles.truck,
-        "construction_vehicle": vehicles.construction_vehicle,
+        "construction_vehicle": machines.construction_vehicle,
         "bus": vehicles.bus,
         "trailer": vehicles.trailer,
     }

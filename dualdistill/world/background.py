@@ -9,7 +9,7 @@ import numpy as np
 
 from dualdistill.world import street
 from dualdistill.world.mesh import GROUND, PLAIN, Colour, Mesh, box, join, rectangle
-from dualdistill.world.motion import Occupancy, still
+from dualdistill.world.motion import Array
 from dualdistill.world.town import (
     LANE_M,
     NORTH,
@@ -30,6 +30,16 @@ PAVING: Colour = (0.27, 0.26, 0.25)
 MARKING: Colour = (0.62, 0.62, 0.60)
 YELLOW: Colour = (0.62, 0.42, 0.05)
 Span = tuple[float, float]
+# what stands about, and the side of its footprint in metres
+FURNITURE = (
+    (street.tree, 0.5),
+    (street.lamp_post, 0.4),
+    (street.sign, 0.4),
+    (street.bin_or_box, 1.0),
+    (street.bush, 1.3),
+    (street.traffic_light, 0.4),
+)
+TREE, BUSH, SIGNAL = 0, 4, 5
 
 
 def drivable(town: Town) -> list[tuple[Span, Span]]:
@@ -116,25 +126,21 @@ def houses(rng: np.random.Generator, town: Town) -> Mesh:
     return join(parts)
 
 
-def furniture(rng: np.random.Generator, town: Town, occupied: Occupancy) -> Mesh:
-    """Trees, lamps, lights, signs, bins: on pavements and in parks, where nothing stands yet."""
-    parts = []
-    builders = (street.tree, street.lamp_post, street.sign, street.bin_or_box, street.bush)
-    footprints = (0.5, 0.4, 0.4, 1.0, 1.3)
-    pavement = pavement_places(rng, town)
-    for x, y, yaw in pavement[rng.permutation(len(pavement))[: len(pavement) // 11]]:
-        kind = rng.choice(len(builders), p=[0.34, 0.2, 0.2, 0.2, 0.06])
-        _stand(parts, occupied, builders[kind](rng), (x, y, yaw), footprints[kind])
+def furniture(rng: np.random.Generator, town: Town) -> tuple[Mesh, Array]:
+    """Trees, lamps, signs, bins on pavements and in parks; with their footprints (x, y, yaw, size)."""
+    pavement, places = pavement_places(rng, town), []
+    chosen = pavement[rng.permutation(len(pavement))[: len(pavement) // 11]]
+    kinds = rng.choice(5, len(chosen), p=[0.34, 0.2, 0.2, 0.2, 0.06])
+    for place, kind in zip(chosen, kinds, strict=True):
+        places.append((*place, kind))
     for plot in town.plots:
         if plot.kind == "park":
-            for x, y, yaw in plot.inside(rng, int((plot.x[1] - plot.x[0]) / 4), 1.5):
-                kind = 0 if rng.random() < 0.7 else 4
-                _stand(parts, occupied, builders[kind](rng), (x, y, yaw), footprints[kind])
-    if town.has_junction:
-        for arm in town.arms:
-            place = _signal_place(town, arm)
-            _stand(parts, occupied, street.traffic_light(rng), place, 0.4)
-    return join(parts)
+            for place in plot.inside(rng, int((plot.x[1] - plot.x[0]) / 4), 1.5):
+                places.append((*place, TREE if rng.random() < 0.7 else BUSH))
+    for arm in town.arms if town.has_junction else ():
+        places.append((*_signal_place(town, arm), SIGNAL))
+    parts = [FURNITURE[int(kind)][0](rng).moved(x, y, 0.0, yaw) for x, y, yaw, kind in places]
+    return join(parts), np.array([(x, y, yaw, FURNITURE[int(kind)][1]) for x, y, yaw, kind in places])
 
 
 def _signal_place(town: Town, arm: int) -> tuple[float, float, float]:
@@ -142,12 +148,3 @@ def _signal_place(town: Town, arm: int) -> tuple[float, float, float]:
     out, beside = town.setback(arm) + 0.8, town.half_width(arm) + 0.7
     x, y = out * ahead(arm) + aside(angle(arm) + np.pi, beside)
     return float(x), float(y), angle(arm)
-
-
-def _stand(
-    parts: list[Mesh], occupied: Occupancy, mesh: Mesh, place: tuple[float, float, float], footprint: float
-) -> None:
-    motion = still(*place)
-    if occupied.free(motion, footprint, footprint, margin=0.1):
-        occupied.add(motion, footprint, footprint)
-        parts.append(mesh.moved(place[0], place[1], 0.0, place[2]))

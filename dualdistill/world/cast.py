@@ -5,7 +5,7 @@ Axes: N rays, T triangles.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
@@ -13,10 +13,11 @@ from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
 from dualdistill.world.light import Light
-from dualdistill.world.mesh import Floats, Mesh, join
+from dualdistill.world.mesh import Floats, Mesh, floats
 from dualdistill.world.sensors import Pose
 
-MISS = np.float32(1e30)
+FAR_M = np.float32(1e4)  # where rays that meet nothing are said to end
+LIFT_M = np.float32(0.015)  # shadow rays start this far off their surface, lest it shadows itself
 
 
 class Solid:
@@ -27,38 +28,40 @@ class Solid:
         self._scene = EmbreeScene(robust=True)
         self._mesh = TriangleMesh(self._scene, np.ascontiguousarray(mesh.corners_T33, dtype=np.float32))
 
-    def hit(self, origins_N3: Floats, rays_N3: Floats) -> tuple[NDArray[np.int32], Floats]:
+    def hit(self, origin_3: Floats, rays_N3: Floats) -> tuple[NDArray[np.int32], Floats]:
         """Nearest triangle (-1: none) and distance in units of the ray's length."""
-        found = self._scene.run(origins_N3, rays_N3, output=True)
-        triangle, distance = found["primID"], found["tfar"]
-        return triangle, np.where(triangle >= 0, distance, MISS)
+        found = self._scene.run(np.broadcast_to(origin_3, rays_N3.shape), rays_N3, output=True)
+        return found["primID"], np.minimum(found["tfar"], FAR_M)
 
-    def blocks(self, origins_N3: Floats, rays_N3: Floats) -> NDArray[np.bool_]:
-        return self._scene.run(origins_N3, rays_N3, query="OCCLUDED") >= 0
+    def blocks(self, points_N3: Floats, towards_3: Floats) -> NDArray[np.bool_]:
+        """Which points see something of this mesh in a direction."""
+        return self._scene.run(points_N3, np.broadcast_to(towards_3, points_N3.shape), query="OCCLUDED") >= 0
 
 
 @dataclass(frozen=True)
 class Surface:
-    """A mesh with what shading needs, and which instance (1, 2, ...; 0 is background) owns each triangle."""
+    """Per triangle: what shading needs, and which instance (1, 2, ...; 0 is background) owns it."""
 
-    mesh: Mesh
     normals_T3: Floats
-    shadow_T3: Floats
-    sun_T3: Floats
+    shadow_3T: Floats
+    sun_3T: Floats
+    faces_sun_T: NDArray[np.bool_]
+    intensity_T: Floats
+    texture_T: NDArray[np.uint8]
     instance_T: NDArray[np.uint16]
 
     @staticmethod
     def of(mesh: Mesh, instance_T: NDArray[np.uint16], light: Light) -> Surface:
         normals = mesh.normals_T3
-        return Surface(mesh, normals, *light.shade(mesh, normals), instance_T)
+        shadow, sun = light.shade(mesh, normals)
+        lit = sun.max(0) > 0
+        return Surface(normals, shadow, sun, lit, mesh.intensity_T, mesh.texture_T, instance_T)
 
     def __add__(self, other: Surface) -> Surface:
+        pairs = ((item.name, getattr(self, item.name), getattr(other, item.name)) for item in fields(self))
+        # triangles are the last axis of colours and the first of everything else
         return Surface(
-            join([self.mesh, other.mesh]),
-            np.concatenate([self.normals_T3, other.normals_T3]),
-            np.concatenate([self.shadow_T3, other.shadow_T3]),
-            np.concatenate([self.sun_T3, other.sun_T3]),
-            np.concatenate([self.instance_T, other.instance_T]),
+            *(np.concatenate([a, b], axis=1 if name.endswith("3T") else 0) for name, a, b in pairs)
         )
 
 
@@ -70,47 +73,50 @@ class Hits:
     triangle_N: NDArray[np.int32]
     distance_N: Floats
     origin_3: Floats
-    rays_N3: Floats
+    rays_N3: Floats  # in global directions
     solids: tuple[Solid, ...]
 
     @property
     def instance_N(self) -> NDArray[np.uint16]:
-        return np.where(
-            self.triangle_N >= 0, self.surface.instance_T.take(self.triangle_N, mode="clip"), np.uint16(0)
-        )
+        owner = self.surface.instance_T.take(self.triangle_N, mode="clip")
+        return np.where(self.triangle_N >= 0, owner, np.uint16(0))
 
-    def lit(self, wanted: NDArray[np.intp], sun_3: Floats) -> NDArray[np.bool_]:
-        """Of the rays wanted, those whose hit the sun reaches."""
-        points = self.rays_N3.take(wanted, axis=0)
-        points *= self.distance_N[wanted, None]
-        points += self.origin_3
-        points += self.surface.normals_T3.take(self.triangle_N[wanted], axis=0) * np.float32(0.015)
-        towards = np.broadcast_to(sun_3, points.shape)
+    def lit(self, points_3N: Floats, wanted: NDArray[np.intp], sun_3: Floats) -> NDArray[np.bool_]:
+        """Whether the sun reaches what the wanted rays have hit."""
+        points = self.surface.normals_T3.take(self.triangle_N[wanted], axis=0)
+        points *= LIFT_M
+        for axis in range(3):
+            points[:, axis] += points_3N[axis].take(wanted)
         free = np.ones(len(points), dtype=bool)
         for solid in self.solids:
-            free &= ~solid.blocks(points, towards)
+            free &= ~solid.blocks(points, sun_3)
         return free
 
 
 class Stage:
     """The standing part of a scene, ready for rays; movers are added per instant."""
 
-    def __init__(self, standing: Surface) -> None:
-        self._standing = standing
-        self._solid = Solid(standing.mesh)
+    def __init__(self, mesh: Mesh, surface: Surface) -> None:
+        self._surface = surface
+        self._solid = Solid(mesh)
 
-    def cast(self, pose: Pose, rays_N3: Floats, moving: Surface | None) -> Hits:
-        """Rays given in the sensor's coordinates, from a sensor at a pose."""
-        turned = np.ascontiguousarray(rays_N3 @ pose.rotation_33.T.astype(np.float32))
-        origin = pose.translation_3.astype(np.float32)
-        origins = np.broadcast_to(origin, turned.shape)
-        triangle, distance = self._solid.hit(origins, turned)
-        if moving is None:
-            return Hits(self._standing, triangle, distance, origin, turned, (self._solid,))
-        solid = Solid(moving.mesh)
-        other, nearer = solid.hit(origins, turned)
-        closer = nearer < distance
-        offset = len(self._standing.mesh.corners_T33)
-        triangle = np.where(closer, other + offset, triangle).astype(np.int32)
-        distance = np.where(closer, nearer, distance)
-        return Hits(self._standing + moving, triangle, distance, origin, turned, (self._solid, solid))
+    def cast(
+        self,
+        pose: Pose,
+        rays_N3: Floats,
+        movers: tuple[Mesh, Surface] | None,
+        towards: NDArray[np.intp] | None = None,
+    ) -> Hits:
+        """Rays given in a sensor's coordinates, from its pose; only rays `towards` movers can meet one."""
+        turned = np.ascontiguousarray(rays_N3 @ floats(pose.rotation_33.T))
+        origin = floats(pose.translation_3)
+        triangle, distance = self._solid.hit(origin, turned)
+        if movers is None:
+            return Hits(self._surface, triangle, distance, origin, turned, (self._solid,))
+        moving = Solid(movers[0])
+        tried = np.arange(len(turned)) if towards is None else towards
+        other, nearer = moving.hit(origin, turned.take(tried, axis=0))
+        closer = nearer < distance[tried]
+        triangle[tried[closer]] = other[closer] + len(self._surface.instance_T)
+        distance[tried[closer]] = nearer[closer]
+        return Hits(self._surface + movers[1], triangle, distance, origin, turned, (self._solid, moving))

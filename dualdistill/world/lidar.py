@@ -25,7 +25,7 @@ def measure(hits: Hits, rays_N3: Floats, ring_N: Floats, spec: WorldSpec, rng: n
     back = np.flatnonzero((hits.triangle_N >= 0) & (hits.distance_N < spec.radius_m))
     triangle, distance = hits.triangle_N[back], hits.distance_N[back]
     facing = np.abs(np.einsum("nc,nc->n", hits.surface.normals_T3[triangle], hits.rays_N3[back]))
-    strength = hits.surface.mesh.intensity_T[triangle] * (0.3 + 0.7 * facing) * (0.8 + 0.4 * drawn[0, back])
+    strength = hits.surface.intensity_T[triangle] * (0.3 + 0.7 * facing) * (0.8 + 0.4 * drawn[0, back])
     # dark, slanted and distant surfaces lose their echo more often
     lost = 0.02 + 0.25 * np.exp(-strength / 6) * (0.3 + distance / 40)
     kept = drawn[1, back] > lost

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualdistill.world.mesh import GLOW, Floats, Mesh
+from dualdistill.world.mesh import GLOW, Floats, Mesh, floats
+
+FROM_BELOW = 0.35  # light from the ground relative to the sky's
+GLOW_LIGHT = 0.75  # lamps look this bright in any light
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,13 @@ class Light:
         return bool(self.sun_colour_3.max() > 0)
 
     def shade(self, mesh: Mesh, normals_T3: Floats) -> tuple[Floats, Floats]:
-        """Per triangle: what it reflects in shadow, and what the sun adds."""
-        up = (0.5 + 0.5 * normals_T3[:, 2:]).astype(np.float32)
-        ambient = up * self.sky_colour_3 + (1 - up) * 0.35 * self.sky_colour_3
-        glow = (mesh.texture_T == GLOW)[:, None]
-        shadow = mesh.colour_T3 * np.where(glow, np.float32(0.75), ambient)
-        facing = np.maximum(normals_T3 @ self.sun_3, 0)[:, None]
-        return shadow, (mesh.colour_T3 * facing * self.sun_colour_3).astype(np.float32)
+        """[3, T]: what each triangle shows in shadow, and what the sun adds."""
+        up = 0.5 + 0.5 * normals_T3[:, 2]
+        ambient = self.sky_colour_3[:, None] * (up + (1 - up) * FROM_BELOW)
+        ambient[:, mesh.texture_T == GLOW] = GLOW_LIGHT
+        facing = np.maximum(normals_T3 @ self.sun_3, 0)
+        colour = mesh.colour_T3.T
+        return floats(colour * ambient), floats(colour * facing * self.sun_colour_3[:, None])
 
     def sky(self, directions_N3: Floats) -> Floats:
         """Colour of rays (unit length) that hit nothing."""
@@ -49,18 +52,18 @@ def draw(rng: np.random.Generator) -> Light:
     height = np.deg2rad(rng.uniform(8, 16) if name == "low sun" else rng.uniform(28, 65))
     sun = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
     sun_colour, sky, horizon, fog, noise = {
-        "clear": ((1.25, 1.18, 1.05), (0.36, 0.48, 0.68), (0.72, 0.78, 0.84), 0.0015, 2.0),
+        "clear": ((1.25, 1.18, 1.05), (0.42, 0.53, 0.72), (0.72, 0.78, 0.84), 0.0015, 2.0),
         "hazy": ((0.85, 0.80, 0.72), (0.50, 0.55, 0.62), (0.78, 0.79, 0.80), 0.006, 2.5),
-        "overcast": ((0.0, 0.0, 0.0), (0.72, 0.74, 0.77), (0.74, 0.75, 0.77), 0.004, 3.0),
-        "low sun": ((0.95, 0.62, 0.32), (0.24, 0.28, 0.40), (0.85, 0.55, 0.34), 0.003, 4.0),
+        "overcast": ((0.0, 0.0, 0.0), (0.98, 1.00, 1.04), (0.86, 0.87, 0.89), 0.004, 3.0),
+        "low sun": ((1.15, 0.75, 0.40), (0.34, 0.37, 0.48), (0.85, 0.55, 0.34), 0.003, 4.0),
     }[name]
-    exposure = rng.uniform(0.85, 1.15)
+    exposure = np.float32(rng.uniform(0.9, 1.2))
     return Light(
         name,
-        sun.astype(np.float32),
-        np.float32(exposure) * np.float32(sun_colour),
-        np.float32(exposure) * np.float32(sky),
-        np.float32(exposure) * np.float32(horizon),
+        floats(sun),
+        exposure * floats(sun_colour),
+        exposure * floats(sky),
+        exposure * floats(horizon),
         fog,
         noise,
     )

@@ -19,8 +19,8 @@ from dualdistill.errors import DataError, DiskError, UserError
 from dualdistill.spec import CLASSES, WorldSpec
 from dualdistill.storage import atomic_write, read_json, write_json
 from dualdistill.world import records
+from dualdistill.world.draw import SPLITS
 from dualdistill.world.records import TABLES, VERSION
-from dualdistill.world.scene import SPLITS
 from dualdistill.world.sensors import LIDAR, MOUNTS
 from dualdistill.world.shoot import fingerprint, fragment_path, shoot
 
@@ -113,7 +113,7 @@ def _shoot_all(spec: WorldSpec, root: Path, jobs: list[Job], workers: int) -> No
 
 
 def _merge(root: Path, jobs: list[Job]) -> dict[str, dict[str, dict[str, int]]]:
-    """Write the thirteen tables and the splits; count boxes (annotated, and hit by the LiDAR) per split and class."""
+    """Write the tables and the splits; count boxes (annotated, hit by the LiDAR) per split and class."""
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES} | records.shared_tables()
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}

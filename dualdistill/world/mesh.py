@@ -1,6 +1,6 @@
 """Triangle soup with what the sensors need to know per triangle, and the few solids everything is built from.
 
-A mesh lives in metres with x forward, y left, z up; an object's mesh stands on z = 0 with its footprint centred on the origin.
+Metres, x forward, y left, z up; an object's mesh stands on z = 0 with its footprint centred on the origin.
 Axes: T triangles, the 3 corners of a triangle, 3 coordinates (or red, green, blue in linear light 0..1).
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import trimesh
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float32]
 Vector = tuple[float, float, float]
@@ -20,6 +20,10 @@ Colour = tuple[float, float, float]
 
 PLAIN, GROUND, FACADE, FOLIAGE, GLOW = range(5)  # how the camera textures a triangle
 FACING_X, FACING_Y, FACING_Z = 0, 1, 2
+
+
+def floats(values: ArrayLike) -> Floats:
+    return np.asarray(values, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Mesh:
         return self.transformed(turn(yaw), (x, y, z))
 
     def transformed(self, rotation_33: NDArray[np.floating], shift: Vector = (0.0, 0.0, 0.0)) -> Mesh:
-        corners = self.corners_T33 @ rotation_33.T.astype(np.float32) + np.float32(shift)
+        corners = self.corners_T33 @ floats(rotation_33.T) + floats(shift)
         return Mesh(corners, self.colour_T3, self.intensity_T, self.texture_T)
 
     @property
@@ -73,7 +77,7 @@ def paint(corners_T33: Floats, colour: Colour, intensity: float, texture: int = 
     count = len(corners_T33)
     return Mesh(
         np.ascontiguousarray(corners_T33, dtype=np.float32),
-        np.tile(np.float32(colour), (count, 1)),
+        np.full((count, 3), floats(colour)),
         np.full(count, intensity, np.float32),
         np.full(count, texture, np.uint8),
     )
@@ -159,7 +163,7 @@ def rectangle(
         (x[1], y[1], z),
         (x[0], y[1], z),
     )
-    return paint(np.float32([[a, b, c], [a, c, d]]), colour, intensity, texture)
+    return paint(floats([[a, b, c], [a, c, d]]), colour, intensity, texture)
 
 
 def beam(start: Vector, end: Vector, thickness: float, colour: Colour, intensity: float = 30.0) -> Mesh:
@@ -184,8 +188,8 @@ def _shape(
     rotation_33: NDArray[np.float64],
     texture: int,
 ) -> Mesh:
-    corners = _unit(kind) * np.float32(size)
+    corners = _unit(kind) * floats(size)
     share = _unit(kind)[..., 2:] + np.float32(0.5)  # 0 at the bottom, 1 at the top
-    corners[..., :2] *= 1 + share * (np.float32(taper) - 1)
+    corners[..., :2] *= 1 + share * (floats(taper) - 1)
     corners[..., :1] += share * np.float32(lean)
-    return paint(corners @ rotation_33.T.astype(np.float32) + np.float32(at), colour, intensity, texture)
+    return paint(corners @ floats(rotation_33.T) + floats(at), colour, intensity, texture)

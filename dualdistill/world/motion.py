@@ -5,7 +5,7 @@ Everything here is on the ground plane. Axes: T times, A footprints, 2 coordinat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +38,6 @@ class Path:
         yaw = np.interp(distance, self.distance_K, self.yaw_K)
         beyond = distance - np.clip(distance, 0.0, self.length)
         return np.stack([x + beyond * np.cos(yaw), y + beyond * np.sin(yaw)], -1), yaw
-
-    def turned(self, yaw: float, shift: tuple[float, float]) -> Path:
-        cosine, sine = np.cos(yaw), np.sin(yaw)
-        return Path(self.points_K2 @ np.array([[cosine, sine], [-sine, cosine]]) + np.array(shift))
 
 
 @dataclass(frozen=True)
@@ -80,9 +76,6 @@ class Motion:
     @property
     def moves(self) -> bool:
         return bool(np.any(self.speed_S > 0))
-
-    def turned(self, yaw: float, shift: tuple[float, float]) -> Motion:
-        return replace(self, path=self.path.turned(yaw, shift))
 
 
 def still(x: float, y: float, yaw: float) -> Motion:
@@ -143,9 +136,12 @@ def _overlap(
     """Separating axes of two oriented rectangles, for Q pairs at once."""
     turned = other_yaw_Q - yaw_Q
     cosine, sine = np.abs(np.cos(turned)), np.abs(np.sin(turned))
-    l, w = other_half_Q2.T
+    length, width = other_half_Q2.T
     hit = np.ones(len(gap_Q2), dtype=bool)
-    for yaw, own, other in ((yaw_Q, half_2[:, None], (l, w)), (other_yaw_Q, (l, w), half_2[:, None])):
+    for yaw, own, other in (
+        (yaw_Q, half_2[:, None], (length, width)),
+        (other_yaw_Q, (length, width), half_2[:, None]),
+    ):
         ahead = np.abs(gap_Q2[:, 0] * np.cos(yaw) + gap_Q2[:, 1] * np.sin(yaw))
         aside = np.abs(gap_Q2[:, 1] * np.cos(yaw) - gap_Q2[:, 0] * np.sin(yaw))
         hit &= ahead < own[0] + cosine * other[0] + sine * other[1]

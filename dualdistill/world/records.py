@@ -9,7 +9,8 @@ import hashlib
 import itertools
 from typing import Any
 
-from dualdistill.world.sensors import LIDAR, MOUNTS, Pose, Sensor, quaternion
+from dualdistill.world.sensors import LIDAR, MOUNTS, Pose, Sensor, heading, quaternion
+from dualdistill.world.traffic import Actor
 
 Row = dict[str, Any]
 VERSION = "v1.0-world"
@@ -107,7 +108,7 @@ def calibration_row(scene: str, sensor: Sensor) -> Row:
         "token": token(scene, "calibrated_sensor", sensor.channel),
         "sensor_token": token("sensor", sensor.channel),
         "translation": [float(value) for value in sensor.translation_3],
-        "rotation": sensor.quaternion,
+        "rotation": quaternion(sensor.rotation_33),
         "camera_intrinsic": []
         if intrinsics is None
         else [[float(value) for value in row] for row in intrinsics],
@@ -118,7 +119,7 @@ def ego_row(data_token: str, timestamp: int, pose: Pose) -> Row:
     return {
         "token": data_token,
         "timestamp": timestamp,
-        "rotation": quaternion(pose.rotation_33),
+        "rotation": heading(pose),
         "translation": [float(value) for value in pose.translation_3],
     }
 
@@ -147,6 +148,35 @@ def data_row(
         "filename": filename,
         "prev": "",
         "next": "",
+    }
+
+
+def sample_row(scene: str, own: str, timestamp: int) -> Row:
+    return {
+        "token": own,
+        "timestamp": timestamp,
+        "prev": "",
+        "next": "",
+        "scene_token": token(scene, "scene"),
+    }
+
+
+def annotation_row(scene: str, frame: int, instance: int, sample_token: str, actor: Actor, pose: Pose) -> Row:
+    """Where an object is; what the sensors saw of it is for the caller to add."""
+    length, width, height = actor.asset.size_lwh
+    return {
+        "token": token(scene, "annotation", frame, instance),
+        "sample_token": sample_token,
+        "instance_token": token(scene, "instance", instance),
+        "attribute_tokens": [],
+        "translation": [float(pose.translation_3[0]), float(pose.translation_3[1]), height / 2],
+        "size": [width, length, height],
+        "rotation": heading(pose),
+        "prev": "",
+        "next": "",
+        "num_lidar_pts": 0,
+        "num_radar_pts": 0,
+        "visibility_token": "",
     }
 
 

@@ -1,31 +1,30 @@
-"""One scene: a town, its light, its traffic and the ego's drive, in global coordinates, ready to be looked at.
+"""One scene: a town, its light, its traffic and the ego's drive, ready to be looked at.
 
-A scene is a pure function of the spec, the split and its number.
+Everything is in the town's coordinates, streets along the axes: a turned world takes a third longer to cast.
+Only what is written into the tables is turned into the map's (nuScenes' global) frame.
+Axes: A actors (instance i + 1 in masks and clouds is actor i), T triangles, N rays.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dualdistill.spec import CLASSES, WorldSpec
-from dualdistill.world import background, light, traffic
+from dualdistill.spec import WorldSpec
 from dualdistill.world.cast import Hits, Stage, Surface
 from dualdistill.world.light import Light
-from dualdistill.world.mesh import Mesh, join
-from dualdistill.world.motion import Array, Motion, Occupancy
-from dualdistill.world.sensors import FRAME_S, LIDAR, Pose, Sensor, lidar_rays, on_ground, rig
-from dualdistill.world.town import Town, plan
-from dualdistill.world.traffic import EGO_AHEAD_M, EGO_LENGTH_M, EGO_WIDTH_M, Actor
+from dualdistill.world.mesh import Floats, Mesh, join, turn
+from dualdistill.world.motion import Array, Motion
+from dualdistill.world.sensors import FRAME_S, Pose, Sensor, camera_rays, on_ground, window
+from dualdistill.world.town import Town
+from dualdistill.world.traffic import Actor
 
-SPLITS = ("world_train", "world_dev", "world_val")
-ATTEMPTS = 6  # a scene is drawn again until the LiDAR meets every class
-BACKDROP_M = 55.0  # of street beyond the LiDAR's reach
+EDGE_M = 30.0  # of map beyond the ends of the streets
 SEEN_M = 90.0  # movers further away are left out
-# independent streams of one scene's randomness, so that a sensor's noise does not move the houses
-PLACES, CALIBRATION, NOISE = range(3)
+SHADOW_SIZES = 2.5  # movers this many sizes out of view may still throw a shadow into it
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Scene:
     light: Light
     sensors: dict[str, Sensor]
     ego: Motion
-    actors: tuple[Actor, ...]  # instance i + 1 in masks and clouds
+    actors: tuple[Actor, ...]
     town: Town
     yaw: float  # of the town in the map
     stage: Stage
@@ -47,114 +46,115 @@ class Scene:
 
     @property
     def map_size_m(self) -> float:
-        return 2 * (self.town.reach + 30.0)
+        return 2 * (self.town.reach + EDGE_M)
+
+    @property
+    def on_map(self) -> Pose:
+        """The town's frame in the map's: turned, and shifted so that the map begins at (0, 0)."""
+        half = self.map_size_m / 2
+        return on_ground((half, half), self.yaw)
 
     def ego_pose(self, time: float) -> Pose:
-        xy, yaw = self.ego.at([time])
-        return on_ground(xy[0], float(yaw[0]))
+        x, y, yaw = self._places(time)[0]
+        return on_ground((x, y), yaw)
 
     def place(self, instance: int, time: float) -> tuple[Array, float]:
-        """Position and heading of an actor; what stands is looked up, not computed."""
-        if instance in self._standing:
-            return self._standing[instance]
-        xy, yaw = self.actors[instance - 1].motion.at([time])
-        return xy[0], float(yaw[0])
+        """Position and heading of an actor."""
+        x, y, yaw = self._places(time)[instance]
+        return np.array([x, y]), float(yaw)
 
-    @functools.cached_property
-    def _standing(self) -> dict[int, tuple[Array, float]]:
-        found = {}
-        for instance, actor in enumerate(self.actors, start=1):
-            if not actor.motion.moves:
-                xy, yaw = actor.motion.at([0.0])
-                found[instance] = (xy[0], float(yaw[0]))
-        return found
-
-    def look(self, time: float, sensor: Sensor, rays_N3: np.ndarray, reach: float = SEEN_M) -> Hits:
+    def look(self, time: float, sensor: Sensor, rays_N3: Floats) -> Hits:
         """Cast a sensor's rays at an instant, with everything that moves where it is then."""
         pose = self.ego_pose(time) @ sensor
         return self.stage.cast(
-            pose, rays_N3, self._movers(time, pose, reach, sensor.intrinsics_33 is not None)
+            pose, rays_N3, self._movers(time, pose, sensor), self._towards(time, pose, sensor)
         )
 
-    def _movers(self, time: float, pose: Pose, reach: float, ahead_only: bool) -> Surface | None:
+    def depth(self, channel: str, time: float) -> Floats:
+        """Depth along the optical axis [height, width] of what a camera sees; FAR_M where it sees none."""
+        sensor, size = self.sensors[channel], (self.spec.image_height, self.spec.image_width)
+        return self.look(time, sensor, camera_rays(sensor, size[1], size[0])).distance_N.reshape(size)
+
+    def _places(self, time: float) -> Array:
+        """x, y, yaw of the ego (row 0) and every actor."""
+        rows, table = self._timeline
+        if time in rows:
+            return table[:, rows[time]]
+        return _rows([self.ego, *(actor.motion for actor in self.actors)], [time])[:, 0]
+
+    @functools.cached_property
+    def _timeline(self) -> tuple[dict[float, int], Array]:
+        """All places at all instants the sensors look at: computed at once, because one by one is slow."""
+        times = sorted(
+            {exact(time) for frame in range(-1, self.spec.frames_per_scene) for time in self._instants(frame)}
+        )
+        table = _rows([self.ego, *(actor.motion for actor in self.actors)], times)
+        return {time: row for row, time in enumerate(times)}, table
+
+    def _instants(self, frame: int) -> list[float]:
+        cameras = [FRAME_S * frame - sensor.lead_s for sensor in self.sensors.values()]
+        return [*sweep_times(self.spec, frame), *cameras]
+
+    def _movers(self, time: float, pose: Pose, sensor: Sensor) -> tuple[Mesh, Surface] | None:
+        """What moves, as far as the sensor can see it."""
+        places = self._places(time)[1:]
+        in_view = self._in_view(places, pose, sensor)
         meshes, owners = [], []
-        for instance, actor in enumerate(self.actors, start=1):
-            if not actor.motion.moves:
-                continue
-            xy, yaw = self.place(instance, time)
-            gap = xy - pose.translation_3[:2]
-            size = max(actor.asset.size_lwh)
-            if np.hypot(*gap) > reach + size:
-                continue
-            # behind a camera only what may throw a shadow into the picture counts
-            if ahead_only and gap @ pose.rotation_33[:2, 2] < -2.5 * size:
-                continue
-            meshes.append(actor.asset.mesh.moved(float(xy[0]), float(xy[1]), 0.0, yaw))
-            owners.append(np.full(len(meshes[-1].corners_T33), instance, np.uint16))
-        return Surface.of(join(meshes), np.concatenate(owners), self.light) if meshes else None
+        for index in np.flatnonzero(in_view & self._moves_A):
+            x, y, yaw = (float(value) for value in places[index])
+            meshes.append(self.actors[index].asset.mesh.moved(x, y, 0.0, yaw))
+            owners.append(np.full(len(meshes[-1].corners_T33), index + 1, np.uint16))
+        if not meshes:
+            return None
+        mesh = join(meshes)
+        return mesh, Surface.of(mesh, np.concatenate(owners), self.light)
+
+    def _in_view(self, places_A3: Array, pose: Pose, sensor: Sensor) -> NDArray[np.bool_]:
+        gap = places_A3[:, :2] - pose.translation_3[:2]
+        if sensor.intrinsics_33 is None:
+            return np.hypot(*gap.T) < self.spec.radius_m + self._sizes_A
+        aside, ahead = np.abs(gap @ pose.rotation_33[:2, 0]), gap @ pose.rotation_33[:2, 2]
+        slope = self.spec.image_width / 2 / sensor.intrinsics_33[0, 0]
+        outside = (aside - slope * ahead) / np.hypot(1, slope)  # from the edge of the field of view
+        return (outside < SHADOW_SIZES * self._sizes_A) & (np.hypot(*gap.T) < SEEN_M)
+
+    def _towards(self, time: float, pose: Pose, sensor: Sensor) -> NDArray[np.intp] | None:
+        """Which of a camera's rays can meet something that moves; None for the LiDAR: any."""
+        if sensor.intrinsics_33 is None:
+            return None
+        size = (self.spec.image_height, self.spec.image_width)
+        wanted = np.zeros(size, dtype=bool)
+        for index in np.flatnonzero(self._moves_A):
+            x, y, yaw = self._places(time)[index + 1]
+            corners = self.actors[index].asset.corners_83 @ turn(yaw).T + (x, y, 0.0)
+            part = window(corners, pose, sensor, size)
+            if part is not None:
+                wanted[part] = True
+        return np.flatnonzero(wanted)
+
+    @functools.cached_property
+    def _moves_A(self) -> NDArray[np.bool_]:
+        return np.array([actor.motion.moves for actor in self.actors], dtype=bool)
+
+    @functools.cached_property
+    def _sizes_A(self) -> Array:
+        return np.array([max(actor.asset.size_lwh) for actor in self.actors])
 
 
-def key_times(spec: WorldSpec) -> Array:
-    return FRAME_S * np.arange(spec.frames_per_scene)
+def exact(time: float) -> float:
+    """The nearest time that a timestamp in microseconds can tell."""
+    return round(time * 1e6) / 1e6
 
 
-def generator(spec: WorldSpec, split: str, number: int, *stream: int) -> np.random.Generator:
-    return np.random.default_rng([spec.seed, SPLITS.index(split), number, *stream])
+def sweep_times(spec: WorldSpec, frame: int) -> list[float]:
+    """LiDAR sweeps from the key frame before (excluded) to this one; frame -1 is the scene's first instant."""
+    if frame < 0:
+        return [FRAME_S * frame]
+    shares = np.arange(1, spec.sweeps_per_frame + 1) / spec.sweeps_per_frame
+    return [FRAME_S * (frame - 1 + float(share)) for share in shares]
 
 
-def build(spec: WorldSpec, split: str, number: int) -> Scene:
-    """Draw scenes until one shows every class to the LiDAR, else the one that shows most."""
-    best, most = None, -1
-    for attempt in range(ATTEMPTS):
-        scene = _draw(spec, split, number, generator(spec, split, number, PLACES, attempt))
-        classes = len(_met(scene))
-        if classes > most:
-            best, most = scene, classes
-        if most == len(CLASSES):
-            break
-    assert best is not None
-    return best
-
-
-def _draw(spec: WorldSpec, split: str, number: int, rng: np.random.Generator) -> Scene:
-    seconds = max(FRAME_S, float(key_times(spec)[-1]))
-    town = plan(rng, reach=spec.radius_m + BACKDROP_M + 6.0 * seconds)
-    drive = traffic.ego_drive(rng, town, seconds)
-    occupied = Occupancy(np.arange(-traffic.HISTORY_S - 0.25, seconds + 0.5, 0.25))
-    occupied.add(replace(drive.motion, offset_m=EGO_AHEAD_M), EGO_LENGTH_M + 0.6, EGO_WIDTH_M + 0.4)
-    static = [
-        background.ground(town),
-        background.houses(rng, town),
-        background.furniture(rng, town, occupied),
-    ]
-    actors = traffic.populate(rng, town, drive, occupied, spec.radius_m, spec.density)
-    yaw, half = float(rng.uniform(-np.pi, np.pi)), town.reach + 30.0
-    lighting = light.draw(rng)
-    placed = tuple(replace(actor, motion=actor.motion.turned(yaw, (half, half))) for actor in actors)
-    standing = _standing(join(static).moved(half, half, 0.0, yaw), placed, lighting)
-    sensors = rig(generator(spec, split, number, CALIBRATION), spec)
-    ego = drive.motion.turned(yaw, (half, half))
-    return Scene(spec, split, number, lighting, sensors, ego, placed, town, yaw, Stage(standing))
-
-
-def _standing(static: Mesh, actors: tuple[Actor, ...], lighting: Light) -> Surface:
-    meshes, owners = [static], [np.zeros(len(static.corners_T33), np.uint16)]
-    for instance, actor in enumerate(actors, start=1):
-        if not actor.motion.moves:
-            xy, yaw = actor.motion.at([0.0])
-            meshes.append(actor.asset.mesh.moved(float(xy[0, 0]), float(xy[0, 1]), 0.0, float(yaw[0])))
-            owners.append(np.full(len(meshes[-1].corners_T33), instance, np.uint16))
-    return Surface.of(join(meshes), np.concatenate(owners), lighting)
-
-
-def _met(scene: Scene) -> set[str]:
-    """Classes of which the LiDAR, at half its resolution, meets an object in some key frame."""
-    spec = replace(scene.spec, lidar_azimuths=max(1, scene.spec.lidar_azimuths // 2))
-    rays, _ = lidar_rays(spec, 0.0)
-    met: set[str] = set()
-    for time in key_times(spec):
-        hits = scene.look(float(time), scene.sensors[LIDAR], rays, reach=spec.radius_m)
-        near = hits.distance_N < spec.radius_m
-        instances, counts = np.unique(hits.instance_N[near], return_counts=True)
-        met |= {scene.actors[i - 1].asset.name for i, count in zip(instances, counts, strict=False) if i > 0 and count > 2}
-    return met
+def _rows(motions: list[Motion], times: list[float]) -> Array:
+    """[motion, time, (x, y, yaw)]"""
+    found = [motion.at(np.array(times)) for motion in motions]
+    return np.stack([np.column_stack([xy, yaw]) for xy, yaw in found])

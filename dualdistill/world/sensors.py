@@ -1,7 +1,7 @@
 """The rig: six cameras and a LiDAR where nuScenes carries them, and when each of them looks.
 
-Poses map a sensor's coordinates to the ego frame (x forward, y left, z up, origin on the ground below the rear axle).
-Cameras look along their z, with x right and y down; pixel (column, row) covers [column, column + 1) x [row, row + 1).
+Poses map a sensor's coordinates to the ego frame: x forward, y left, z up, origin on the ground below the
+rear axle. Cameras look along z, x right, y down; pixel (0, 0) covers [0, 1) x [0, 1), its centre is (0.5, 0.5).
 LIDAR_TOP has x right, y forward, z up.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pyquaternion import Quaternion
+from scipy.spatial.transform import Rotation
 
 from dualdistill.spec import WorldSpec
 from dualdistill.world.mesh import Floats, turn
@@ -19,6 +19,7 @@ from dualdistill.world.motion import Array
 
 FRAME_S = 0.5  # between key frames
 LIDAR = "LIDAR_TOP"
+NEAR_M = 0.1  # cameras see nothing closer
 LIDAR_AT = (0.94, 0.0, 1.84)
 ELEVATIONS_DEG = (-30.67, 10.67)
 SOURCE_SIZE = (1600.0, 900.0)  # of the real images; intrinsics scale with ours
@@ -44,31 +45,33 @@ class Sensor:
     lead_s: float  # how much earlier than the LiDAR it looks
     intrinsics_33: Array | None = None
 
-    @property
-    def quaternion(self) -> list[float]:
-        return quaternion(self.rotation_33)
-
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a frame is: maps its coordinates to the global frame."""
+    """Where a frame is in another one: maps its coordinates to the other's."""
 
     rotation_33: Array
     translation_3: Array
 
-    def __matmul__(self, sensor: Sensor) -> Pose:
-        shifted = self.rotation_33 @ sensor.translation_3 + self.translation_3
-        return Pose(self.rotation_33 @ sensor.rotation_33, shifted)
+    def __matmul__(self, inner: Sensor | Pose) -> Pose:
+        shifted = self.rotation_33 @ inner.translation_3 + self.translation_3
+        return Pose(self.rotation_33 @ inner.rotation_33, shifted)
 
 
-def on_ground(xy: Array, yaw: float) -> Pose:
+def on_ground(xy: Array | tuple[float, float], yaw: float) -> Pose:
     return Pose(turn(yaw), np.array([xy[0], xy[1], 0.0]))
 
 
 def quaternion(rotation_33: Array) -> list[float]:
     """w, x, y, z with w >= 0."""
-    found = Quaternion(matrix=rotation_33, atol=1e-6).normalised
-    return [float(value) for value in (found.elements if found.w >= 0 else -found.elements)]
+    x, y, z, w = Rotation.from_matrix(rotation_33).as_quat(canonical=True)
+    return [float(w), float(x), float(y), float(z)]
+
+
+def heading(pose: Pose) -> list[float]:
+    """The quaternion of a pose on the ground; a hundred times faster than the general one."""
+    half_yaw = np.arctan2(pose.rotation_33[1, 0], pose.rotation_33[0, 0]) / 2
+    return [float(np.cos(half_yaw)), 0.0, 0.0, float(np.sin(half_yaw))]
 
 
 def rig(rng: np.random.Generator, spec: WorldSpec) -> dict[str, Sensor]:
@@ -90,8 +93,26 @@ def rig(rng: np.random.Generator, spec: WorldSpec) -> dict[str, Sensor]:
     return sensors
 
 
+def window(
+    corners_K3: Array, pose: Pose, sensor: Sensor, size: tuple[int, int]
+) -> tuple[slice, slice] | None:
+    """Rows and columns of an image (height, width) that hold what the corners span; None if out of view."""
+    assert sensor.intrinsics_33 is not None
+    seen = (corners_K3 - pose.translation_3) @ pose.rotation_33
+    height, width = size
+    if seen[:, 2].max() < NEAR_M:
+        return None
+    if seen[:, 2].min() < NEAR_M:  # it reaches behind the camera: no telling where its picture ends
+        return slice(0, height), slice(0, width)
+    pixels = seen @ sensor.intrinsics_33.T
+    pixels = pixels[:, :2] / pixels[:, 2:]
+    left, top = np.floor(np.clip(pixels.min(0), 0, (width, height))).astype(int)
+    right, bottom = np.ceil(np.clip(pixels.max(0), 0, (width, height))).astype(int)
+    return None if left >= right or top >= bottom else (slice(top, bottom), slice(left, right))
+
+
 def camera_rays(sensor: Sensor, width: int, height: int) -> Floats:
-    """One ray per pixel centre, row by row, in camera coordinates; z = 1, so a ray's length parameter is depth."""
+    """One ray per pixel centre, row by row, in camera coordinates; z = 1, so that ray lengths are depths."""
     assert sensor.intrinsics_33 is not None
     columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     pixels = np.stack([columns, rows, np.ones_like(columns)], -1).reshape(-1, 3)
@@ -99,7 +120,7 @@ def camera_rays(sensor: Sensor, width: int, height: int) -> Floats:
 
 
 def lidar_rays(spec: WorldSpec, phase: float) -> tuple[Floats, NDArray[np.float32]]:
-    """Unit rays of one turn in LiDAR coordinates, azimuth by azimuth, with each one's ring; ring 0 looks lowest."""
+    """Unit rays of one turn in LiDAR coordinates, azimuth by azimuth, and their rings, 0 the lowest."""
     elevation = np.deg2rad(np.linspace(*ELEVATIONS_DEG, spec.lidar_beams))
     azimuth = 2 * np.pi * (np.arange(spec.lidar_azimuths) + phase) / spec.lidar_azimuths
     flat, up = np.cos(elevation), np.sin(elevation)

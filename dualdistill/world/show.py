@@ -1,4 +1,4 @@
-"""A contact sheet of one key frame: six cameras with projected boxes, and the scene from above with points and boxes.
+"""A contact sheet of one key frame: six cameras with projected boxes, and points and boxes from above.
 
 Drawn through the devkit, so that what is shown is what every other reader of the data root sees.
 """
@@ -81,7 +81,7 @@ def _from_above(nusc: NuScenes, sample: dict[str, Any], axes: Axes) -> None:
     for box in boxes:
         hits = nusc.get("sample_annotation", box.token)["num_lidar_pts"]
         box.render(axes, colors=(_colour(nusc, box.name),) * 3, linewidth=1.5 if hits else 0.4)
-        axes.text(*box.center[:2], str(hits), fontsize=6, clip_on=True)
-        reach = max(reach, float(np.abs(box.center[:2]).max()))
+        axes.text(float(box.center[0]), float(box.center[1]), str(hits), fontsize=6, clip_on=True)
+        reach = max(reach, float(np.abs(box.center[:2]).max()) + 3.0)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     axes.set_title("LIDAR_TOP from above: x right, y ahead; LiDAR returns per box", fontsize=9)

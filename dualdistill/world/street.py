@@ -48,8 +48,7 @@ def barrier(rng: np.random.Generator, style: str) -> Mesh:
             box((0.05, width, 0.2), (0, 0, 0.5), WHITE, 200),
         ]
         for part in range(4):
-            at = ((part - 1.5) * width / 4, 0.9)
-            parts.append(box((0.08, width / 8, 0.3), (0, at[0], at[1]), ORANGE, 180))
+            parts.append(box((0.08, width / 8, 0.3), (0, (part - 1.5) * width / 4, 0.9), ORANGE, 180))
         for side in (-0.4, 0.4):
             parts.append(beam((-0.28, side * width, 0.03), (0, side * width, 1.05), 0.06, STEEL, 30))
             parts.append(beam((0.28, side * width, 0.03), (0, side * width, 1.05), 0.06, STEEL, 30))

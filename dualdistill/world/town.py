@@ -1,4 +1,4 @@
-"""The plan of one neighbourhood: streets through the origin, what lines them, and the places things can stand or go.
+"""The plan of one neighbourhood: streets through the origin, what lines them, where things can stand or go.
 
 The main street runs along x, the cross street (if any) along y; traffic keeps right; metres.
 Places are rows (x, y, yaw).
@@ -126,7 +126,7 @@ def aside(yaw: float, distance: float) -> Array:
 
 
 def route(town: Town, start: int, end: int, lane: int, inset: float = 0.0) -> Path:
-    """In on one arm, across the origin, out on another; `lane` counts from the middle, `inset` shifts right."""
+    """In on one arm, out on another; `lane` counts from the middle, `inset` shifts to the right."""
     offset_in = (min(lane, town.arm_lanes(start) - 1) + 0.5) * LANE_M + inset
     offset_out = (min(lane, town.arm_lanes(end) - 1) + 0.5) * LANE_M + inset
     ahead_in, ahead_out = ahead(start), ahead(end)

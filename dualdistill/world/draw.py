@@ -1,0 +1,111 @@
+"""Draw a scene from the spec: the same spec, split and number always give the same scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dualdistill.spec import CLASSES, WorldSpec
+from dualdistill.world import background, crowd, light, traffic
+from dualdistill.world.cast import Stage, Surface
+from dualdistill.world.light import Light
+from dualdistill.world.mesh import Mesh, join
+from dualdistill.world.motion import Array
+from dualdistill.world.scene import Scene
+from dualdistill.world.sensors import FRAME_S, LIDAR, lidar_rays, rig
+from dualdistill.world.town import Town, plan
+from dualdistill.world.traffic import Actor, Drive
+
+SPLITS = ("world_train", "world_dev", "world_val")
+ATTEMPTS = 6  # traffic is drawn again until the LiDAR meets every class
+BACKDROP_M = 55.0  # of street beyond the LiDAR's reach
+# independent streams of one scene's randomness, so that a sensor's noise does not move the houses
+PLACES, TRAFFIC, CALIBRATION, NOISE = range(4)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All of a scene but its traffic."""
+
+    town: Town
+    drive: Drive
+    static: Mesh
+    obstacles_K4: Array  # footprints of what stands about: x, y, yaw, size
+    light: Light
+    yaw: float
+
+
+def generator(spec: WorldSpec, split: str, number: int, *stream: int) -> np.random.Generator:
+    return np.random.default_rng([spec.seed, SPLITS.index(split), number, *stream])
+
+
+def draw(spec: WorldSpec, split: str, number: int) -> Scene:
+    """The first of a few draws that shows every class to the LiDAR, else the one that shows most."""
+    setting = _setting(spec, generator(spec, split, number, PLACES))
+    best, most = None, -1
+    for attempt in range(ATTEMPTS):
+        scene = _populated(spec, split, number, setting, attempt)
+        classes = len(_met(scene))
+        if classes > most:
+            best, most = scene, classes
+        if most == len(CLASSES) or spec.density == 0:
+            break
+    assert best is not None
+    return best
+
+
+def _setting(spec: WorldSpec, rng: np.random.Generator) -> Setting:
+    seconds = FRAME_S * max(1, spec.frames_per_scene - 1)
+    town = plan(rng, reach=spec.radius_m + BACKDROP_M + 6.0 * seconds)
+    drive = traffic.ego_drive(rng, town, seconds)
+    furniture, obstacles = background.furniture(rng, town)
+    static = join([background.ground(town), background.houses(rng, town), furniture])
+    yaw = float(rng.uniform(-np.pi, np.pi))
+    return Setting(town, drive, static, obstacles, light.draw(rng), yaw)
+
+
+def _populated(spec: WorldSpec, split: str, number: int, setting: Setting, attempt: int) -> Scene:
+    rng = generator(spec, split, number, TRAFFIC, attempt)
+    town, drive = setting.town, setting.drive
+    actors = tuple(crowd.populate(rng, town, drive, setting.obstacles_K4, spec.radius_m, spec.density))
+    sensors = rig(generator(spec, split, number, CALIBRATION), spec)
+    return Scene(
+        spec,
+        split,
+        number,
+        setting.light,
+        sensors,
+        drive.motion,
+        actors,
+        town,
+        setting.yaw,
+        stage(setting.static, actors, setting.light),
+    )
+
+
+def stage(static: Mesh, actors: tuple[Actor, ...], lighting: Light) -> Stage:
+    """The background and the actors that do not move, as one mesh."""
+    meshes, owners = [static], [np.zeros(len(static.corners_T33), np.uint16)]
+    for instance, actor in enumerate(actors, start=1):
+        if not actor.motion.moves:
+            xy, yaw = actor.motion.at([0.0])
+            meshes.append(actor.asset.mesh.moved(float(xy[0, 0]), float(xy[0, 1]), 0.0, float(yaw[0])))
+            owners.append(np.full(len(meshes[-1].corners_T33), instance, np.uint16))
+    mesh = join(meshes)
+    return Stage(mesh, Surface.of(mesh, np.concatenate(owners), lighting))
+
+
+def _met(scene: Scene) -> set[str]:
+    """Classes of which the LiDAR, at half resolution, meets an object in the first, middle or last frame."""
+    spec = replace(scene.spec, lidar_azimuths=max(1, scene.spec.lidar_azimuths // 2))
+    rays, _ = lidar_rays(spec, 0.0)
+    met: set[str] = set()
+    last = spec.frames_per_scene - 1
+    for frame in sorted({0, last // 2, last}):
+        hits = scene.look(FRAME_S * frame, scene.sensors[LIDAR], rays)
+        counts = np.bincount(
+            hits.instance_N[hits.distance_N < spec.radius_m], minlength=len(scene.actors) + 1
+        )
+        met |= {scene.actors[index - 1].asset.name for index in np.flatnonzero(counts > 2) if index > 0}
+    return met
