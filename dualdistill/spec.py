@@ -111,6 +111,7 @@ class HeadSpec:
     score_threshold: float = 0.1
     nms_iou: float = 0.2
     nms_scale: tuple[float, ...] = (1.0,) * len(CLASSES)  # of each class's footprint while NMS compares boxes
+    max_candidates: int = 500  # per task that NMS compares with each other; on a CPU it costs their square
     max_per_task: int = 83
 
 

@@ -28,7 +28,6 @@ TASK_SIZES = tuple(len(names) for names in TASKS)
 FIRST_LABEL = tuple(itertools.accumulate(TASK_SIZES, initial=0))[:-1]
 HEATMAP_BIAS = -2.19  # a sigmoid of 0.1
 BOX_WEIGHT = 0.25
-MAX_CANDIDATES = 500  # per task, before NMS
 MARGIN_M = 10.0  # decoded centres may leave the grid by this much, in x, y and z around zero
 
 
@@ -161,7 +160,9 @@ class Head(nn.Module):
         if len(boxes_K9):
             scale_K = boxes_K9.new_tensor(self.spec.nms_scale)[labels_K, None]
             footprint_K5 = torch.cat([boxes_K9[:, :2], boxes_K9[:, 3:5] * scale_K, boxes_K9[:, 6:7]], dim=1)
-            keep = nms_rotated(footprint_K5, rank_K, self.spec.nms_iou)[1][: self.spec.max_per_task]
+            # on the CPU wherever the network runs: ./run builds the library without its CUDA operations
+            keep = nms_rotated(footprint_K5.cpu(), rank_K.cpu(), self.spec.nms_iou)[1].to(rank_K.device)
+            keep = keep[: self.spec.max_per_task]
             boxes_K9, labels_K, score_K = boxes_K9[keep], labels_K[keep], score_K[keep]
         return Detections(boxes_K9, score_K, labels_K)
 
@@ -172,7 +173,7 @@ class Head(nn.Module):
             "out_size_factor": 1,
             "voxel_size": [self.grid.cell_m, self.grid.cell_m],
             "post_center_range": [-reach_m, -reach_m, -MARGIN_M, reach_m, reach_m, MARGIN_M],
-            "max_num": min(MAX_CANDIDATES, self.grid.cells**2),
+            "max_num": min(self.spec.max_candidates, self.grid.cells**2),
             "code_size": 9,
         }
         return {"type": "CenterPointBBoxCoder", **options} if named else options
