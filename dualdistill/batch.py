@@ -1,7 +1,7 @@
 """What travels between data, models, distillation and evaluation.
 
-Axes: B batch, F frames (0 current, 1 previous), N cameras (spec.CAMERAS), C channels, H W image or BEV rows and
-columns, h w image feature rows and columns, D depth bins, K boxes, P points.
+Axes: B batch, F frames (0 current, 1 previous), N cameras (spec.CAMERAS), C channels, H W image or BEV rows
+and columns, h w image feature rows and columns, D depth bins, K boxes, P points.
 Boxes are rows (x, y, z, l, w, h, yaw, vx, vy) in the LIDAR_TOP frame of the key frame after BEV augmentation:
 x right, y forward, metres, gravity centre, l along the heading, yaw counter-clockwise from +x in radians,
 velocity in m/s over ground.

@@ -1,7 +1,7 @@
 """Training state that survives a kill, and weights that run no code when loaded.
 
-`state/head.json` names the current checkpoint and its checksum; it is moved only after the checkpoint is on disk,
-and the one before is removed only after that. So at any instant one whole checkpoint is named.
+`state/head.json` names the current checkpoint and its checksum; it is moved only after the checkpoint is on
+disk, and the one before is removed only after that. So at any instant one whole checkpoint is named.
 """
 
 from __future__ import annotations

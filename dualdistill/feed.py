@@ -1,4 +1,4 @@
-"""The batches of a training, in an order of seed and step alone: a resumed run sees what it would have seen."""
+"""The batches of a training, by seed and step alone: a resumed run sees what it would have seen."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The training of a teacher or a student, in the order in which it happens.
 
 A student's step: both networks see the same augmented frame; the detection and depth losses come from the
-student, every further named loss from the distillation method; their plain sum is what is minimised. The teacher
-stays outside of the optimised module.
+student, every further named loss from the distillation method; their plain sum is what is minimised. The
+teacher stays outside of the optimised module.
 """
 
 from __future__ import annotations
