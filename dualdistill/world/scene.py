@@ -67,7 +67,7 @@ class Scene:
         """Cast a sensor's rays at an instant, with everything that moves where it is then."""
         pose = self.ego_pose(time) @ sensor
         return self.stage.cast(
-            pose, rays_N3, self._movers(time, pose, sensor), self._towards(time, pose, sensor)
+            pose, rays_N3, self._movers(time, pose, sensor), self._towards(time, pose, sensor, len(rays_N3))
         )
 
     def depth(self, channel: str, time: float) -> Floats:
@@ -118,11 +118,11 @@ class Scene:
         outside = (aside - slope * ahead) / np.hypot(1, slope)  # from the edge of the field of view
         return (outside < SHADOW_SIZES * self._sizes_A) & (np.hypot(*gap.T) < SEEN_M)
 
-    def _towards(self, time: float, pose: Pose, sensor: Sensor) -> NDArray[np.intp] | None:
-        """Which of a camera's rays can meet something that moves; None for the LiDAR: any."""
-        if sensor.intrinsics_33 is None:
-            return None
+    def _towards(self, time: float, pose: Pose, sensor: Sensor, rays: int) -> NDArray[np.intp] | None:
+        """Which rays of a whole image can meet something that moves; None: any may."""
         size = (self.spec.image_height, self.spec.image_width)
+        if sensor.intrinsics_33 is None or rays != size[0] * size[1]:
+            return None
         wanted = np.zeros(size, dtype=bool)
         for index in np.flatnonzero(self._moves_A):
             x, y, yaw = self._places(time)[index + 1]
@@ -147,7 +147,7 @@ def exact(time: float) -> float:
 
 
 def sweep_times(spec: WorldSpec, frame: int) -> list[float]:
-    """LiDAR sweeps from the key frame before (excluded) to this one; frame -1 is the scene's first instant."""
+    """LiDAR sweeps from the key frame before (excluded) to this one; frame -1 is the first instant."""
     if frame < 0:
         return [FRAME_S * frame]
     shares = np.arange(1, spec.sweeps_per_frame + 1) / spec.sweeps_per_frame

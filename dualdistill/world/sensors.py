@@ -1,7 +1,7 @@
 """The rig: six cameras and a LiDAR where nuScenes carries them, and when each of them looks.
 
 Poses map a sensor's coordinates to the ego frame: x forward, y left, z up, origin on the ground below the
-rear axle. Cameras look along z, x right, y down; pixel (0, 0) covers [0, 1) x [0, 1), its centre is (0.5, 0.5).
+rear axle. Cameras look along z, x right, y down; pixel (0, 0) spans 0 to 1, its centre is (0.5, 0.5).
 LIDAR_TOP has x right, y forward, z up.
 """
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from dualdistill.spec import WorldSpec, sha_of
 from dualdistill.storage import atomic_write
@@ -42,7 +43,9 @@ def fingerprint(spec: WorldSpec) -> str:
 
 def shoot(spec: WorldSpec, split: str, number: int, root: Path) -> None:
     """Make one scene's files; its JSON, written last, says that they are all there."""
-    content = Shoot(draw(spec, split, number), root).run()
+    # the matrices are small: more threads would only wait for each other
+    with threadpool_limits(1, user_api="blas"):
+        content = Shoot(draw(spec, split, number), root).run()
     atomic_write(fragment_path(root, split, number), json.dumps(content, sort_keys=True, allow_nan=False))
 
 

@@ -1,0 +1,38 @@
+"""One tiny world per session, without range noise so that geometry can be compared exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from nuscenes.nuscenes import NuScenes
+
+from dualdistill.spec import WorldSpec
+from dualdistill.world import make
+from dualdistill.world.records import VERSION
+
+
+@pytest.fixture(scope="session")
+def spec() -> WorldSpec:
+    return WorldSpec(
+        seed=3,
+        train_scenes=1,
+        dev_scenes=1,
+        val_scenes=2,
+        frames_per_scene=3,
+        image_height=90,
+        image_width=160,
+        lidar_noise_m=0.0,
+    )
+
+
+@pytest.fixture(scope="session")
+def root(spec: WorldSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    make(spec, folder, workers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def nusc(root: Path) -> NuScenes:
+    return NuScenes(version=VERSION, dataroot=str(root), verbose=False)

@@ -1,0 +1,186 @@
+"""LiDAR, cameras, masks and boxes come from one geometry, so they must tell the same story."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nuscenes.nuscenes import NuScenes
+from nuscenes.utils.data_classes import LidarPointCloud
+from nuscenes.utils.geometry_utils import points_in_box, view_points
+from PIL import Image
+from pyquaternion import Quaternion
+
+from dualdistill.spec import CAMERAS, WorldSpec
+from dualdistill.world.cast import FAR_M
+from dualdistill.world.draw import draw
+from dualdistill.world.records import token
+from dualdistill.world.scene import Scene
+from dualdistill.world.sensors import FRAME_S
+from dualdistill.world.shoot import mask_name
+
+
+@pytest.fixture(scope="module")
+def scene(spec: WorldSpec) -> Scene:
+    return draw(spec, "world_val", 0)
+
+
+def samples_of(nusc: NuScenes, name: str) -> list[dict]:
+    row = next(row for row in nusc.scene if row["name"] == name)
+    found = [nusc.get("sample", row["first_sample_token"])]
+    while found[-1]["next"]:
+        found.append(nusc.get("sample", found[-1]["next"]))
+    return found
+
+
+def matrix(row: dict) -> np.ndarray:
+    pose = np.eye(4)
+    pose[:3, :3] = Quaternion(row["rotation"]).rotation_matrix
+    pose[:3, 3] = row["translation"]
+    return pose
+
+
+def to_global(nusc: NuScenes, data_token: str) -> np.ndarray:
+    data = nusc.get("sample_data", data_token)
+    calibrated = nusc.get("calibrated_sensor", data["calibrated_sensor_token"])
+    return matrix(nusc.get("ego_pose", data["ego_pose_token"])) @ matrix(calibrated)
+
+
+def moved(transform_44: np.ndarray, points_3P: np.ndarray) -> np.ndarray:
+    return transform_44[:3, :3] @ points_3P + transform_44[:3, 3:]
+
+
+def cloud_of(nusc: NuScenes, sample: dict) -> np.ndarray:
+    return LidarPointCloud.from_file(nusc.get_sample_data_path(sample["data"]["LIDAR_TOP"])).points
+
+
+@pytest.mark.parametrize("channel", CAMERAS)
+def test_lidar_points_lie_on_what_the_camera_sees(nusc: NuScenes, scene: Scene, channel: str) -> None:
+    """Rays through the projected points, by the tables' calibration, meet the scene at the points' depth."""
+    for frame, sample in enumerate(samples_of(nusc, scene.name)):
+        data = nusc.get("sample_data", sample["data"][channel])
+        between = np.linalg.inv(to_global(nusc, data["token"])) @ to_global(nusc, sample["data"]["LIDAR_TOP"])
+        points = (
+            between @ np.vstack([cloud_of(nusc, sample)[:3], np.ones(cloud_of(nusc, sample).shape[1])])
+        )[:3]
+        calibrated = nusc.get("calibrated_sensor", data["calibrated_sensor_token"])
+        intrinsics = np.array(calibrated["camera_intrinsic"])
+        pixels = view_points(points, intrinsics, normalize=True)
+        seen = (points[2] > 1) & (pixels[0] > 0) & (pixels[0] < data["width"])
+        seen &= (pixels[1] > 0) & (pixels[1] < data["height"])
+        assert seen.sum() > 300
+        time = FRAME_S * frame - scene.sensors[channel].lead_s
+        rays = (np.linalg.inv(intrinsics) @ pixels[:, seen]).T.astype(np.float32)
+        met = scene.look(time, scene.sensors[channel], rays).distance_N
+        assert np.median(np.abs(met - points[2, seen])) < 0.01
+        depth = scene.depth(channel, time)
+        column, row = pixels[:2, seen].astype(int)
+        assert np.median(np.abs(depth[row, column] - points[2, seen])) < 0.15
+
+
+def test_lidar_rings_climb_and_keep_to_the_range(nusc: NuScenes, spec: WorldSpec) -> None:
+    sweep = np.fromfile(nusc.get_sample_data_path(nusc.sample[0]["data"]["LIDAR_TOP"]), np.float32)
+    x, y, z, intensity, ring = sweep.reshape(-1, 5).T
+    assert np.sqrt(x**2 + y**2 + z**2).max() <= spec.radius_m + 1e-3
+    assert intensity.min() >= 0
+    assert 100 < intensity.max() <= 255
+    elevation = np.arctan2(z, np.hypot(x, y))
+    by_ring = [np.median(elevation[ring == beam]) for beam in np.unique(ring)]
+    assert np.all(np.diff(by_ring) > 0)
+    assert len(by_ring) > 20
+
+
+def test_boxes_hold_the_points_they_count(nusc: NuScenes) -> None:
+    exact = total = 0
+    for sample in nusc.sample:
+        points = cloud_of(nusc, sample)[:3]
+        height = (
+            to_global(nusc, sample["data"]["LIDAR_TOP"]) @ np.vstack([points, np.ones(points.shape[1])])
+        )[2]
+        _, boxes, _ = nusc.get_sample_data(sample["data"]["LIDAR_TOP"])
+        for box in boxes:
+            counted = nusc.get("sample_annotation", box.token)["num_lidar_pts"]
+            inside = points_in_box(box, points, wlh_factor=1.0 + 1e-4)
+            assert inside.sum() >= counted
+            # the ground below an object lies in its box, too
+            exact += bool((inside & (height > 0.02)).sum() <= counted)
+            total += 1
+    assert total > 100
+    assert exact > 0.93 * total, "only a few boxes overlap (riders' and diggers' arms, trailers on tractors)"
+
+
+def test_velocities_are_those_of_the_drawn_motion(nusc: NuScenes, scene: Scene) -> None:
+    moving = 0
+    for frame, sample in enumerate(samples_of(nusc, scene.name)):
+        for instance, actor in enumerate(scene.actors, start=1):
+            name = token(scene.name, "annotation", frame, instance)
+            row = next(
+                (
+                    row
+                    for row in map(lambda t: nusc.get("sample_annotation", t), sample["anns"])
+                    if row["token"] == name
+                ),
+                None,
+            )
+            if row is None or not (row["prev"] and row["next"]):
+                continue
+            after, before = (actor.motion.at([FRAME_S * (frame + step)])[0][0] for step in (1, -1))
+            true = scene.on_map.rotation_33[:2, :2] @ (after - before) / (2 * FRAME_S)
+            assert np.allclose(nusc.box_velocity(name)[:2], true, atol=1e-6)
+            moving += bool(np.hypot(*true) > 0.2)
+    assert moving > 0
+
+
+def test_headings_point_where_moving_things_go(nusc: NuScenes) -> None:
+    turned = []
+    for row in nusc.sample_annotation:
+        velocity = nusc.box_velocity(row["token"])[:2]
+        if np.hypot(*velocity) > 1.0:
+            ahead = Quaternion(row["rotation"]).rotation_matrix[:2, 0]
+            turned.append(ahead @ velocity / np.hypot(*velocity))
+    assert len(turned) > 20
+    assert min(turned) > 0.9
+
+
+def test_masks_lie_within_their_boxes(nusc: NuScenes, root: Path, scene: Scene) -> None:
+    """For what stands still, so that the camera's earlier instant does not matter."""
+    compared = 0
+    for sample in samples_of(nusc, scene.name):
+        for channel in CAMERAS:
+            data = nusc.get("sample_data", sample["data"][channel])
+            mask = np.array(Image.open(root / mask_name(data["filename"])))
+            assert mask.shape == (data["height"], data["width"])
+            _, boxes, intrinsics = nusc.get_sample_data(data["token"])
+            ordinals = {token(scene.name, "instance", i + 1): i + 1 for i in range(len(scene.actors))}
+            for box in boxes:
+                instance = ordinals[nusc.get("sample_annotation", box.token)["instance_token"]]
+                corners = box.corners()
+                if scene.actors[instance - 1].motion.moves or corners[2].min() < 0.5:
+                    continue
+                low, high = np.sort(view_points(corners, intrinsics, normalize=True)[:2], axis=1)[
+                    :, [0, -1]
+                ].T
+                rows, columns = np.nonzero(mask == instance)
+                if len(rows) == 0:
+                    continue
+                assert columns.min() >= low[0] - 1
+                assert columns.max() <= high[0] + 1
+                assert rows.min() >= low[1] - 1
+                assert rows.max() <= high[1] + 1
+                compared += 1
+    assert compared > 20
+
+
+def test_visibility_falls_with_what_stands_before(nusc: NuScenes) -> None:
+    """Objects that both the LiDAR and a camera hardly reach are marked as hardly visible."""
+    rows = [row for row in nusc.sample_annotation if row["num_lidar_pts"] > 40]
+    hidden = [row for row in nusc.sample_annotation if row["num_lidar_pts"] == 0]
+    assert np.mean([row["visibility_token"] == "4" for row in rows]) > 0.5
+    assert np.mean([row["visibility_token"] == "1" for row in hidden]) > 0.5
+
+
+def test_depth_of_the_sky_is_far(scene: Scene) -> None:
+    depth = scene.depth("CAM_FRONT", 0.0)
+    assert depth[-1].max() < 30, "the bottom row shows the street before the car"
+    assert depth.max() == FAR_M or depth.max() > 30

@@ -1,0 +1,57 @@
+"""Paths, speeds and footprints on the ground plane."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dualdistill.world.motion import Motion, Occupancy, polyline, steady, still
+from dualdistill.world.town import EAST, NORTH, WEST, plan, route
+
+TIMES = np.linspace(-1, 6, 141)
+
+
+def test_distance_is_the_integral_of_the_speed() -> None:
+    path = polyline([(0.0, 0.0), (100.0, 0.0)])
+    motion = Motion(path, 20.0, np.array([1.0, 2.0, 4.0]), np.array([5.0, 0.0, 3.0]))
+    fine = np.linspace(-1, 6, 700_001)
+    speed = np.interp(fine, motion.times_S, motion.speed_S)
+    summed = np.cumsum(speed) * (fine[1] - fine[0])
+    summed += 20.0 - np.interp(0.0, fine, summed)
+    assert np.abs(motion.distance(TIMES) - np.interp(TIMES, fine, summed)).max() < 1e-3
+
+
+def test_places_do_not_depend_on_which_times_are_asked_together() -> None:
+    motion = steady(polyline([(0.0, 0.0), (10.0, 0.0), (10.0, 30.0)]), 2.0, 4.0)
+    together, _ = motion.at(TIMES)
+    alone = np.stack([motion.at([time])[0][0] for time in TIMES])
+    assert np.array_equal(together, alone)
+
+
+def test_a_right_turn_turns_right_and_keeps_right() -> None:
+    towns = (plan(np.random.default_rng(seed), reach=60.0) for seed in range(99))
+    town = next(town for town in towns if NORTH in town.arms)
+    path = route(town, EAST, NORTH, 0)
+    turned = path.yaw_K[-1] - path.yaw_K[0]
+    assert turned == pytest.approx(-np.pi / 2, abs=1e-6)
+    assert path.points_K2[0, 1] > 0, "driving west, the right lane is on the north side"
+    assert path.points_K2[-1, 0] > 0, "driving north, on the east side"
+    straight = route(town, WEST, EAST, 0)
+    assert np.all(straight.points_K2[:, 1] < 0)
+
+
+def test_footprints_that_cross_at_any_time_collide() -> None:
+    occupied = Occupancy(np.arange(0, 5, 0.25))
+    occupied.add(steady(polyline([(-20.0, 0.0), (20.0, 0.0)]), 0.0, 8.0), 4.0, 2.0)
+    assert not occupied.free(still(0.0, 1.5, np.pi / 2), 4.0, 2.0)
+    assert occupied.free(still(0.0, 4.0, np.pi / 2), 4.0, 2.0)
+    crossing = polyline([(0.0, -20.0), (0.0, 20.0)])
+    assert not occupied.free(steady(crossing, 0.0, 8.0), 4.0, 2.0)
+    assert occupied.free(steady(crossing, 12.0, 8.0), 4.0, 2.0), "a car that passes earlier"
+
+
+def test_turned_rectangles_that_only_their_circles_touch_are_apart() -> None:
+    occupied = Occupancy(np.zeros(1))
+    occupied.add(still(0.0, 0.0, np.pi / 4), 10.0, 1.0)
+    assert occupied.free(still(3.0, -3.0, np.pi / 4), 10.0, 1.0)
+    assert not occupied.free(still(3.0, 3.0, -np.pi / 4), 10.0, 1.0)

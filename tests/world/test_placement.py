@@ -1,0 +1,88 @@
+"""An object put at a known place shows up in the right camera and in the right quarter of the LiDAR."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dualdistill.spec import CAMERAS, WorldSpec
+from dualdistill.world import assets, background
+from dualdistill.world.draw import draw, stage
+from dualdistill.world.lidar import measure
+from dualdistill.world.motion import still
+from dualdistill.world.scene import Scene
+from dualdistill.world.sensors import LIDAR, camera_rays, lidar_rays
+from dualdistill.world.traffic import Actor
+
+SPEC = WorldSpec(seed=5, frames_per_scene=2, image_height=90, image_width=160, density=0.0)
+
+
+@pytest.fixture(scope="module")
+def empty() -> Scene:
+    return draw(SPEC, "world_train", 0)
+
+
+def with_car_at(empty: Scene, ahead: float, left: float, turned: float = 0.0) -> Scene:
+    """A street with one car, placed relative to the ego at t = 0."""
+    pose = empty.ego_pose(0.0)
+    x, y, _ = pose.rotation_33 @ (ahead, left, 0.0) + pose.translation_3
+    yaw = np.arctan2(pose.rotation_33[1, 0], pose.rotation_33[0, 0]) + turned
+    car = Actor(assets.vehicle(np.random.default_rng(0), "car"), still(x, y, float(yaw)), "vehicle.parked")
+    return replace(empty, actors=(car,), stage=stage(background.ground(empty.town), (car,), empty.light))
+
+
+def pixels_of(scene: Scene, channel: str) -> np.ndarray:
+    sensor = scene.sensors[channel]
+    hits = scene.look(0.0, sensor, camera_rays(sensor, SPEC.image_width, SPEC.image_height))
+    return np.argwhere(hits.instance_N.reshape(SPEC.image_height, SPEC.image_width) == 1)
+
+
+def test_a_world_of_density_zero_has_no_objects(empty: Scene) -> None:
+    assert empty.actors == ()
+
+
+@pytest.mark.parametrize(
+    ("ahead", "left", "channel", "quarter"),
+    [
+        (7.0, 7.5, "CAM_FRONT_LEFT", (-1, 1)),
+        (7.0, -8.0, "CAM_FRONT_RIGHT", (1, 1)),
+        (-3.0, -7.0, "CAM_BACK_RIGHT", (1, -1)),
+        (-2.0, 8.0, "CAM_BACK_LEFT", (-1, -1)),
+    ],
+)
+def test_a_car_off_the_diagonal_is_where_it_was_put(
+    empty: Scene, ahead: float, left: float, channel: str, quarter: tuple[int, int]
+) -> None:
+    scene = with_car_at(empty, ahead, left, turned=0.7)
+    counts = {name: len(pixels_of(scene, name)) for name in CAMERAS}
+    assert max(counts, key=lambda name: counts[name]) == channel
+    rays, rings = lidar_rays(SPEC, 0.0)
+    hits = scene.look(0.0, scene.sensors[LIDAR], rays)
+    cloud = measure(hits, rays, rings, SPEC, np.random.default_rng(0))
+    x, y, z = np.median(cloud.points_P5[cloud.instance_P == 1, :3], axis=0)
+    assert (np.sign(x), np.sign(y)) == quarter, "LIDAR_TOP has x right, y ahead"
+    assert abs(x + left) < 2.5
+    assert abs(y - (ahead - 0.94)) < 2.5
+    assert -1.84 < z < 0
+
+
+def test_a_car_on_the_left_is_left_in_the_picture(empty: Scene) -> None:
+    column = pixels_of(with_car_at(empty, 14.0, 4.0), "CAM_FRONT")[:, 1]
+    assert column.max() < SPEC.image_width / 2
+    column = pixels_of(with_car_at(empty, -14.0, 4.0), "CAM_BACK")[:, 1]
+    assert column.min() > SPEC.image_width / 2, "looking back, the ego's left is on the right"
+
+
+def test_front_and_rear_of_a_car_differ(empty: Scene) -> None:
+    """Red lights behind, white before: seen from behind, a car that drives ahead shows its rear."""
+    ahead, towards = (with_car_at(empty, 9.0, 0.0, turned) for turned in (0.0, np.pi))
+
+    def redness(scene: Scene) -> float:
+        sensor = scene.sensors["CAM_FRONT"]
+        hits = scene.look(0.0, sensor, camera_rays(sensor, SPEC.image_width, SPEC.image_height))
+        colour = hits.surface.shadow_3T[:, hits.triangle_N[hits.instance_N == 1]]
+        return float(((colour[0] > 0.4) & (colour[1] < 0.1)).mean())
+
+    assert redness(ahead) > 2 * redness(towards) + 0.005
