@@ -1,7 +1,7 @@
 """Every command that the README and docs/ print is typed here, as printed, in a copy of the checkout.
 
-The copy's config says `profile: smoke`, so that a command which takes half an hour by default takes a minute.
-Fenced blocks tagged `sh` are executed from top to bottom, one page after the other; blocks tagged `text` are output.
+The copy says `profile: smoke`, so that what takes half an hour by default takes a minute. Fenced blocks tagged
+`sh` are executed from top to bottom, one page after the other; blocks tagged `text` are output.
 """
 
 from __future__ import annotations
