@@ -22,9 +22,7 @@ PER_80_M = {
     "traffic_cone": 5.5,
     "pedestrian": 7.5,
 }
-TRIES = 40
-
-TRIES = 40
+TRIES = 40  # per object wanted
 
 
 def populate(
@@ -48,14 +46,14 @@ def populate(
 
 def _works(placer: Placer, wanted: dict[str, int]) -> None:
     """A closed strip along the kerb: a machine, barriers towards the traffic, cones ahead of it, a worker."""
-    rng, reach = placer.rng, placer.occupied
+    rng, occupied = placer.rng, placer.occupied
     for _ in range(TRIES):
         place = placer.spot("kerb")
         if place is None:
             return
         machine = placer.draft("construction_vehicle", lambda: assets.vehicle(rng, "construction_vehicle"))
         length, width, _ = machine.size_lwh
-        if not reach.free(still(*place), length + 6.0, width + 1.2, 0.2):
+        if not occupied.free(still(*place), length + 6.0, width + 1.2, 0.2):
             continue
         x, y, yaw = place
         along, left = np.array([np.cos(yaw), np.sin(yaw)]), np.array([-np.sin(yaw), np.cos(yaw)])
@@ -83,7 +81,7 @@ def _add_vehicle(placer: Placer, name: str, lane_share: float, kinds: tuple[str,
 
 def _add_trailer(placer: Placer) -> None:
     trailer = placer.draft("trailer", lambda: assets.vehicle(placer.rng, "trailer"))
-    if placer.rng.random() < 0.4:
+    if placer.rng.random() < 0.6:
         tractor = placer.draft("tractor", lambda: assets.tractor(placer.rng))
         placer.travel(tractor, "vehicle.stopped", behind=trailer)
     else:
@@ -91,7 +89,7 @@ def _add_trailer(placer: Placer) -> None:
 
 
 def _add_cycle(placer: Placer, name: str) -> None:
-    if placer.rng.random() < 0.55:
+    if placer.rng.random() < 0.65:
         ridden = placer.draft(f"ridden {name}", lambda: assets.cycle(placer.rng, name, True))
         placer.travel(ridden, "cycle.with_rider", cycle=True)
     else:
@@ -179,12 +177,12 @@ def _add_crossing(placer: Placer) -> None:
 
 ADD = {
     "construction_vehicle": lambda placer: _add_vehicle(
-        placer, "construction_vehicle", 0.12, ("yard", "kerb")
+        placer, "construction_vehicle", 0.2, ("yard", "kerb")
     ),
-    "bus": lambda placer: _add_vehicle(placer, "bus", 0.6, ("kerb",)),
+    "bus": lambda placer: _add_vehicle(placer, "bus", 0.7, ("kerb",)),
     "trailer": _add_trailer,
-    "truck": lambda placer: _add_vehicle(placer, "truck", 0.5, ("kerb", "kerb", "yard")),
-    "car": lambda placer: _add_vehicle(placer, "car", 0.42, ("kerb", "kerb", "bay", "bay", "bay")),
+    "truck": lambda placer: _add_vehicle(placer, "truck", 0.6, ("kerb", "kerb", "yard")),
+    "car": lambda placer: _add_vehicle(placer, "car", 0.6, ("kerb", "kerb", "bay", "bay", "bay")),
     "motorcycle": lambda placer: _add_cycle(placer, "motorcycle"),
     "bicycle": lambda placer: _add_cycle(placer, "bicycle"),
     "barrier": _add_barriers,

@@ -58,7 +58,7 @@ def ego_drive(rng: np.random.Generator, town: Town, seconds: float) -> Drive:
     """Cruise, turn, brake for the junction and start again, or wait in a queue."""
     behaviours = ["cruise", "stop", "queue"] + (["turn"] if town.has_junction else [])
     behaviour = str(
-        rng.choice(behaviours, p=[0.5, 0.3, 0.2] if len(behaviours) == 3 else [0.35, 0.25, 0.15, 0.25])
+        rng.choice(behaviours, p=[0.65, 0.22, 0.13] if len(behaviours) == 3 else [0.45, 0.2, 0.1, 0.25])
     )
     start = int(rng.choice([EAST, WEST]))
     if behaviour == "turn":
@@ -129,13 +129,18 @@ class Placer:
         return self.drafts[style]
 
     def put(self, asset: Asset, motion: Motion, at_rest: str, margin: float = 0.3) -> bool:
-        length, width, _ = asset.size_lwh
-        if not self.occupied.free(motion, length, width, margin):
+        if not self.fits(asset, motion, margin):
             return False
-        self.occupied.add(motion, length, width)
+        self._keep(asset, motion, at_rest)
+        return True
+
+    def fits(self, asset: Asset, motion: Motion, margin: float) -> bool:
+        return self.occupied.free(motion, asset.size_lwh[0], asset.size_lwh[1], margin)
+
+    def _keep(self, asset: Asset, motion: Motion, at_rest: str) -> None:
+        self.occupied.add(motion, asset.size_lwh[0], asset.size_lwh[1])
         self.actors.append(Actor(asset, motion, at_rest))
         self.drafts = {style: draft for style, draft in self.drafts.items() if draft is not asset}
-        return True
 
     def spot(self, kind: str) -> tuple[float, float, float] | None:
         choices = self.places[kind]
@@ -156,12 +161,11 @@ class Placer:
 
     def travel(self, asset: Asset, at_rest: str, *, cycle: bool = False, behind: Asset | None = None) -> bool:
         """On a lane, so timed that the ego meets it; `behind` is towed."""
-        path, turns = (self.cycle_routes if cycle else self.routes)[
-            self.rng.integers(len(self.cycle_routes if cycle else self.routes))
-        ]
+        choices = self.cycle_routes if cycle else self.routes
+        path, turns = choices[self.rng.integers(len(choices))]
         speed = self.rng.uniform(2.5, 4.5) if turns or cycle else self.rng.uniform(3.5, 11.0)
         times, speeds = np.zeros(1), np.array([speed])
-        if not cycle and self.rng.random() < 0.3:  # queueing, or about to start
+        if not cycle and self.rng.random() < 0.2:  # queueing, or about to start
             times = np.array([0.0, self.rng.uniform(0.3, 2.0) * self.drive.seconds, 60.0])
             speeds = np.array([0.0, 0.0, 4.0])
         when = float(self.rng.uniform(0.0, self.drive.seconds))
@@ -176,9 +180,8 @@ class Placer:
             return self.put(asset, motion, at_rest, margin=0.5)
         gap = (asset.size_lwh[0] + behind.size_lwh[0]) / 2 - 1.2  # the trailer rests on the tractor's rear
         towed = Motion(path, start - gap, times, speeds)
-        length, width, _ = behind.size_lwh
-        if not self.occupied.free(towed, length, width, 0.5) or not self.put(
-            asset, motion, at_rest, margin=0.5
-        ):
+        if not (self.fits(asset, motion, 0.5) and self.fits(behind, towed, 0.5)):
             return False
-        return self.put(behind, towed, at_rest, margin=-0.8)  # overlaps its tractor, nothing else
+        self._keep(asset, motion, at_rest)
+        self._keep(behind, towed, at_rest)
+        return True

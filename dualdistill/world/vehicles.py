@@ -5,6 +5,8 @@ Every builder draws its style, size and colours from the generator and returns a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from dualdistill.world.mesh import FACING_Y, GLOW, Colour, Mesh, box, cylinder, join
@@ -58,71 +60,60 @@ def lights(
     return parts
 
 
+@dataclass(frozen=True)
+class Body:
+    """A style of car; shares are of the length from the rear, or of the height."""
+
+    frequency: float
+    length: float
+    height: float
+    cabin_from: float  # saloons have a boot behind it, vans hardly a bonnet before it
+    cabin_to: float
+    belt: float = 0.56
+    roof: float = 0.68  # of the cabin's length
+    lean: float = -0.06  # the windscreen leans more than the rear window, so the roof sits back
+    wheel_m: float = 0.32
+
+
+BODIES = {
+    "saloon": Body(0.30, 4.7, 1.47, 0.16, 0.72, lean=-0.03),
+    "hatchback": Body(0.20, 4.1, 1.50, 0.02, 0.70),
+    "estate": Body(0.13, 4.75, 1.52, 0.02, 0.72, roof=0.8),
+    "suv": Body(0.22, 4.7, 1.75, 0.02, 0.72, roof=0.8, wheel_m=0.37),
+    "van": Body(0.08, 5.0, 1.98, 0.02, 0.86, belt=0.5, roof=0.8),
+    "pickup": Body(0.07, 5.4, 1.85, 0.40, 0.74, wheel_m=0.37),
+}
+
+
 def car(rng: np.random.Generator) -> Mesh:
-    style = rng.choice(
-        ["saloon", "hatchback", "estate", "suv", "van", "pickup"], p=[0.3, 0.2, 0.13, 0.22, 0.08, 0.07]
+    style = str(rng.choice(list(BODIES), p=[body.frequency for body in BODIES.values()]))
+    body = BODIES[style]
+    length, width, height = (
+        about(rng, body.length, 0.15),
+        about(rng, 1.92, 0.06),
+        about(rng, body.height, 0.05),
     )
-    length, height = {
-        "saloon": (4.7, 1.47),
-        "hatchback": (4.1, 1.50),
-        "estate": (4.75, 1.52),
-        "suv": (4.7, 1.75),
-        "van": (5.0, 1.98),
-        "pickup": (5.4, 1.85),
-    }[str(style)]
-    length, width, height = about(rng, length, 0.15), about(rng, 1.92, 0.06), about(rng, height, 0.05)
-    paint = pick(rng, PAINTS)
-    radius = 0.37 if style in ("suv", "pickup") else 0.32
-    floor, belt = 0.6 * radius, (0.56 if style != "van" else 0.5) * height
-    # where the cabin stands, as shares of the length from the rear: saloons have a boot, vans hardly a bonnet
-    rear, front = {
-        "saloon": (0.16, 0.72),
-        "hatchback": (0.02, 0.70),
-        "estate": (0.02, 0.72),
-        "suv": (0.02, 0.72),
-        "van": (0.02, 0.86),
-        "pickup": (0.40, 0.74),
-    }[str(style)]
-    half = length / 2
-    cabin, middle = (front - rear) * length, (front + rear - 1) / 2 * length
-    # the windscreen leans more than the rear window, so the roof sits back
-    shrink = 0.68 if style not in ("van", "estate", "suv") else 0.8
-    lean = -0.06 * cabin if style != "saloon" else -0.03 * cabin
-    glass_height = height - belt - 0.05
-    body = [
-        box(
-            (length - 0.06, width - 0.02, belt - floor),
-            (0, 0, (belt + floor) / 2),
-            paint,
-            45,
-            taper=(0.97, 0.94),
-        ),
-        box(
-            (cabin, width * 0.92, glass_height),
-            (middle, 0, belt + glass_height / 2),
-            GLASS,
-            6,
-            taper=(shrink, 0.84),
-            lean=lean,
-        ),
-        box((cabin * shrink * 1.02, width * 0.8, 0.05), (middle + lean, 0, height - 0.025), paint, 45),
-        box(
-            (cabin * 0.05, width * 0.88, glass_height),
-            (middle + 0.02 * cabin, 0, belt + glass_height / 2),
-            paint,
-            40,
-            taper=(1, 0.9),
-            lean=lean,
-        ),
-        box((0.1, width * 0.55, 0.18), (half - 0.05, 0, belt - 0.3), (0.02, 0.02, 0.02), 8),
+    paint, dark = pick(rng, PAINTS), (0.02, 0.02, 0.02)
+    half, floor, belt = length / 2, 0.6 * body.wheel_m, body.belt * height
+    cabin = (body.cabin_to - body.cabin_from) * length
+    middle = (body.cabin_to + body.cabin_from - 1) / 2 * length
+    lean, pane = body.lean * cabin, height - belt - 0.05
+    at_pane = belt + pane / 2
+    lower = (length - 0.06, width - 0.02, belt - floor)
+    roof = (cabin * body.roof * 1.02, width * 0.8, 0.05)
+    pillar = (cabin * 0.05, width * 0.88, pane)
+    parts = [
+        box(lower, (0, 0, (belt + floor) / 2), paint, 45, taper=(0.97, 0.94)),
+        box((cabin, width * 0.92, pane), (middle, 0, at_pane), GLASS, 6, taper=(body.roof, 0.84), lean=lean),
+        box(roof, (middle + lean, 0, height - 0.025), paint, 45),
+        box(pillar, (middle + 0.02 * cabin, 0, at_pane), paint, 40, taper=(1, 0.9), lean=lean),
+        box((0.1, width * 0.55, 0.18), (half - 0.05, 0, belt - 0.3), dark, 8),
     ]
     if style == "pickup":
         bed = 0.38 * length
-        body.append(
-            box((bed, width * 0.8, 0.03), (-half + 0.05 + bed / 2, 0, belt + 0.005), (0.02, 0.02, 0.02), 8)
-        )
-    body += lights(half - 0.04, -half + 0.04, width / 2, belt - 0.14, belt - 0.12, 0.38)
-    return join([*body, *wheels([-0.3 * length, 0.31 * length], width / 2, radius)])
+        parts.append(box((bed, width * 0.8, 0.03), (-half + 0.05 + bed / 2, 0, belt + 0.005), dark, 8))
+    parts += lights(half - 0.04, -half + 0.04, width / 2, belt - 0.14, belt - 0.12, 0.38)
+    return join([*parts, *wheels([-0.3 * length, 0.31 * length], width / 2, body.wheel_m)])
 
 
 def bus(rng: np.random.Generator) -> Mesh:
