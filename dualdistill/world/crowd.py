@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from dualdistill.world import assets, street
-from dualdistill.world.motion import Array, polyline, steady, still
-from dualdistill.world.town import Town
-from dualdistill.world.traffic import Actor, Drive, Placer
+from dualdistill.world.motion import polyline, steady, still
+from dualdistill.world.traffic import Placer
 
 # Objects per 80 m of corridor; shaped like nuScenes, with its rare classes raised so that all can be learned.
 PER_80_M = {
@@ -23,25 +22,31 @@ PER_80_M = {
     "pedestrian": 7.5,
 }
 TRIES = 40  # per object wanted
+CLOSEST = 0.35  # an object that is to be seen stands in this closest share of the places
 
 
-def populate(
-    rng: np.random.Generator, town: Town, drive: Drive, obstacles_K4: Array, radius: float, density: float
-) -> list[Actor]:
+def populate(placer: Placer, density: float) -> None:
     """Everything that is annotated; at least one of each class wherever there is room."""
-    placer = Placer(rng, town, drive, obstacles_K4, radius)
     travelled = float(np.linalg.norm(np.diff(placer.seen_xy, axis=0), axis=1).sum())
-    scale = density * (travelled + 2 * radius) / 80.0
-    if density == 0:
-        return []
-    wanted = {name: max(1, int(share * scale + rng.uniform())) for name, share in PER_80_M.items()}
+    scale = density * (travelled + 2 * placer.radius) / 80.0
+    wanted = {name: max(1, int(share * scale + placer.rng.uniform())) for name, share in PER_80_M.items()}
     _works(placer, wanted)
     for name, number in wanted.items():
-        for _ in range(TRIES * number):
-            if placer.count(name) >= number:
-                break
-            ADD[name](placer)
-    return placer.actors
+        _add(placer, name, number)
+
+
+def add_close(placer: Placer, name: str) -> None:
+    """One more of a class (or a row, or a group), close to the ego's way."""
+    placer.share = CLOSEST
+    _add(placer, name, placer.count(name) + 1)
+    placer.share = 1.0
+
+
+def _add(placer: Placer, name: str, number: int) -> None:
+    for _ in range(TRIES * number):
+        if placer.count(name) >= number:
+            break
+        ADD[name](placer)
 
 
 def _works(placer: Placer, wanted: dict[str, int]) -> None:

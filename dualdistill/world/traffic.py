@@ -95,6 +95,7 @@ class Placer:
         for x, y, yaw, size in obstacles_K4:
             self.occupied.add(still(x, y, yaw), size, size)
         self.occupied.add(replace(drive.motion, offset_m=EGO_AHEAD_M), EGO_LENGTH_M + 0.6, EGO_WIDTH_M + 0.4)
+        self.share = 1.0  # of the places to draw from, beginning with the closest
         self.actors: list[Actor] = []
         self.drafts: dict[str, Asset] = {}
         self.routes, self.cycle_routes = routes(town), routes(town, inset=1.2)
@@ -116,8 +117,10 @@ class Placer:
         }
 
     def _near(self, places: Array) -> Array:
-        gaps = np.linalg.norm(places[:, None, :2] - self.seen_xy, axis=-1)
-        return places[gaps.min(1) < 0.92 * self.radius]
+        """Places within reach of the drive, the closest first."""
+        gaps = np.linalg.norm(places[:, None, :2] - self.seen_xy, axis=-1).min(1)
+        order = np.argsort(gaps, kind="stable")
+        return places[order[: int((gaps < 0.92 * self.radius).sum())]]
 
     def count(self, name: str) -> int:
         return sum(actor.asset.name == name for actor in self.actors)
@@ -146,7 +149,7 @@ class Placer:
         choices = self.places[kind]
         if len(choices) == 0:
             return None
-        x, y, yaw = choices[self.rng.integers(len(choices))]
+        x, y, yaw = choices[self.rng.integers(max(1, int(len(choices) * self.share)))]
         return float(x), float(y), float(yaw)
 
     def park(self, asset: Asset, kinds: tuple[str, ...], at_rest: str, jitter: float = 0.04) -> bool:
@@ -170,7 +173,7 @@ class Placer:
             speeds = np.array([0.0, 0.0, 4.0])
         when = float(self.rng.uniform(0.0, self.drive.seconds))
         ego = self.drive.xy(np.array([when]))
-        close = np.linalg.norm(path.points_K2 - ego, axis=1) < 0.9 * self.radius
+        close = np.linalg.norm(path.points_K2 - ego, axis=1) < 0.9 * self.share * self.radius
         if not close.any():
             return False
         meet = float(self.rng.choice(path.distance_K[close]))
