@@ -22,7 +22,7 @@ PER_80_M = {
     "pedestrian": 7.5,
 }
 TRIES = 40  # per object wanted
-CLOSEST = 0.35  # an object that is to be seen stands in this closest share of the places
+CLOSEST = 0.3  # an object that is to be seen stands in this closest share of the places, or a larger one
 
 
 def populate(placer: Placer, density: float) -> None:
@@ -37,7 +37,7 @@ def populate(placer: Placer, density: float) -> None:
 
 def add_close(placer: Placer, name: str) -> None:
     """One more of a class (or a row, or a group), close to the ego's way."""
-    placer.share = CLOSEST
+    placer.share = float(placer.rng.uniform(CLOSEST, 1.0))
     _add(placer, name, placer.count(name) + 1)
     placer.share = 1.0
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
+from pyquaternion import Quaternion
 
 from dualdistill.spec import WorldSpec
 from dualdistill.world.mesh import Floats, turn
@@ -64,8 +64,8 @@ def on_ground(xy: Array | tuple[float, float], yaw: float) -> Pose:
 
 def quaternion(rotation_33: Array) -> list[float]:
     """w, x, y, z with w >= 0."""
-    x, y, z, w = Rotation.from_matrix(rotation_33).as_quat(canonical=True)
-    return [float(w), float(x), float(y), float(z)]
+    found = Quaternion(matrix=rotation_33, atol=1e-6).elements
+    return [float(value) for value in (found if found[0] >= 0 else -found)]
 
 
 def heading(pose: Pose) -> list[float]:
