@@ -18,7 +18,7 @@ from dualdistill.world.cast import Hits, Stage, Surface
 from dualdistill.world.light import Light
 from dualdistill.world.mesh import Floats, Mesh, join, turn
 from dualdistill.world.motion import Array, Motion
-from dualdistill.world.sensors import FRAME_S, Pose, Sensor, camera_rays, on_ground, window
+from dualdistill.world.sensors import FRAME_S, Pose, Sensor, camera_rays, on_ground, out_of_view, window
 from dualdistill.world.town import Town
 from dualdistill.world.traffic import Actor
 
@@ -113,9 +113,7 @@ class Scene:
         gap = places_A3[:, :2] - pose.translation_3[:2]
         if sensor.intrinsics_33 is None:
             return np.hypot(*gap.T) < self.spec.radius_m + self._sizes_A
-        aside, ahead = np.abs(gap @ pose.rotation_33[:2, 0]), gap @ pose.rotation_33[:2, 2]
-        slope = self.spec.image_width / 2 / sensor.intrinsics_33[0, 0]
-        outside = (aside - slope * ahead) / np.hypot(1, slope)  # from the edge of the field of view
+        outside = out_of_view(gap @ pose.rotation_33[:2], sensor)
         return (outside < SHADOW_SIZES * self._sizes_A) & (np.hypot(*gap.T) < SEEN_M)
 
     def _towards(self, time: float, pose: Pose, sensor: Sensor, rays: int) -> NDArray[np.intp] | None:

@@ -20,6 +20,7 @@ from dualdistill.world.motion import Array
 FRAME_S = 0.5  # between key frames
 LIDAR = "LIDAR_TOP"
 NEAR_M = 0.1  # cameras see nothing closer
+WIDER_HALF = 1.05  # of an image, over the half left of the principal point; at most
 LIDAR_AT = (0.94, 0.0, 1.84)
 ELEVATIONS_DEG = (-30.67, 10.67)
 SOURCE_SIZE = (1600.0, 900.0)  # of the real images; intrinsics scale with ours
@@ -91,6 +92,14 @@ def rig(rng: np.random.Generator, spec: WorldSpec) -> dict[str, Sensor]:
         position = np.array(at) + rng.normal(0, 0.01, 3)
         sensors[channel] = Sensor(channel, rotation, position, lead_s, intrinsics)
     return sensors
+
+
+def out_of_view(seen_3: Array, sensor: Sensor) -> Array:
+    """How far points (in camera coordinates) lie beside the field of view, in metres; negative inside."""
+    assert sensor.intrinsics_33 is not None
+    focal, centre = sensor.intrinsics_33[0, 0], sensor.intrinsics_33[0, 2]
+    slope = WIDER_HALF * centre / focal
+    return (np.abs(seen_3[..., 0]) - slope * seen_3[..., 2]) / np.sqrt(1 + slope**2)
 
 
 def window(

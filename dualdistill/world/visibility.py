@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dualdistill.world.cast import Solid
 from dualdistill.world.mesh import Floats, floats, turn
 from dualdistill.world.scene import Scene
-from dualdistill.world.sensors import Pose, Sensor, window
+from dualdistill.world.sensors import Pose, Sensor, out_of_view, window
 
 SAMPLES = 18  # rows and columns looked at per object and camera
 LEVELS = ((0.4, "1"), (0.6, "2"), (0.8, "3"), (1.0, "4"))  # nuScenes' visibility tokens by largest share
@@ -48,7 +48,7 @@ class Silhouettes:
         actor, pose = self._scene.actors[instance - 1], view.pose
         xy, yaw = self._scene.place(instance, view.time)
         at = np.array([xy[0], xy[1], 0.0])
-        if (at - pose.translation_3) @ pose.rotation_33[:, 2] < -max(actor.asset.size_lwh):
+        if out_of_view((at - pose.translation_3) @ pose.rotation_33, view.sensor) > max(actor.asset.size_lwh):
             return 0, 0
         upright = turn(yaw)
         height, width = view.instances_HW.shape
