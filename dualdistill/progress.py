@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+SAVE_EVERY_S = 300.0
+
 
 class StopSignal:
     """Remembers that somebody asked to stop; the loop saves before it goes."""
@@ -31,7 +33,15 @@ class Clock:
     """Progress in one line: where, how fast, how long still, how much memory."""
 
     def __init__(self, step: int, total: int, seconds_before: float) -> None:
-        self.first, self.total, self.before, self.started = step, total, seconds_before, time.monotonic()
+        self.first, self.total, self.before = step, total, seconds_before
+        self.started = self.saved = time.monotonic()
+
+    def save_is_due(self) -> bool:
+        """True once every SAVE_EVERY_S: an epoch at full size takes hours, and a kill may not cost them."""
+        if time.monotonic() - self.saved < SAVE_EVERY_S:
+            return False
+        self.saved = time.monotonic()
+        return True
 
     @property
     def seconds(self) -> float:

@@ -174,7 +174,8 @@ def _steps(
         state.history.append({"step": state.step, "lr": rate, "grad_norm": norm, **sums})
         if state.step % log_every == 0 or state.step == feed.total:
             log.info("%s", clock.line(state.step, state.step / feed.steps_per_epoch, sums))
-        if (state.step % feed.steps_per_epoch == 0 or stop.received) and fabric.global_rank == 0:
+        due = state.step % feed.steps_per_epoch == 0 or clock.save_is_due() or stop.received
+        if due and fabric.global_rank == 0:
             state.save(state_dir, feed.total, spec.sha, clock.seconds)
         if stop.received:
             log.warning(
