@@ -36,7 +36,7 @@ def planning_seconds(checkout: Checkout) -> float:
 
 
 def test_the_full_plan_is_ready_within_two_seconds(checkout: Checkout):
-    # an idle machine takes 1.6 s, 1.3 of them snakemake's own; a busy neighbour on the same core adds half of that
+    # idle: 1.6 s, 1.3 of them snakemake's own; a busy neighbour on the same core adds half of that
     assert min(planning_seconds(checkout) for _ in range(3)) < 2 * 1.5
 
 
