@@ -1,6 +1,6 @@
 """Every command that the README and docs/ print is typed here, as printed, in a copy of the checkout.
 
-The copy says `profile: smoke`, so that what takes half an hour by default takes a minute. Fenced blocks tagged
+The copy says `profile: smoke`, so that what takes an hour by default takes minutes. Fenced blocks tagged
 `sh` are executed from top to bottom, one page after the other; blocks tagged `text` are output.
 """
 

@@ -141,6 +141,7 @@ def test_a_second_trainer_of_one_run_is_refused(
     name = trained[STUDENT].name
     process = start(checkout, name, copy_of_results)
     wait_for_checkpoint(process, copy_of_results / "runs" / name)
+    os.killpg(process.pid, signal.SIGSTOP)  # it must not finish while the second one starts
     second = command("train", name, folder=copy_of_results, check=False)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
