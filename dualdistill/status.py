@@ -13,12 +13,11 @@ from typing import Any
 from dualdistill.config import METRICS
 from dualdistill.errors import DataError
 from dualdistill.plan import Plan, Run
+from dualdistill.records import DEVKIT_NAMES, RUN, read_metrics, read_run
 from dualdistill.records import METRICS as METRICS_FILE
-from dualdistill.records import RUN, read_metrics, read_run
 from dualdistill.storage import read_json
 
 LOCKS = Path("/proc/locks")
-KEYS = {"mAP": "mean_ap", "NDS": "nd_score"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def progress(plan: Plan, run: Run) -> Progress:
     folder = plan.folder(run)
     state, step = _state(folder, run)
     scored = _record(read_metrics, folder, METRICS_FILE)
-    measured = {name: 100 * scored[key] for name, key in KEYS.items()} if scored else {}
+    measured = {name: 100 * scored[key] for name, key in DEVKIT_NAMES.items()} if scored else {}
     return Progress(run.id, state, step, measured, _reported(plan, run))
 
 

@@ -6,6 +6,7 @@ Axes: B batch, C channels, H W BEV rows (y) and columns (x), K boxes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -74,7 +75,7 @@ class FeaturePair:
         )
 
 
-class Distiller(nn.Module):
+class Distiller(nn.Module, ABC):
     """A method: `bind` makes its adapters, calling it gives named losses that are already weighted."""
 
     def __init__(self, *, inherit_head: bool = False) -> None:
@@ -97,8 +98,9 @@ class Distiller(nn.Module):
         with torch.autocast(device, enabled=False):
             return self.losses(pair.sealed())
 
+    @abstractmethod
     def losses(self, pair: FeaturePair) -> dict[str, Tensor]:
-        raise NotImplementedError
+        """The terms by name, weighted; here everything is float32 and the teacher cut from the graph."""
 
 
 def inherit_task_heads(student_head: DetectionHead, teacher_head: DetectionHead) -> None:
