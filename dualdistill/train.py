@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,8 @@ def train(
 ) -> None:
     """Train one run, or go on where an interrupted one stopped; the declared outputs are written last."""
     schedule, state_dir = spec.schedule, run_dir / "state"
-    with run_lock(state_dir):
+    # of several processes that train one run together, the first holds it
+    with run_lock(state_dir) if os.environ.get("RANK", "0") == "0" else nullcontext():
         pin(spec.threads)
         fabric = _fabric(spec)
         lesson, teacher = _lesson(spec), _frozen_teacher(spec, teacher_dir)
