@@ -35,7 +35,9 @@ class Batch:
     history_s_B: Tensor | None = (
         None  # age of the previous frame in seconds; negative at a scene's start (next frame)
     )
-    depth_BNhw: Tensor | None = None  # metres, nearest key-frame LiDAR point per stride-16 cell, 0 = none
+    depth_BNhw: Tensor | None = (
+        None  # metres, nearest key-frame LiDAR point per cell of the lifted map, 0 = none
+    )
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""

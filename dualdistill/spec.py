@@ -121,6 +121,7 @@ class StudentSpec:
 
     depth: int = 50  # ResNet-50 or ResNet-101
     width: int = 64  # base channels of the ResNet
+    feature_stride: int = 16  # pixels per cell of the map that is lifted: 8 | 16
     neck_channels: int = 512
     depth_channels: int = 256
     context_channels: int = 64

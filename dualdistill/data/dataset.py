@@ -25,7 +25,7 @@ from dualdistill.data.history import choose_history
 from dualdistill.data.index import LIDAR, Index
 from dualdistill.data.sweeps import load_sweeps
 from dualdistill.determinism import seed_for
-from dualdistill.spec import CAMERAS, RunSpec
+from dualdistill.spec import CAMERAS, RunSpec, StudentSpec
 
 IMAGENET_MEAN = torch.tensor([123.675, 116.28, 103.53])[:, None, None]  # of RGB in 0..255
 IMAGENET_STD = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
@@ -78,6 +78,8 @@ class FrameDataset(Dataset[Sample]):
         self.index, self.spec = index, spec
         self.samples = index.samples(split)
         self.train, self.images, self.points = train, images, points
+        # of the cells that depth targets stand for; a teacher has none, and asks for no images
+        self.stride = spec.model.feature_stride if isinstance(spec.model, StudentSpec) else 0
         self.source: Files | Cache = Files(index, root) if cache is None else Cache(cache, index)
         # OpenCV's own threads do not survive a forked loader process, and an image is too small for them
         cv2.setNumThreads(0)
@@ -165,7 +167,7 @@ class FrameDataset(Dataset[Sample]):
         ]
         points_P3 = np.ascontiguousarray(self.source.cloud(int(keys[LIDAR]))[:, :3])
         size = (self.spec.input.image_height, self.spec.input.image_width)
-        return torch.from_numpy(depth_targets(points_P3, np.stack(projections), size))
+        return torch.from_numpy(depth_targets(points_P3, np.stack(projections), size, self.stride))
 
 
 def _float32(values: Array) -> Tensor:

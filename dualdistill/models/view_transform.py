@@ -1,8 +1,9 @@
 """From camera features to the BEV map: camera-aware depth, lift, splat.
 
-Axes: B batch, N cameras, M = B x N images, C channels, h w cells of stride 16, D depth bins, P = M x h x w
-pixels, Q = P x D lifted points, L those that fall into the grid, Y X rows and columns of the BEV grid.
-Cell (row i, column j) of the stride-16 map stands at network pixel (16 j, 16 i): the centre of its receptive
+Axes: B batch, N cameras, M = B x N images, C channels, h w cells of the lifted map, D depth bins,
+P = M x h x w pixels, Q = P x D lifted points, L those that fall into the grid, Y X rows and columns of the
+BEV grid.
+Cell (row i, column j) of a map of stride s stands at network pixel (s j, s i): the centre of its receptive
 field in a ResNet, and the pixel around which the depth target collects points. The released code stretches
 the cells over linspace(0, width - 1) instead, up to 15 pixels off at the right edge. A depth bin stands at
 its middle, where the depths that train it lie on average; the released code puts it at its lower edge.
@@ -17,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualdistill.models.blocks import residual_stage
-from dualdistill.models.image import STRIDE
 from dualdistill.spec import GridSpec, StudentSpec
 
 CAMERA_NUMBERS = (
@@ -69,11 +69,11 @@ class DepthNet(nn.Module):
         return self.context(image_MChw), self.logits(depth_MChw)
 
 
-def cell_pixels(height: int, width: int, device: torch.device) -> Tensor:
-    """Network pixels (u, v) where the cells of a stride-16 map stand, [h, w, 2]."""
+def cell_pixels(height: int, width: int, stride: int, device: torch.device) -> Tensor:
+    """Network pixels (u, v) where the cells of the lifted map stand, [h, w, 2]."""
     v_h, u_w = torch.arange(height, device=device), torch.arange(width, device=device)
     grid_v_hw, grid_u_hw = torch.meshgrid(v_h, u_w, indexing="ij")
-    return torch.stack([grid_u_hw, grid_v_hw], dim=-1) * float(STRIDE)
+    return torch.stack([grid_u_hw, grid_v_hw], dim=-1) * float(stride)
 
 
 def bin_depths(bins_m: tuple[float, float, float], device: torch.device) -> Tensor:
@@ -143,11 +143,11 @@ def splat(context_MChw: Tensor, depth_MDhw: Tensor, plan: Splat) -> Tensor:
 
 
 class ViewTransform(nn.Module):
-    """Stride-16 image features of all cameras -> BEV map and depth logits."""
+    """Image features of all cameras -> BEV map and depth logits."""
 
     def __init__(self, spec: StudentSpec, grid: GridSpec) -> None:
         super().__init__()
-        self.bins_m, self.grid = spec.depth_bins_m, grid
+        self.bins_m, self.stride, self.grid = spec.depth_bins_m, spec.feature_stride, grid
         self.depth_net = DepthNet(spec)
 
     def forward(
@@ -159,7 +159,8 @@ class ViewTransform(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         numbers_M33 = camera_numbers(intrinsics_BN33, affine_BN33, camera_to_lidar_BN44)
         context_MChw, logits_MDhw = self.depth_net(image_MChw, numbers_M33)
-        pixels_hw2 = cell_pixels(image_MChw.shape[2], image_MChw.shape[3], image_MChw.device)
+        height, width = image_MChw.shape[2:]
+        pixels_hw2 = cell_pixels(height, width, self.stride, image_MChw.device)
         depths_D = bin_depths(self.bins_m, image_MChw.device)
         with torch.autocast(image_MChw.device.type, enabled=False):
             points = unproject(pixels_hw2, depths_D, intrinsics_BN33, affine_BN33, camera_to_lidar_BN44)

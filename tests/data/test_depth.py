@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from dualdistill.data.augment import Draws, image_affine
 from dualdistill.data.depth import depth_targets, projection
@@ -14,34 +15,36 @@ FORWARD = rigid((0.5, 0.5, -0.5, 0.5), (0, 0, 0))  # camera looking along x of t
 SPEC = InputSpec(image_height=64, image_width=176)
 
 
-def one_target(points: np.ndarray, transform: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    return depth_targets(points, projection(affine, INTRINSICS, transform)[None], (64, 176))[0]
+def one_target(points: np.ndarray, transform: np.ndarray, affine: np.ndarray, stride: int = 16) -> np.ndarray:
+    return depth_targets(points, projection(affine, INTRINSICS, transform)[None], (64, 176), stride)[0]
 
 
 def by_loop(
-    points: np.ndarray, transform: np.ndarray, intrinsics: np.ndarray, affine: np.ndarray
+    points: np.ndarray, transform: np.ndarray, intrinsics: np.ndarray, affine: np.ndarray, stride: int
 ) -> np.ndarray:
     """One point at a time, in the order of the definition."""
-    target = np.zeros((4, 11))
+    target = np.zeros((64 // stride, 176 // stride))
     for point in points.astype(np.float64):
         x, y, depth, _ = transform @ (*point, 1)
         if depth < 1:
             continue
         u, v, _ = affine @ intrinsics @ (x / depth, y / depth, 1)
-        row, column = round(v / 16), round(u / 16)  # Python rounds halves to even, as torch does
-        if 0 <= row < 4 and 0 <= column < 11 and (target[row, column] == 0 or depth < target[row, column]):
+        row, column = round(v / stride), round(u / stride)  # Python rounds halves to even, as torch does
+        inside = 0 <= row < target.shape[0] and 0 <= column < target.shape[1]
+        if inside and (target[row, column] == 0 or depth < target[row, column]):
             target[row, column] = depth
     return target
 
 
-def test_targets_equal_a_loop_over_the_points() -> None:
+@pytest.mark.parametrize("stride", [8, 16])
+def test_targets_equal_a_loop_over_the_points(stride: int) -> None:
     points = np.random.default_rng(0).uniform((-40, -40, -3), (40, 40, 5), (5000, 3)).astype(np.float32)
     transform = inverse(FORWARD) @ inverse(rigid((0.98, 0.02, 0.01, 0.2), (0.4, -0.2, -0.3)))
     filled = 0
     for seed in range(6):
         affine = image_affine(Draws.take(np.random.default_rng(seed)), 1, SPEC, (225, 400))
-        ours = one_target(points, transform, affine)
-        expected = by_loop(points, transform, INTRINSICS, affine)
+        ours = one_target(points, transform, affine, stride)
+        expected = by_loop(points, transform, INTRINSICS, affine, stride)
         assert np.allclose(ours, expected, atol=1e-4)
         filled += int((expected > 0).sum())
     assert filled > 100

@@ -122,11 +122,11 @@ def project(
     return torch.cat([network_P3[:, :2], camera_P3[:, 2:]], dim=1)
 
 
-def depth_target(points_P3: Tensor, height: int, width: int, *camera: Tensor) -> Tensor:
-    """Nearest depth per stride-16 cell, 0 without a point, [h, w]."""
-    depth_hw = torch.full((height // 16, width // 16), torch.inf)
+def depth_target(points_P3: Tensor, height: int, width: int, stride: int, *camera: Tensor) -> Tensor:
+    """Nearest depth per cell of the lifted map, 0 without a point, [h, w]."""
+    depth_hw = torch.full((height // stride, width // stride), torch.inf)
     for u, v, depth in project(points_P3, *camera).tolist():
-        row, column = round(v / 16), round(u / 16)
+        row, column = round(v / stride), round(u / stride)
         if depth > 0 and 0 <= row < depth_hw.shape[0] and 0 <= column < depth_hw.shape[1]:
             depth_hw[row, column] = min(depth, depth_hw[row, column].item())
     return depth_hw.nan_to_num(posinf=0.0)
@@ -139,6 +139,7 @@ def random_batch(
     image: tuple[int, int] = (64, 176),
     boxes: int = 12,
     per_box: int = 60,
+    stride: int = 16,
     seed: int = 0,
 ) -> Batch:
     """A batch whose images are noise and whose everything else agrees."""
@@ -151,7 +152,9 @@ def random_batch(
     motion_44 = torch.eye(4)
     motion_44[:2, 3] = torch.tensor([0.2, -3.0])  # the place of then lies behind
     depth = [
-        depth_target(points_P5[b][:, :3], *image, intrinsics[b, 0, n], affines[b, 0, n], poses[b, 0, n])
+        depth_target(
+            points_P5[b][:, :3], *image, stride, intrinsics[b, 0, n], affines[b, 0, n], poses[b, 0, n]
+        )
         for b in range(size)
         for n in range(6)
     ]
@@ -167,7 +170,7 @@ def random_batch(
         camera_to_lidar_BFN44=poses,
         previous_to_current_B44=motion_44.repeat(size, 1, 1),
         history_s_B=torch.linspace(0.75, 1.5, size),
-        depth_BNhw=torch.stack(depth).view(size, 6, image[0] // 16, image[1] // 16),
+        depth_BNhw=torch.stack(depth).view(size, 6, image[0] // stride, image[1] // stride),
     )
 
 

@@ -77,6 +77,18 @@ def test_taps_have_the_shapes_that_were_promised(detector: Detector):
     assert list(output.taps_BCHW) == list(detector.tap_shapes())
 
 
+@pytest.mark.parametrize("stride", [8, 16])
+def test_the_lifted_map_has_the_stride_that_was_asked_for(stride: int):
+    student, batch = (
+        Student(replace(SLIM_STUDENT, feature_stride=stride), SLIM_GRID),
+        random_batch(stride=stride),
+    )
+    output = student(batch)
+    assert output.depth_logits_BNDhw.shape[-2:] == (64 // stride, 176 // stride)
+    sum(student.losses(output, batch).values()).backward()
+    assert all(weight.grad is not None for weight in student.image_encoder.parameters())
+
+
 def test_every_weight_gets_a_gradient(detector: Detector):
     batch = random_batch()
     sum(detector.losses(detector(batch), batch).values()).backward()

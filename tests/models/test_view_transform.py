@@ -41,7 +41,7 @@ def cameras(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def lifted_points() -> torch.Tensor:
     intrinsics, affines, poses = cameras()
     pixels, depths = (
-        cell_pixels(4, 11, torch.device("cpu")),
+        cell_pixels(4, 11, 16, torch.device("cpu")),
         bin_depths((1.0, 30.0, 1.0), torch.device("cpu")),
     )
     return unproject(pixels, depths, intrinsics, affines, poses)
@@ -74,7 +74,7 @@ def test_points_lifted_with_their_true_depth_land_where_binning_them_directly_pu
 
 
 def test_cells_stand_at_the_pixels_to_which_depth_targets_are_rounded():
-    pixels = cell_pixels(4, 11, torch.device("cpu"))
+    pixels = cell_pixels(4, 11, 16, torch.device("cpu"))
     assert pixels[2, 7].tolist() == [112.0, 32.0]
     assert (pixels / 16).round().long()[3, 10].tolist() == [10, 3]
 
@@ -88,7 +88,7 @@ def test_bins_stand_in_the_middle_of_the_depths_they_are_trained_on():
 
 def test_augmenting_the_camera_poses_augments_the_lifted_points():
     intrinsics, affines, poses = cameras()
-    pixels, depths = cell_pixels(4, 11, torch.device("cpu")), torch.tensor([5.0, 20.0])
+    pixels, depths = cell_pixels(4, 11, 16, torch.device("cpu")), torch.tensor([5.0, 20.0])
     sine, cosine = math.sin(0.3), math.cos(0.3)
     augment = 1.05 * torch.tensor([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1.0]])
     augment = augment @ torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
