@@ -55,6 +55,19 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Crops:
+    """What a backbone is pre-trained on: square windows of images, each with one label."""
+
+    tokens: tuple[str, ...]  # sample tokens, for error messages
+    images_BCHW: Tensor  # float32, ImageNet-normalised RGB
+    labels_B: Tensor  # indices into spec.CLASSES; one beyond its end is background
+
+    def to(self, device: torch.device) -> Crops:
+        """The same crops on a device."""
+        return replace(self, images_BCHW=self.images_BCHW.to(device), labels_B=self.labels_B.to(device))
+
+
+@dataclass(frozen=True)
 class Output:
     """A detector's forward pass: maps by tap name, raw head outputs per task, a student's depth logits."""
 

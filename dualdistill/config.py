@@ -36,6 +36,7 @@ class Settings:
     seeds: tuple[int, ...]
     teacher_seed: int
     data_root: Path | None
+    imagenet: Mapping[str, Path]  # backbone -> file, where there is one
     workers: int
     loaders: int
 
@@ -68,10 +69,13 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     document.check(written, schema("config"))
     document.check(overridden, {**schema("config"), "required": []})
     values = {**written.value, **overridden.value}
-    root = values["data_root"]
-    settings = Settings(
-        **{**values, "seeds": tuple(values["seeds"]), "data_root": None if root is None else Path(root)}
-    )
+    root, files = values["data_root"], values["imagenet"]
+    typed = {
+        "seeds": tuple(values["seeds"]),
+        "data_root": None if root is None else Path(root),
+        "imagenet": {name: Path(file) for name, file in files.items() if file is not None},
+    }
+    settings = Settings(**{**values, **typed})
     where = overridden.where() if "profile" in overridden.value else written.where(("profile",))
     folder = path.parent
     tables = _checked(folder / "tables.yaml", "tables")

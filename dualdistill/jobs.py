@@ -33,7 +33,9 @@ class Jobs:
         self.world_ids = one_of([plan.data_id] if plan.data.world else [])
         self.cached_ids = one_of([plan.data_id] if plan.paths.cache else [])
         self.teachers = one_of(plan.of_kind("teacher"))
+        self.pretrainings = one_of(plan.of_kind("pretrain"))
         self.students = one_of(plan.of_kind("student"))
+        self.detectors = one_of([*plan.of_kind("teacher"), *plan.of_kind("student")])
         self.runs = one_of(plan.runs)
         self.tables = one_of(plan.tables)
         self.table_files = [str(plan.results / f"{name}.csv") for name in plan.tables]
@@ -70,6 +72,11 @@ class Jobs:
         """The teacher's record with the hash of its weights: a teacher trained anew retrains its students."""
         folder = self.plan.teacher_folder(self.plan.runs[wildcards.run])
         return [str(folder / "run.json")] if folder else []
+
+    def pretraining(self, wildcards: Any) -> list[str]:
+        """The record of the backbone a student starts from, for the same reason."""
+        name = self.plan.runs[wildcards.run].pretraining
+        return [str(self.plan.results / "runs" / name / "run.json")] if name else []
 
     def scores(self, wildcards: Any) -> list[str]:
         """Records and scores of a table's runs and of their teachers: no student without its teacher's score.

@@ -15,10 +15,12 @@ from dualdistill import config, registry, versions
 from dualdistill.config import Config, Reported, Settings
 from dualdistill.document import nearest
 from dualdistill.errors import DataError, UserError
+from dualdistill.records import WEIGHTS
 from dualdistill.resolve import Resolver
-from dualdistill.spec import DataSpec, RunSpec, StudentSpec, sha_of
+from dualdistill.spec import ClassifierSpec, DataSpec, RunSpec, StudentSpec, sha_of
 
 DIGITS = 10
+KINDS = ("teacher", "pretrain", "student")  # in this order they are listed
 COLUMNS = ("backbone", "method", "base", "teacher")  # beside the options of methods
 
 
@@ -33,12 +35,13 @@ class DataPaths:
 
 @dataclass(frozen=True)
 class Run:
-    """One training and its evaluation."""
+    """One training, and its evaluation if it detects."""
 
     id: str
-    rows: tuple[str, ...]  # the rows of variants.yaml that resolve to it
+    rows: tuple[str, ...]  # the rows of variants.yaml that resolve to it; a pre-training has none
     spec: RunSpec
     teacher: str | None  # the id of its teacher's run
+    pretraining: str | None  # the id of the run whose backbone it starts from
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,13 @@ class Plan:
         known = {*self.runs, *(row for run in self.runs.values() for row in run.rows)}
         raise UserError(f"no run or row is named '{name}'", hint=nearest(name, known))
 
+    def detector(self, name: str) -> Run:
+        """A run that predicts boxes."""
+        run = self.run(name)
+        if run.spec.kind == "pretrain":
+            raise UserError(f"run '{run.id}' is a pre-training: it predicts no boxes")
+        return run
+
     def table(self, name: str) -> Table:
         if name not in self.tables:
             raise UserError(f"no table is named '{name}'", hint=nearest(name, self.tables))
@@ -100,8 +110,32 @@ class Plan:
     def teacher_folder(self, run: Run) -> Path | None:
         return self.results / "runs" / run.teacher if run.teacher else None
 
+    def start_file(self, run: Run) -> Path | None:
+        """The weights that a run's backbone starts from; None where they are random."""
+        if run.pretraining:
+            return self.results / "runs" / run.pretraining / WEIGHTS
+        if isinstance(run.spec.model, StudentSpec) and run.spec.model.start == "imagenet":
+            name = f"r{run.spec.model.depth}"
+            if name not in self.settings.imagenet:
+                what = f"row '{run.rows[0]}' starts from ImageNet weights, and imagenet.{name} is not set"
+                hint = "torchvision's file, in config/config.yaml; or model.start: random"
+                raise UserError(what, where=f"profile {self.settings.profile}", hint=hint)
+            return self.settings.imagenet[name]
+        return None
+
+    def check_starts(self) -> None:
+        """ImageNet weights are made by no rule, so they have to be there."""
+        for run in self.runs.values():
+            file = self.start_file(run)
+            if file and not run.pretraining and not file.is_file():
+                hint = "see imagenet in config/config.yaml"
+                raise DataError("the ImageNet weights do not exist", where=str(file), hint=hint)
+
     def splits(self) -> dict[str, str]:
-        return {"train": self.data.train_split, "dev": self.data.dev_split, "val": self.data.val_split}
+        """What this suite calls a split -> what the devkit calls it."""
+        data = self.data
+        found = {"train": data.train_split, "dev": data.dev_split, "val": data.val_split}
+        return found | ({"pretrain": data.pretrain_split} if data.pretrain_split else {})
 
     def check_root(self) -> None:
         """A real data set is made by no rule, so it has to be there."""
@@ -148,6 +182,8 @@ def load(
 
 def label(spec: RunSpec) -> str:
     """What a run is called, from what it is."""
+    if isinstance(spec.model, ClassifierSpec):
+        return f"pretrain-r{spec.model.depth}"
     if not isinstance(spec.model, StudentSpec):
         return "centerpoint"
     student = f"r{spec.model.depth}"
@@ -161,7 +197,7 @@ def run_id(spec: RunSpec) -> str:
 
 
 def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
-    """Teachers before students, otherwise by name: the order of rows changes nothing."""
+    """What others need comes first, otherwise by name: the order of rows changes nothing."""
     specs: dict[str, RunSpec] = {}
     rows: dict[str, set[str]] = {}
     teachers = {variant.teacher for variant in resolver.variants.values()}
@@ -171,11 +207,19 @@ def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
             spec = resolver.spec(name, seed)
             specs[run_id(spec)] = spec
             rows.setdefault(run_id(spec), set()).add(name)
+            if spec.pretraining:
+                specs[run_id(spec.pretraining)] = spec.pretraining
     runs = [
-        Run(name, tuple(sorted(rows[name])), spec, run_id(spec.teacher) if spec.teacher else None)
+        Run(
+            name,
+            tuple(sorted(rows.get(name, ()))),
+            spec,
+            teacher=run_id(spec.teacher) if spec.teacher else None,
+            pretraining=run_id(spec.pretraining) if spec.pretraining else None,
+        )
         for name, spec in specs.items()
     ]
-    return {run.id: run for run in sorted(runs, key=lambda run: (run.spec.kind != "teacher", run.id))}
+    return {run.id: run for run in sorted(runs, key=lambda run: (KINDS.index(run.spec.kind), run.id))}
 
 
 def _tables(read: Config, resolver: Resolver, runs: Mapping[str, Run]) -> dict[str, Table]:

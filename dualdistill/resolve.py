@@ -16,6 +16,8 @@ from dualdistill.config import Config, schema
 from dualdistill.document import nearest
 from dualdistill.errors import UserError
 from dualdistill.spec import (
+    ClassifierSpec,
+    CropSpec,
     DataSpec,
     DistillSpec,
     GridSpec,
@@ -71,7 +73,7 @@ class Resolver:
             self._check(variant)
 
     def spec(self, name: str, seed: int) -> RunSpec:
-        """The run of a row with a seed, its teacher's run inside."""
+        """The run of a row with a seed; inside it the runs of its teacher and of its starting weights."""
         variant = self.variants[name]
         hidden = CAMERA_FIELDS if variant.kind == "teacher" else ()
         values: dict[str, Any] = {
@@ -82,7 +84,8 @@ class Resolver:
         backbone = self.profile["backbones"][variant.backbone] if variant.backbone else {}
         for key, value in {**backbone, **variant.changes}.items():
             values = _changed(values, key.split("."), value)
-        model: type[StudentSpec | TeacherSpec] = TeacherSpec if variant.kind == "teacher" else StudentSpec
+        kind: type[StudentSpec | TeacherSpec] = TeacherSpec if variant.kind == "teacher" else StudentSpec
+        model = build(kind, values["model"])
         distill, teacher = None, None
         if variant.method and variant.teacher:
             distill = DistillSpec(variant.method, registry.fill(variant.method, variant.options))
@@ -93,12 +96,41 @@ class Resolver:
             data=self.data,
             grid=build(GridSpec, self.profile["grid"]),
             input=build(InputSpec, values["input"]),
-            model=build(model, values["model"]),
+            model=model,
             schedule=build(ScheduleSpec, values["schedule"]),
             threads=self.profile["threads"],
             versions=versions.of_training(self.data),
             distill=distill,
             teacher=teacher,
+            pretraining=self._pretraining(name, model),
+        )
+
+    def _pretraining(self, name: str, model: StudentSpec | TeacherSpec) -> RunSpec | None:
+        """The run whose backbone a student starts from; one for the students of all seeds."""
+        if isinstance(model, TeacherSpec) or model.start != "pretrained":
+            return None
+        parts = {
+            ("data", "pretrain_split"): self.data.pretrain_split,
+            ("crops",): self.profile["crops"],
+            ("schedules", "pretrain"): self.profile["schedules"]["pretrain"],
+        }
+        for place, value in parts.items():
+            if value is None:
+                what = f"row '{name}' starts from a pre-training and '{'.'.join(place)}' is null"
+                where = self.config.profile.where(place)
+                raise UserError(what, where=where, hint="fill it in, or choose another model.start")
+        crops, schedule = parts[("crops",)], parts[("schedules", "pretrain")]
+        return RunSpec(
+            kind="pretrain",
+            seed=self.config.settings.teacher_seed,
+            data=self.data,
+            # crops know neither grid nor frames: both keep the spec's own values, as the hidden fields above
+            grid=GridSpec(),
+            input=InputSpec(),
+            model=ClassifierSpec(model.depth, model.width, build(CropSpec, crops)),
+            schedule=build(ScheduleSpec, schedule),
+            threads=self.profile["threads"],
+            versions=versions.of_training(self.data),
         )
 
     def where(self, name: str, *keys: str) -> str:

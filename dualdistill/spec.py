@@ -49,6 +49,7 @@ class WorldSpec:
     train_scenes: int = 60
     dev_scenes: int = 10
     val_scenes: int = 15
+    pretrain_scenes: int = 0  # of whose objects the crops are that a backbone is pre-trained on
     frames_per_scene: int = 10  # key frames at 2 Hz
     image_height: int = 225  # a quarter of nuScenes' 900 x 1600
     image_width: int = 400
@@ -69,6 +70,7 @@ class DataSpec:
     train_split: str
     dev_split: str
     val_split: str
+    pretrain_split: str | None = None  # None: nothing is pre-trained
     world: WorldSpec | None = None
 
 
@@ -119,6 +121,7 @@ class HeadSpec:
 class StudentSpec:
     """BEVDepth4D of the BEVDet code base (models.md 2). Slim presets differ by numbers only."""
 
+    start: str = "imagenet"  # of the ResNet: random | pretrained (by a run of this suite) | imagenet (a file)
     depth: int = 50  # ResNet-50 or ResNet-101
     width: int = 64  # base channels of the ResNet
     feature_stride: int = 16  # pixels per cell of the map that is lifted: 8 | 16
@@ -151,6 +154,26 @@ class TeacherSpec:
 
 
 @dataclass(frozen=True)
+class CropSpec:
+    """Square windows around objects in the key-frame images, and windows of background between them."""
+
+    side_px: int = 64  # as the network sees a crop
+    margin: float = 0.15  # around the object's rectangle, on each side, as a share of its longer side
+    jitter: float = 0.1  # the window moves and grows by up to this share of its side
+    min_box_px: float = 8.0  # longer side of the smallest rectangle, in pixels of the stored image
+    min_visibility: int = 3  # nuScenes' levels: 3 is 60 % visible
+
+
+@dataclass(frozen=True)
+class ClassifierSpec:
+    """The student's ResNet under global average pooling and one linear layer."""
+
+    depth: int = 50
+    width: int = 64
+    crops: CropSpec = field(default_factory=CropSpec)
+
+
+@dataclass(frozen=True)
 class ScheduleSpec:
     """How long, how fast, in what order."""
 
@@ -178,19 +201,20 @@ class DistillSpec:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One training and its evaluation. Two rows that resolve to equal specs are one run."""
+    """One training, and its evaluation if it detects. Two rows that resolve to equal specs are one run."""
 
-    kind: str  # teacher | student
+    kind: str  # teacher | pretrain | student
     seed: int
     data: DataSpec
     grid: GridSpec
     input: InputSpec
-    model: StudentSpec | TeacherSpec
+    model: StudentSpec | TeacherSpec | ClassifierSpec
     schedule: ScheduleSpec
     threads: int  # the thread count changes the last bits, so it is part of the run
     versions: dict[str, int]
     distill: DistillSpec | None = None
     teacher: RunSpec | None = None
+    pretraining: RunSpec | None = None  # whose backbone the student starts from
 
     def canonical(self) -> str:
         return canonical_json(asdict(self))

@@ -11,7 +11,7 @@ from dualdistill.spec import DataSpec
 WORLD = 1  # the synthetic world's content for a given WorldSpec
 INDEX = 1  # what is read from the tables
 CACHE = 1  # decoding of images and points
-TRAIN = 1  # models, losses, methods, augmentation, optimisation
+TRAIN = 1  # models, losses, methods, crops, augmentation, optimisation
 PREDICT = 1  # decoding of the test split into boxes
 EVALUATE = 1  # what surrounds the official evaluation
 

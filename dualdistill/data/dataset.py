@@ -19,7 +19,7 @@ from dualdistill.batch import Batch
 from dualdistill.data.augment import Draws, between, bev_affine, image_affine, warp
 from dualdistill.data.cache import Cache
 from dualdistill.data.depth import depth_targets, projection
-from dualdistill.data.files import Files
+from dualdistill.data.files import Files, Pixels
 from dualdistill.data.geometry import Array, inverse, move_boxes, move_points
 from dualdistill.data.history import choose_history
 from dualdistill.data.index import LIDAR, Index
@@ -153,10 +153,7 @@ class FrameDataset(Dataset[Sample]):
             [warp(self.source.image(record), image_affines[n], size) for n, record in enumerate(frame)]
             for frame in records
         ]
-        pixels_FNCHW = torch.from_numpy(np.array(frames)).permute(0, 1, 4, 2, 3)
-        # one contiguous float copy, then in place: images are most of a sample's time
-        images_FNCHW = pixels_FNCHW.to(torch.float32, memory_format=torch.contiguous_format)
-        return images_FNCHW.sub_(IMAGENET_MEAN).div_(IMAGENET_STD)
+        return normalised(np.array(frames))
 
     def _depth(self, keys: NDArray[np.integer], image_affines: Array) -> Tensor:
         """Targets of the current frame; only training needs them, so a test needs no LiDAR file."""
@@ -168,6 +165,14 @@ class FrameDataset(Dataset[Sample]):
         points_P3 = np.ascontiguousarray(self.source.cloud(int(keys[LIDAR]))[:, :3])
         size = (self.spec.input.image_height, self.spec.input.image_width)
         return torch.from_numpy(depth_targets(points_P3, np.stack(projections), size, self.stride))
+
+
+def normalised(pixels_HW3: Pixels) -> Tensor:
+    """RGB pixels [..., H, W, 3] as a network takes them, [..., 3, H, W]."""
+    pixels_3HW = torch.from_numpy(pixels_HW3).movedim(-1, -3)
+    # one contiguous float copy, then in place: images are most of a sample's time
+    images_3HW = pixels_3HW.to(torch.float32, memory_format=torch.contiguous_format)
+    return images_3HW.sub_(IMAGENET_MEAN).div_(IMAGENET_STD)
 
 
 def _float32(values: Array) -> Tensor:

@@ -10,14 +10,15 @@ from __future__ import annotations
 from math import log2
 
 from dualdistill.errors import UserError
+from dualdistill.models.classifier import Classifier
 from dualdistill.models.student import Student
 from dualdistill.models.teacher import Teacher
-from dualdistill.spec import GridSpec, RunSpec, TeacherSpec
+from dualdistill.spec import GridSpec, RunSpec, StudentSpec, TeacherSpec
 
 Detector = Student | Teacher
 BEV_STRIDE = 8  # of the student's deepest map
 
-__all__ = ["Detector", "Student", "Teacher", "build"]
+__all__ = ["Classifier", "Detector", "Student", "Teacher", "build"]
 
 
 def build(spec: RunSpec) -> Detector:
@@ -26,7 +27,9 @@ def build(spec: RunSpec) -> Detector:
     if isinstance(spec.model, TeacherSpec):
         _check_pillars(spec.model, spec.grid)
         return Teacher(spec.model, spec.grid)
-    return Student(spec.model, spec.grid)
+    if isinstance(spec.model, StudentSpec):
+        return Student(spec.model, spec.grid)
+    raise UserError("a pre-training has no detector", hint="its classifier is made where it is trained")
 
 
 def _check_grid(grid: GridSpec) -> None:

@@ -17,21 +17,27 @@ from dualdistill.spec import StudentSpec
 LAST = 3  # stages 0 to 3 have strides 4, 8, 16 and 32
 
 
+def resnet(depth: int, width: int, finest: int = LAST, activation_checkpoint: bool = False) -> ResNet:
+    """The backbone with the outputs of its stages from `finest` on, and with fresh weights."""
+    backbone = ResNet(
+        depth,
+        base_channels=width,
+        out_indices=tuple(range(finest, LAST + 1)),
+        norm_cfg={"type": "BN", "requires_grad": True},
+        norm_eval=False,
+        with_cp=activation_checkpoint,
+    )
+    initialise(backbone)
+    return backbone
+
+
 class ImageEncoder(nn.Module):
     """Normalised RGB -> one feature map: the stage of the wanted stride with all coarser ones added to it."""
 
     def __init__(self, spec: StudentSpec) -> None:
         super().__init__()
         finest = int(log2(spec.feature_stride)) - 2
-        self.backbone = ResNet(
-            spec.depth,
-            base_channels=spec.width,
-            out_indices=tuple(range(finest, LAST + 1)),
-            norm_cfg={"type": "BN", "requires_grad": True},
-            norm_eval=False,
-            with_cp=spec.activation_checkpoint,
-        )
-        initialise(self.backbone)
+        self.backbone = resnet(spec.depth, spec.width, finest, spec.activation_checkpoint)
         self.laterals = nn.ModuleList(
             nn.Conv2d((4 << stage) * spec.width, spec.neck_channels, 1) for stage in range(finest, LAST + 1)
         )

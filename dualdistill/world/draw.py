@@ -17,7 +17,7 @@ from dualdistill.world.sensors import FRAME_S, LIDAR, lidar_rays, rig
 from dualdistill.world.town import Town, plan
 from dualdistill.world.traffic import Actor, Drive, Placer
 
-SPLITS = ("world_train", "world_dev", "world_val")
+SPLITS = ("world_train", "world_dev", "world_val", "world_pretrain")
 ADDITIONS = 5  # times that what the LiDAR does not meet is joined by another of its class
 DRAWS = 4  # of the traffic, if additions do not help
 BACKDROP_M = 55.0  # of street beyond the LiDAR's reach

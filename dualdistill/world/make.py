@@ -73,7 +73,8 @@ def _check(spec: WorldSpec, workers: int) -> None:
 
 
 def _jobs(spec: WorldSpec) -> list[Job]:
-    counts = dict(zip(SPLITS, (spec.train_scenes, spec.dev_scenes, spec.val_scenes), strict=True))
+    sizes = (spec.train_scenes, spec.dev_scenes, spec.val_scenes, spec.pretrain_scenes)
+    counts = dict(zip(SPLITS, sizes, strict=True))
     return [(split, number) for split in SPLITS for number in range(counts[split])]
 
 

@@ -9,6 +9,7 @@ from dualdistill.jobs import Jobs
 try:
     JOBS = Jobs(plan.load(overrides=config))
     JOBS.plan.check_root()
+    JOBS.plan.check_starts()
     JOBS.check_targets(sys.argv[1:])
 except UserError as error:
     print(error, file=sys.stderr)

@@ -9,6 +9,8 @@ rule predict:
         "results/runs/{run}/logs/predict.log",
     benchmark:
         "results/runs/{run}/benchmarks/predict.jsonl"
+    wildcard_constraints:
+        run=JOBS.detectors,
     conda:
         "../../environment.yml"
     threads: JOBS.plan.threads
@@ -35,6 +37,8 @@ rule evaluate:
         "results/runs/{run}/logs/evaluate.log",
     benchmark:
         "results/runs/{run}/benchmarks/evaluate.jsonl"
+    wildcard_constraints:
+        run=JOBS.detectors,
     conda:
         "../../environment.yml"
     params:

@@ -1,4 +1,4 @@
-# Teachers and students train by the same command; a student also waits for its teacher.
+# Teachers, backbones and students train by the same command; a student also waits for the other two.
 # Checkpoints lie in the run's state/, which no rule declares: snakemake deletes what is declared when a job fails.
 rule train_teacher:
     input:
@@ -26,10 +26,37 @@ rule train_teacher:
         f"{SUITE} train {{wildcards.run}} {PLAN} > {{log}} 2>&1"
 
 
+rule pretrain:
+    input:
+        JOBS.training_data,
+    output:
+        model="results/runs/{run}/model.safetensors",
+        history="results/runs/{run}/history.jsonl",
+        record="results/runs/{run}/run.json",
+    log:
+        "results/runs/{run}/logs/train.log",
+    benchmark:
+        "results/runs/{run}/benchmarks/train.jsonl"
+    wildcard_constraints:
+        run=JOBS.pretrainings,
+    conda:
+        "../../environment.yml"
+    threads: JOBS.plan.threads
+    resources:
+        gpu=JOBS.plan.gpus,
+    params:
+        spec=JOBS.spec_sha,
+    message:
+        "Pre-train the backbone {wildcards.run}"
+    shell:
+        f"{SUITE} train {{wildcards.run}} {PLAN} > {{log}} 2>&1"
+
+
 rule train:
     input:
         data=JOBS.training_data,
         teacher=JOBS.teacher,
+        start=JOBS.pretraining,
     output:
         model="results/runs/{run}/model.safetensors",
         history="results/runs/{run}/history.jsonl",
