@@ -81,7 +81,12 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
 
 
 def load_weights(path: Path, module: nn.Module, sha256: str | None = None) -> None:
-    """Every key must fit; a wrong file never half-loads."""
+    """Weights that `save_weights` wrote, into the same module."""
+    fit(module, read_weights(path, sha256), path)
+
+
+def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """What `save_weights` wrote, if it still is what a run.json recorded."""
     if not path.exists():
         raise CheckpointError("the weights do not exist", where=str(path), hint="train the run first")
     if sha256 is not None and sha256_file(path) != sha256:
@@ -89,9 +94,14 @@ def load_weights(path: Path, module: nn.Module, sha256: str | None = None) -> No
             "the weights differ from what run.json recorded", where=str(path), hint="train the run again"
         )
     try:
-        weights = load_file(path)
+        weights: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError("not a readable safetensors file", where=str(path)) from error
+    return weights
+
+
+def fit(module: nn.Module, weights: Mapping[str, Tensor], path: Path, hint: str = "") -> None:
+    """Load weights that come from a file; every key must fit, a wrong file never half-loads."""
     own = module.state_dict()
     missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     shapes = [name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape]
@@ -101,5 +111,6 @@ def load_weights(path: Path, module: nn.Module, sha256: str | None = None) -> No
             f"the weights are of another model: {len(missing)} keys missing, {len(extra)} unknown, "
             f"{len(shapes)} of another shape, first {first!r}",
             where=str(path),
+            hint=hint,
         )
     module.load_state_dict(weights)

@@ -3,50 +3,52 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 from lightning.fabric import Fabric
-from torch.utils.data import DataLoader
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
 
-from dualdistill.batch import Batch
-from dualdistill.data.dataset import FrameDataset, collate
+from dualdistill.data import crops, dataset
+from dualdistill.data.crops import CropDataset
+from dualdistill.data.dataset import FrameDataset
 from dualdistill.data.index import Index
 from dualdistill.data.sampling import epoch_order
 from dualdistill.errors import UserError
 from dualdistill.plan import DataPaths
-from dualdistill.spec import RunSpec
+from dualdistill.spec import CropSpec, RunSpec, ScheduleSpec
 
 
 class Feed:
-    """Epochs of whole batches; what does not fill the last batch of an epoch waits for the next shuffle."""
+    """Epochs of whole batches; what does not fill the last batch of an epoch waits for the next shuffle.
 
-    def __init__(self, spec: RunSpec, data: DataPaths, *, images: bool, points: bool) -> None:
-        self.spec = spec
-        self.index = Index.load(data.index)
-        self.dataset = FrameDataset(
-            self.index,
-            data.root,
-            data.cache,
-            spec.data.train_split,
-            spec,
-            train=True,
-            images=images,
-            points=points,
-        )
-        self.steps_per_epoch = len(self._order(0)) // spec.schedule.batch
-        self.total = spec.schedule.epochs * self.steps_per_epoch
+    `order` gives an epoch's positions in the samples, which are asked for by (position, draw).
+    """
+
+    def __init__(
+        self,
+        schedule: ScheduleSpec,
+        samples: Dataset[Any],
+        collate: Callable[[list[Any]], Any],
+        order: Callable[[int], NDArray[np.int64]],
+    ) -> None:
+        self.schedule, self.samples, self.collate, self.order = schedule, samples, collate, order
+        count = len(order(0))
+        self.steps_per_epoch = count // schedule.batch
+        self.total = schedule.epochs * self.steps_per_epoch
         if self.total == 0:
             raise UserError(
-                f"{len(self._order(0))} training samples do not fill one batch of {spec.schedule.batch}",
+                f"{count} training samples do not fill one batch of {schedule.batch}",
                 hint="lower the batch or use more scenes",
             )
 
-    def batches(self, step: int, fabric: Fabric) -> Iterator[Batch]:
-        schedule = self.spec.schedule
+    def batches(self, step: int, fabric: Fabric) -> Iterator[Any]:
+        schedule = self.schedule
         share = schedule.batch // (schedule.accumulate * fabric.world_size)
         for epoch in range(step // self.steps_per_epoch, schedule.epochs):
-            order = self._order(epoch)
+            order = self.order(epoch)
             keys = []
             for number in range(step % self.steps_per_epoch, self.steps_per_epoch):
                 for part in range(schedule.accumulate):
@@ -56,10 +58,23 @@ class Feed:
                     keys.append([(int(order[slot]), epoch * len(order) + slot) for slot in slots])
             step = (epoch + 1) * self.steps_per_epoch
             workers = int(os.environ.get("DUALDISTILL_LOADERS", "0"))
-            yield from DataLoader(self.dataset, batch_sampler=keys, collate_fn=collate, num_workers=workers)
+            yield from DataLoader(
+                self.samples, batch_sampler=keys, collate_fn=self.collate, num_workers=workers
+            )
 
-    def _order(self, epoch: int) -> Any:
-        spec = self.spec
-        return epoch_order(
-            self.index, spec.data.train_split, seed=spec.seed, epoch=epoch, cbgs=spec.schedule.cbgs
-        )
+
+def of_frames(spec: RunSpec, data: DataPaths, *, images: bool, points: bool) -> Feed:
+    """The training split, frame by frame, for a detector."""
+    index, split = Index.load(data.index), spec.data.train_split
+    frames = FrameDataset(index, data.root, data.cache, split, spec, train=True, images=images, points=points)
+
+    def order(epoch: int) -> NDArray[np.int64]:
+        return epoch_order(index, split, seed=spec.seed, epoch=epoch, cbgs=spec.schedule.cbgs)
+
+    return Feed(spec.schedule, frames, dataset.collate, order)
+
+
+def of_crops(spec: RunSpec, data: DataPaths, window: CropSpec) -> Feed:
+    """The pre-training scenes, crop by crop, for a classifier."""
+    found = CropDataset(Index.load(data.index), data.root, data.cache, spec, window, train=True)
+    return Feed(spec.schedule, found, crops.collate, found.order)

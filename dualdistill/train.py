@@ -1,4 +1,4 @@
-"""The training of a teacher or a student, in the order in which it happens.
+"""The training of a teacher, a backbone or a student, in the order in which it happens.
 
 A student's step: both networks see the same augmented frame; the detection and depth losses come from the
 student, every further named loss from the distillation method; their plain sum is what is minimised. The
@@ -17,53 +17,26 @@ from typing import Any
 
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
-from dualdistill import models, registry
-from dualdistill.batch import Batch
-from dualdistill.checkpoint import load_state, load_weights, save_state, save_weights
-from dualdistill.determinism import pin, random_state, restore_random_state, seed_everything, seed_for
-from dualdistill.distill.base import Distiller, FeaturePair
+from dualdistill import lesson as lessons
+from dualdistill.checkpoint import load_state, save_state, save_weights
+from dualdistill.determinism import pin, random_state, restore_random_state
 from dualdistill.errors import NumericsError, UserError
-from dualdistill.feed import Feed
+from dualdistill.feed import Feed, of_crops, of_frames
+from dualdistill.lesson import Lesson, Setting
+from dualdistill.models import Classifier, Detector
 from dualdistill.optim import MovingAverage, learning_rate
 from dualdistill.plan import DataPaths
+from dualdistill.pretrain import held_out
 from dualdistill.progress import Clock, StopSignal, note, peak_memory_mb
 from dualdistill.provenance import collect
 from dualdistill.records import RUN_SCHEMA
 from dualdistill.spec import RunSpec
-from dualdistill.storage import read_json, replacing, run_lock, sha256_file, write_json
+from dualdistill.storage import replacing, run_lock, sha256_file, write_json
 
 log = logging.getLogger(__name__)
 OUTPUTS = ("model.safetensors", "history.jsonl")
-
-
-class Lesson(nn.Module):
-    """Everything that is optimised, as one module, so that DDP and autocast see one forward pass."""
-
-    def __init__(self, detector: models.Detector, method: Distiller | None) -> None:
-        super().__init__()
-        self.detector = detector
-        self.method = method
-
-    def forward(self, batch: Batch, teacher: models.Detector | None) -> dict[str, Tensor]:
-        output = self.detector(batch)
-        losses = self.detector.losses(output, batch)
-        if self.method is None or teacher is None:
-            return losses
-        with torch.no_grad():
-            taught = teacher(batch)
-        pair = FeaturePair(
-            student_BCHW=output.taps_BCHW,
-            teacher_BCHW=taught.taps_BCHW,
-            teacher_predictions=taught.predictions,
-            boxes_K9=batch.boxes_K9,
-            labels_K=batch.labels_K,
-            history_s_B=batch.history_s_B,
-            grid=self.detector.grid,
-            teacher_head=teacher.head,
-        )
-        return losses | self.method(pair)
 
 
 @dataclass
@@ -97,11 +70,16 @@ class State:
         self.step, self.history = plain["step"], plain["history"]
 
     def weights(self) -> dict[str, Tensor]:
-        return self.average.weights if self.average else self.lesson.detector.state_dict()
+        return self.average.weights if self.average else self.lesson.learner.state_dict()
 
 
 def train(
-    spec: RunSpec, run_dir: Path, data: DataPaths, teacher_dir: Path | None = None, log_every: int = 20
+    spec: RunSpec,
+    run_dir: Path,
+    data: DataPaths,
+    teacher_dir: Path | None = None,
+    start_file: Path | None = None,
+    log_every: int = 20,
 ) -> None:
     """Train one run, or go on where an interrupted one stopped; the declared outputs are written last."""
     schedule, state_dir = spec.schedule, run_dir / "state"
@@ -109,22 +87,17 @@ def train(
     with run_lock(state_dir) if os.environ.get("RANK", "0") == "0" else nullcontext():
         pin(spec.threads)
         fabric = _fabric(spec)
-        lesson, teacher = _lesson(spec), _frozen_teacher(spec, teacher_dir)
-        if lesson.method is not None and teacher is not None:
-            lesson.method.prepare(lesson.detector.head, teacher.head)
-            teacher.to(fabric.device)
-        feed = Feed(
-            spec,
-            data,
-            images=lesson.detector.needs_images,
-            points=lesson.detector.needs_points or teacher is not None,
-        )
+        setting = lessons.prepare(spec, teacher_dir, start_file)
+        lesson, teacher = setting.lesson, setting.teacher
+        feed = _feed(spec, data, setting)
         lesson.to(fabric.device)
+        if teacher is not None:
+            teacher.to(fabric.device)
         optimizer = torch.optim.AdamW(
             lesson.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True
         )
         state = State(
-            lesson, optimizer, MovingAverage(lesson.detector, schedule.ema) if schedule.ema else None
+            lesson, optimizer, MovingAverage(lesson.learner, schedule.ema) if schedule.ema else None
         )
         module, stepper = fabric.setup(lesson, optimizer)
         seconds_before = 0.0
@@ -136,7 +109,16 @@ def train(
         clock = Clock(state.step, feed.total, seconds_before)
         _steps(spec, state, state_dir, feed, fabric, module, stepper, teacher, clock, log_every)
         if fabric.global_rank == 0:
-            _finish(spec, run_dir, state, clock.seconds)
+            _finish(spec, run_dir, data, state, setting.start, clock.seconds)
+
+
+def _feed(spec: RunSpec, data: DataPaths, setting: Setting) -> Feed:
+    """What the learner and its teacher have to see."""
+    learner = setting.lesson.learner
+    if isinstance(learner, Classifier):
+        return of_crops(spec, data, learner.spec.crops)
+    points = learner.needs_points or setting.teacher is not None
+    return of_frames(spec, data, images=learner.needs_images, points=points)
 
 
 def _steps(
@@ -147,7 +129,7 @@ def _steps(
     fabric: Fabric,
     module: Any,
     stepper: Any,
-    teacher: models.Detector | None,
+    teacher: Detector | None,
     clock: Clock,
     log_every: int,
 ) -> None:
@@ -171,7 +153,7 @@ def _steps(
         stepper.step()
         stepper.zero_grad(set_to_none=True)
         if state.average:
-            state.average.update(state.lesson.detector)
+            state.average.update(state.lesson.learner)
         state.step += 1
         state.history.append({"step": state.step, "lr": rate, "grad_norm": norm, **sums})
         if state.step % log_every == 0 or state.step == feed.total:
@@ -188,7 +170,9 @@ def _steps(
             raise SystemExit(128 + stop.received)
 
 
-def _finish(spec: RunSpec, run_dir: Path, state: State, seconds: float) -> None:
+def _finish(
+    spec: RunSpec, run_dir: Path, data: DataPaths, state: State, start: dict[str, Any], seconds: float
+) -> None:
     """Write the declared outputs, run.json last: its presence means that the others are whole."""
     save_weights(run_dir / "model.safetensors", state.weights())
     with replacing(run_dir / "history.jsonl") as temporary:
@@ -199,17 +183,21 @@ def _finish(spec: RunSpec, run_dir: Path, state: State, seconds: float) -> None:
         "run": run_dir.name,
         "spec": asdict(spec),
         "spec_sha": spec.sha,
+        "start": start,
         "outputs": {name: sha256_file(run_dir / name) for name in OUTPUTS},
         "seconds": round(seconds, 1),
         "peak_memory_mb": peak_memory_mb(),
         "parameters": {
-            "detector": sum(parameter.numel() for parameter in lesson.detector.parameters()),
+            "learner": sum(parameter.numel() for parameter in lesson.learner.parameters()),
             "method": sum(parameter.numel() for parameter in lesson.method.parameters())
             if lesson.method
             else 0,
         },
         "provenance": collect(),
     }
+    if isinstance(lesson.learner, Classifier):
+        lesson.learner.load_state_dict(state.weights())
+        record["held_out"] = held_out(spec, data, lesson.learner)
     write_json(run_dir / "run.json", record)
     log.info("wrote %s", run_dir / "run.json")
 
@@ -229,31 +217,7 @@ def _fabric(spec: RunSpec) -> Fabric:
     return fabric
 
 
-def _lesson(spec: RunSpec) -> Lesson:
-    seed_everything(seed_for(spec.seed, "init", spec.kind))
-    detector = models.build(spec)
-    method: Distiller | None = None
-    if spec.distill is not None and spec.teacher is not None:
-        # a seed of its own: the method's weights must not shift the student's
-        seed_everything(seed_for(spec.seed, "init", "method"))
-        method = registry.load(spec.distill.method)(**spec.distill.options)
-        method.bind(detector.tap_shapes(), models.build(spec.teacher).tap_shapes())
-    seed_everything(seed_for(spec.seed, "train"))
-    return Lesson(detector, method)
-
-
-def _frozen_teacher(spec: RunSpec, teacher_dir: Path | None) -> models.Detector | None:
-    if spec.teacher is None:
-        return None
-    if teacher_dir is None:
-        raise UserError("a distilled run needs its teacher's folder", hint="train the teacher first")
-    teacher = models.build(spec.teacher)
-    record = read_json(teacher_dir / "run.json")
-    load_weights(teacher_dir / "model.safetensors", teacher, record["outputs"]["model.safetensors"])
-    return teacher.requires_grad_(False).eval()
-
-
-def _refuse_nonfinite(losses: dict[str, Tensor], step: int, batch: Batch) -> None:
+def _refuse_nonfinite(losses: dict[str, Tensor], step: int, batch: Any) -> None:
     broken = [name for name, value in losses.items() if not torch.isfinite(value)]
     if broken:
         raise NumericsError(
@@ -263,7 +227,7 @@ def _refuse_nonfinite(losses: dict[str, Tensor], step: int, batch: Batch) -> Non
         )
 
 
-def _clip(fabric: Fabric, module: Any, stepper: Any, limit: float, step: int, batch: Batch) -> float:
+def _clip(fabric: Fabric, module: Any, stepper: Any, limit: float, step: int, batch: Any) -> float:
     norm = fabric.clip_gradients(module, stepper, max_norm=limit, error_if_nonfinite=False)
     if norm is None or not torch.isfinite(norm):
         raise NumericsError(

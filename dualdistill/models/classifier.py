@@ -19,6 +19,7 @@ class Classifier(nn.Module):
 
     def __init__(self, spec: ClassifierSpec) -> None:
         super().__init__()
+        self.spec = spec
         self.backbone = resnet(spec.depth, spec.width)
         self.linear = nn.Linear((4 << LAST) * spec.width, len(CLASSES) + 1)
 
