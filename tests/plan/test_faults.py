@@ -187,6 +187,21 @@ FAULTS = {
         swap("model.depth: 101", "model.dept: 101"),
         "unknown key 'model.dept' in backbone 'r101' (did you mean 'model.depth'?)",
     ),
+    "a start that there is not": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, model.start: pretraind}"),
+        "'model.start' in row 'x' must be one of random, pretrained, imagenet, not the text 'pretraind' (did",
+    ),
+    "a pre-training without its split": (
+        "profiles/world.yaml",
+        swap("pretrain_split: world_pretrain", "pretrain_split: null"),
+        "row 'bevdepth-r50' starts from a pre-training and 'data.pretrain_split' is null (fill it in, or",
+    ),
+    "a backbone that there is not": (
+        "config.yaml",
+        swap("r101: null", "r18: null"),
+        "unknown key 'r18' in 'imagenet' (there is r101, r50)",
+    ),
     "a reported number": ("reported.csv", swap("35.1", "3S.1"), "'3S.1' is not a number"),
     "a reported certainty": ("reported.csv", swap("inferred", "infered"), "unknown word 'infered' (did"),
 }

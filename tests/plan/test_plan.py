@@ -51,7 +51,7 @@ def test_every_profile_plans_every_row(folder: Path, profile: str):
     assert {row for run in found.runs.values() for row in run.rows} >= {"centerpoint", *STUDENTS}
     for run in found.runs.values():
         assert run.id == f"{plan.label(run.spec)}-s0-{run.spec.sha[:10]}"
-        assert run.id.startswith(run.rows[0])
+        assert run.id.startswith(run.rows[0] if run.rows else "pretrain-")
 
 
 def test_the_plan_is_the_same_twice(folder: Path):
@@ -90,7 +90,7 @@ def test_equal_specs_are_one_run(folder: Path):
     found = planned(folder)
     assert found.run("same") is found.run("dualdistill-r50-centerpoint")
     assert found.run("same").rows == ("dualdistill-r50-centerpoint", "same")
-    assert len(found.runs) == 5
+    assert len([run for run in found.runs.values() if run.rows]) == 5
 
 
 def test_a_row_changes_what_it_says_and_nothing_else(folder: Path):
@@ -192,6 +192,7 @@ def test_schemas_know_exactly_the_fields_of_the_specs():
         "head": spec.HeadSpec,
         "student": spec.StudentSpec,
         "teacher": spec.TeacherSpec,
+        "crops": spec.CropSpec,
         "schedule": spec.ScheduleSpec,
     }
     for name, kind in kinds.items():

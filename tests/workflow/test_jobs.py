@@ -18,6 +18,7 @@ FULL = {
     "index_data": 1,
     "cache": 1,
     "train_teacher": 1,
+    "pretrain": 2,
     "train": 4,
     "predict": 5,
     "evaluate": 5,
@@ -43,21 +44,33 @@ def test_the_full_plan_is_ready_within_two_seconds(checkout: Checkout):
 def test_every_profile_can_be_planned(checkout: Checkout):
     assert checkout.jobs("--config", "profile=smoke") == FULL
     (checkout.root / "nuscenes" / "v1.0-trainval").mkdir(parents=True)
-    jobs = checkout.jobs("--config", "profile=nuscenes", "data_root=nuscenes")
-    assert jobs == {rule: count for rule, count in FULL.items() if rule not in ("world", "cache")}
+    (checkout.root / "resnet.pth").touch()
+    files = "imagenet={r50: resnet.pth, r101: resnet.pth}"
+    jobs = checkout.jobs("--config", "profile=nuscenes", "data_root=nuscenes", files)
+    assert jobs == {rule: count for rule, count in FULL.items() if rule not in ("world", "cache", "pretrain")}
 
 
 def test_more_seeds_are_more_runs_of_one_world(checkout: Checkout):
     jobs = checkout.jobs("--config", "seeds=[0,1,2]")
     assert (jobs["world"], jobs["train_teacher"], jobs["train"], jobs["table"]) == (1, 3, 12, 1)
+    assert jobs["pretrain"] == 2
 
 
 def test_a_single_run_can_be_asked_for(checkout: Checkout):
     text = checkout.snakemake("-n").stdout
     run = re.search(r"bevdepth-r50-s0-\w+", text)[0]
     jobs = checkout.jobs(f"results/runs/{run}/metrics.json")
-    assert (jobs["train"], jobs["predict"], jobs["evaluate"]) == (1, 1, 1)
+    assert (jobs["pretrain"], jobs["train"], jobs["predict"], jobs["evaluate"]) == (1, 1, 1, 1)
     assert "train_teacher" not in jobs
+
+
+def test_a_student_that_starts_at_random_waits_for_no_pre_training(checkout: Checkout):
+    checkout.add("config/variants.yaml", "x: {from: bevdepth-r50, model.start: random}")
+    line = [sys.executable, "-m", "dualdistill", "resolve"]
+    listed = subprocess.run(line, cwd=checkout.root, capture_output=True, text=True, check=True).stdout
+    run = re.search(r"^(\S+)  x$", listed, re.MULTILINE)[1]
+    jobs = checkout.jobs(f"results/runs/{run}/metrics.json")
+    assert jobs == {"world": 1, "index_data": 1, "cache": 1, "train": 1, "predict": 1, "evaluate": 1}
 
 
 def test_remarks_order_and_layout_start_no_job(finished: Checkout):
@@ -131,7 +144,10 @@ def test_a_run_with_another_name_in_the_table_is_the_same_run(finished: Checkout
     [
         ("EVALUATE", {"evaluate": 5, "table": 1}),
         ("PREDICT", {"predict": 5, "evaluate": 5, "table": 1}),
-        ("TRAIN", {"train_teacher": 1, "train": 4, "predict": 5, "evaluate": 5, "table": 1}),
+        (
+            "TRAIN",
+            {rule: count for rule, count in FULL.items() if rule not in ("world", "index_data", "cache")},
+        ),
         ("WORLD", FULL),
     ],
 )
@@ -144,6 +160,12 @@ def test_a_teacher_trained_anew_retrains_its_students(finished: Checkout):
     record = next((finished.root / "results" / "runs").glob("centerpoint-*")) / "run.json"
     record.write_text("another training\n")
     assert finished.jobs() == {"train": 2, "predict": 3, "evaluate": 3, "table": 1}
+
+
+def test_a_backbone_trained_anew_retrains_its_students(finished: Checkout):
+    record = next((finished.root / "results" / "runs").glob("pretrain-r50-*")) / "run.json"
+    record.write_text("another training\n")
+    assert finished.jobs() == {"train": 2, "predict": 2, "evaluate": 2, "table": 1}
 
 
 def test_a_teacher_scored_anew_retrains_nobody(finished: Checkout):
@@ -160,7 +182,7 @@ def test_deleted_records_of_snakemake_start_no_training(finished: Checkout):
 def test_scrambled_times_start_no_training(finished: Checkout):
     for number, path in enumerate(sorted((finished.root / "results").rglob("*.*"), reverse=True)):
         os.utime(path, (1_600_000_000 + number, 1_600_000_000 + number))
-    assert not {"train", "train_teacher"} & finished.jobs().keys()
+    assert not {"train", "train_teacher", "pretrain"} & finished.jobs().keys()
 
 
 def test_a_table_is_made_anew_when_its_content_changes(finished: Checkout):
@@ -278,4 +300,4 @@ def test_rules_are_thin():
     assert not re.findall(r"\blambda\b|^ +(?:run|script|notebook|wrapper):", text, re.MULTILINE)
     rules = re.findall(r"^rule (\w+):", text, re.MULTILINE)
     commands = re.findall(r'shell:\n +f"\{SUITE\} [a-z]+ [^|;&]*> \{\{log\}\} 2>&1"', text)
-    assert len(commands) == len(rules) - 1 == 8
+    assert len(commands) == len(rules) - 1 == 9

@@ -19,6 +19,7 @@ def spec() -> WorldSpec:
         train_scenes=1,
         dev_scenes=1,
         val_scenes=2,
+        pretrain_scenes=1,
         frames_per_scene=3,
         image_height=90,
         image_width=160,

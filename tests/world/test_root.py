@@ -34,6 +34,7 @@ def test_scenes_belong_to_their_splits(root: Path, spec: WorldSpec, nusc: NuScen
         "world_train": spec.train_scenes,
         "world_dev": spec.dev_scenes,
         "world_val": spec.val_scenes,
+        "world_pretrain": spec.pretrain_scenes,
     }
     assert sorted(name for scenes in splits.values() for name in scenes) == sorted(
         scene["name"] for scene in nusc.scene
