@@ -33,7 +33,7 @@ def load(student: StudentSpec, file: Path | None, backbone: nn.Module) -> dict[s
         fit(backbone, _pretrained(file), file)
     else:
         hint = f"imagenet.r{student.depth} takes torchvision's resnet{student.depth}-*.pth, width 64"
-        fit(backbone, _imagenet(file, backbone), file, hint)
+        fit(backbone, _imagenet(file, backbone, hint), file, hint)
     return {"from": student.start, "file": f"{file.parent.name}/{file.name}", "sha256": sha256_file(file)}
 
 
@@ -44,12 +44,11 @@ def _pretrained(file: Path) -> dict[str, Tensor]:
     }
 
 
-def _imagenet(file: Path, backbone: nn.Module) -> dict[str, Tensor]:
+def _imagenet(file: Path, backbone: nn.Module, hint: str) -> dict[str, Tensor]:
     if not file.is_file():
-        hint = "see imagenet in config/config.yaml"
         raise CheckpointError("the ImageNet weights do not exist", where=str(file), hint=hint)
     loaded = read_weights(file) if file.suffix == ".safetensors" else load_plain(file)
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise CheckpointError("the file is not a plain table of named tensors", where=str(file))
+        raise CheckpointError("the file is not a plain table of named tensors", where=str(file), hint=hint)
     counters = {name: value for name, value in backbone.state_dict().items() if name.endswith(COUNTER)}
     return counters | {name: value for name, value in loaded.items() if name not in CLASSIFIER}

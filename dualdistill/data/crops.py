@@ -165,7 +165,7 @@ def rectangles(index: Index, sample: int, record: int) -> tuple[Array, NDArray[n
     camera_from_lidar = inverse(pose[record]) @ pose[index.sample_key_record[sample, LIDAR]]
     corners_K83 = corners(index.boxes(sample))
     points_P3 = move_points(camera_from_lidar, corners_K83.reshape(-1, 3))
-    depth_K8 = points_P3[:, 2].reshape(-1, 8)
+    depth_K8 = points_P3[:, 2].reshape(-1, 8).copy()
     points_P3[:, 2] = np.maximum(points_P3[:, 2], NEAR_M)
     pixels_K82 = project(index.intrinsics(record), points_P3)[:, :2].reshape(-1, 8, 2)
     found_K4 = np.concatenate([pixels_K82.min(axis=1), pixels_K82.max(axis=1)], axis=1)

@@ -36,9 +36,9 @@ def command(checkout: Path, results: Path) -> Command:
 
 @pytest.fixture(scope="session")
 def runs(command: Command) -> dict[str, str]:
-    """Variant to run id, as the plan resolves them."""
+    """Variant to run id, as the plan resolves them; a pre-training goes by what comes before its seed."""
     lines = [line.split() for line in command("resolve").stdout.splitlines()]
-    return {row: run for run, *rows in lines for row in rows}
+    return {row: run for run, *rows in lines for row in rows or [run.partition("-s0-")[0]]}
 
 
 @pytest.fixture

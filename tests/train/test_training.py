@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,13 +22,14 @@ from dualdistill.storage import sha256_file
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 STUDENT = "dualdistill-r50-centerpoint"
+PRETRAINING = "pretrain-r50"
 
 
 @pytest.fixture(scope="session")
 def trained(command: Command, runs: dict[str, str], results: Path) -> dict[str, Path]:
-    """Variant to run folder, trained without interruption: teacher, baseline and one distilled student."""
+    """Variant to run folder, trained without interruption, in the order in which one needs the other."""
     folders = {}
-    for variant in ("centerpoint", "bevdepth-r50", STUDENT):
+    for variant in ("centerpoint", PRETRAINING, "bevdepth-r50", STUDENT):
         command("train", runs[variant])
         folders[variant] = results / "runs" / runs[variant]
     return folders
@@ -63,16 +65,21 @@ def wait_for_checkpoint(process: subprocess.Popen[bytes], folder: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("variant", "number"),
+    [(STUDENT, signal.SIGKILL), (STUDENT, signal.SIGTERM), (PRETRAINING, signal.SIGKILL)],
+)
 def test_a_killed_run_ends_in_the_same_bytes(
+    variant: str,
     number: signal.Signals,
     checkout: Path,
     trained: dict[str, Path],
     command: Command,
     copy_of_results: Path,
 ) -> None:
-    whole = trained[STUDENT]
+    whole = trained[variant]
     broken = copy_of_results / "runs" / whole.name
+    shutil.rmtree(broken, ignore_errors=True)
     process = start(checkout, whole.name, copy_of_results)
     step = wait_for_checkpoint(process, broken)
     os.killpg(process.pid, number)
@@ -181,3 +188,35 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_term_and_samp
     assert done.returncode in (3, 5), done.stderr
     assert "not finite" in done.stderr
     assert not (folder / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_a_pre_training_records_its_accuracy_and_a_student_its_start(trained: dict[str, Path]) -> None:
+    before, student = (
+        json.loads((trained[name] / "run.json").read_text()) for name in (PRETRAINING, "bevdepth-r50")
+    )
+    assert before["held_out"]["crops"] > 0
+    assert 0 <= before["held_out"]["accuracy"] <= 1
+    assert "background" in before["held_out"]["by_class"]
+    assert student["start"]["sha256"] == before["outputs"]["model.safetensors"]
+    assert student["start"]["file"] == f"{trained[PRETRAINING].name}/model.safetensors"
+    assert "held_out" not in student
+    assert before["start"] == {"from": "random"}
+
+
+@pytest.mark.slow
+def test_a_pre_training_is_asked_for_boxes_in_vain(trained: dict[str, Path], command: Command) -> None:
+    done = command("predict", trained[PRETRAINING].name, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"run '{trained[PRETRAINING].name}' is a pre-training: it predicts no boxes\n"
+
+
+@pytest.mark.slow
+def test_a_student_without_its_pre_training_is_one_sentence(
+    trained: dict[str, Path], command: Command, copy_of_results: Path
+) -> None:
+    shutil.rmtree(copy_of_results / "runs" / trained[PRETRAINING].name)
+    done = command("train", trained["bevdepth-r50"].name, folder=copy_of_results, check=False)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert "run.json: the file does not exist (run the rule that makes it)" in done.stderr

@@ -17,7 +17,8 @@ except UserError as error:
 
 # The interpreter of this very process: `python` in a shell command would be whatever PATH says.
 SUITE = f"{shlex.quote(sys.executable)} -m dualdistill"
-PLAN = JOBS.plan.arguments
+# Braces double: snakemake formats a shell command, and settings may hold a mapping.
+PLAN = JOBS.plan.arguments.replace("{", "{{").replace("}", "}}")
 
 
 wildcard_constraints:

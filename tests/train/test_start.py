@@ -1,0 +1,151 @@
+"""A student starts from the backbone it names: from all of it and from nothing else, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from dualdistill import lesson, models, plan
+from dualdistill.checkpoint import save_weights
+from dualdistill.determinism import seed_everything
+from dualdistill.errors import CheckpointError
+from dualdistill.models.image import resnet
+from dualdistill.spec import RunSpec
+from dualdistill.storage import sha256_file, write_json
+
+INSIDE = "image_encoder.backbone."
+
+
+@pytest.fixture(scope="module")
+def spec(checkout: Path) -> RunSpec:
+    """A student of the smoke profile that starts from a pre-training."""
+    return plan.load(checkout / "config" / "config.yaml", {"profile": "smoke"}).run("bevdepth-r50").spec
+
+
+@pytest.fixture(scope="module")
+def pretrained(spec: RunSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a pre-training leaves behind, without the training."""
+    folder = tmp_path_factory.mktemp("pretrain-r50")
+    seed_everything(7)
+    file = folder / "model.safetensors"
+    save_weights(file, models.Classifier(spec.pretraining.model).state_dict())
+    record = {"schema": 1, "spec_sha": spec.pretraining.sha, "outputs": {file.name: sha256_file(file)}}
+    write_json(folder / "run.json", record)
+    return file
+
+
+def starting(spec: RunSpec, start: str) -> RunSpec:
+    return replace(spec, model=replace(spec.model, start=start), pretraining=None)
+
+
+def student(spec: RunSpec, file: Path | None) -> dict[str, Tensor]:
+    return lesson.prepare(spec, None, file).lesson.learner.state_dict()
+
+
+def table(spec: RunSpec) -> dict[str, Tensor]:
+    """A backbone under torchvision's names, with the classifier of its own that such a file has."""
+    weights = resnet(spec.model.depth, spec.model.width).state_dict()
+    return {**weights, "fc.weight": torch.zeros(1000, 256), "fc.bias": torch.zeros(1000)}
+
+
+def test_the_backbone_is_the_file_s_and_the_rest_is_the_random_start(spec: RunSpec, pretrained: Path) -> None:
+    seed_everything(7)
+    promised = models.Classifier(spec.pretraining.model).backbone.state_dict()
+    started, random = student(spec, pretrained), student(starting(spec, "random"), None)
+    assert started.keys() == random.keys()
+    for name, value in started.items():
+        if name.startswith(INSIDE):
+            assert torch.equal(value, promised[name.removeprefix(INSIDE)]), name
+        else:
+            assert torch.equal(value, random[name]), name
+    first = f"{INSIDE}conv1.weight"
+    assert not torch.equal(started[first], random[first])
+
+
+def test_the_course_of_the_run_does_not_depend_on_its_start(spec: RunSpec, pretrained: Path) -> None:
+    numbers = []
+    for own, file in ((spec, pretrained), (starting(spec, "random"), None)):
+        lesson.prepare(own, None, file)
+        numbers.append(torch.rand(3))
+    assert torch.equal(*numbers)
+
+
+def test_the_record_says_what_the_run_started_from(spec: RunSpec, pretrained: Path) -> None:
+    assert lesson.prepare(spec, None, pretrained).start == {
+        "from": "pretrained",
+        "file": f"{pretrained.parent.name}/model.safetensors",
+        "sha256": sha256_file(pretrained),
+    }
+    assert lesson.prepare(starting(spec, "random"), None, None).start == {"from": "random"}
+
+
+def test_a_changed_pre_training_is_refused(spec: RunSpec, pretrained: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(pretrained.read_bytes()[:-1] + b"\x01")
+    (tmp_path / "run.json").write_bytes((pretrained.parent / "run.json").read_bytes())
+    with pytest.raises(CheckpointError, match=r"differ from what run\.json recorded \(train the run again\)"):
+        student(spec, file)
+
+
+def test_a_student_without_its_weights_is_refused(spec: RunSpec) -> None:
+    with pytest.raises(CheckpointError, match="that starts from pretrained weights needs their file"):
+        student(spec, None)
+
+
+@pytest.mark.parametrize("lacks", ["nothing", "counters"])
+def test_imagenet_weights_come_from_a_file(spec: RunSpec, tmp_path: Path, lacks: str) -> None:
+    weights = table(spec)
+    if lacks == "counters":
+        # as torchvision's older files do
+        weights = {name: value for name, value in weights.items() if "num_batches" not in name}
+    torch.save(weights, tmp_path / "resnet50.pth")
+    started = student(starting(spec, "imagenet"), tmp_path / "resnet50.pth")
+    for name, value in weights.items():
+        if not name.startswith("fc."):
+            assert torch.equal(started[INSIDE + name], value), name
+
+
+def spoiled(weights: dict[str, Tensor], fault: str) -> object:
+    if fault == "a key is missing":
+        return {name: value for name, value in weights.items() if name != "layer4.2.bn3.weight"}
+    if fault == "a key is unknown":
+        return weights | {"layer5.weight": torch.zeros(1)}
+    if fault == "another shape":
+        return weights | {"conv1.weight": torch.zeros(64, 3, 7, 7)}
+    return {"state_dict": weights}
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ("a key is missing", "1 keys missing, 0 unknown, 0 of another shape, first 'layer4.2.bn3.weight'"),
+        ("a key is unknown", "0 keys missing, 1 unknown, 0 of another shape, first 'layer5.weight'"),
+        ("another shape", "0 keys missing, 0 unknown, 1 of another shape, first 'conv1.weight'"),
+        ("wrapped", "the file is not a plain table of named tensors"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_one_sentence(
+    spec: RunSpec, tmp_path: Path, fault: str, sentence: str
+) -> None:
+    file = tmp_path / "resnet50.pth"
+    torch.save(spoiled(table(spec), fault), file)
+    with pytest.raises(CheckpointError) as caught:
+        student(starting(spec, "imagenet"), file)
+    told = str(caught.value)
+    assert told.startswith(f"{file}: ")
+    assert sentence in told
+    assert told.endswith("(imagenet.r50 takes torchvision's resnet50-*.pth, width 64)")
+    assert "\n" not in told
+
+
+def test_a_file_that_is_no_file_of_weights_is_one_sentence(spec: RunSpec, tmp_path: Path) -> None:
+    file = tmp_path / "resnet50.pth"
+    file.write_text("<html>404</html>")
+    with pytest.raises(CheckpointError, match=r"resnet50\.pth: not a readable checkpoint of plain tensors"):
+        student(starting(spec, "imagenet"), file)
+    with pytest.raises(CheckpointError, match=r"gone\.pth: the ImageNet weights do not exist"):
+        student(starting(spec, "imagenet"), tmp_path / "gone.pth")
