@@ -130,7 +130,9 @@ def test_attributes_suit_their_classes(nusc: NuScenes) -> None:
 def test_boxes_project_into_some_image(nusc: NuScenes) -> None:
     """Six cameras see all around: what is in reach of the LiDAR is in some picture."""
     for sample in nusc.sample:
-        pictured: set[str] = set()
+        _, around, _ = nusc.get_sample_data(sample["data"]["LIDAR_TOP"])
+        # of a bus alongside, the devkit finds no corner in any picture though it fills one
+        pictured = {box.token for box in around if np.hypot(*box.center[:2]) < max(box.wlh) / 2}
         for channel in CAMERAS:
             token = sample["data"][channel]
             _, boxes, intrinsics = nusc.get_sample_data(token, box_vis_level=BoxVisibility.ANY)
