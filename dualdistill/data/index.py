@@ -37,7 +37,7 @@ class Index:
     """Columns by row kind; the order of fields is the order in the file."""
 
     version: Strings  # of the tables, e.g. v1.0-trainval; one row
-    split_role: Strings  # train, dev, val: what this suite calls a split
+    split_role: Strings  # train, dev, val, pretrain: what this suite calls a split
     split_name: Strings  # what the devkit calls it; two roles may share one
     scene_name: Strings
     calibration_intrinsics: Array  # [., 3, 3], zeros for a LiDAR
@@ -187,8 +187,8 @@ class Index:
 def build(root: Path, version: str, splits: dict[str, str], out: Path) -> None:
     """Read a root through the devkit, compare a few boxes with the devkit's own, and write the index.
 
-    `splits` maps roles (train, dev, val) to the devkit's split names; scenes outside all of them are left
-    out.
+    `splits` maps roles (train, dev, val, pretrain) to the devkit's split names; scenes outside all of them
+    are left out.
     """
     # the devkit imports plotting libraries for seconds; whoever only loads an index need not wait for them
     from dualdistill.data import tables
