@@ -75,9 +75,8 @@ class Resolver:
     def spec(self, name: str, seed: int) -> RunSpec:
         """The run of a row with a seed; inside it the runs of its teacher and of its starting weights."""
         variant = self.variants[name]
-        hidden = CAMERA_FIELDS if variant.kind == "teacher" else ()
         values: dict[str, Any] = {
-            "input": {key: value for key, value in self.profile["input"].items() if key not in hidden},
+            "input": self._input(variant.kind),
             "model": self.profile[f"{variant.kind}s"][variant.model],
             "schedule": self.profile["schedules"][variant.kind],
         }
@@ -104,6 +103,13 @@ class Resolver:
             teacher=teacher,
             pretraining=self._pretraining(name, model),
         )
+
+    def _input(self, kind: str) -> dict[str, Any]:
+        shared: dict[str, Any] = self.profile["input"]
+        if kind == "student":
+            return shared
+        seen = {key: value for key, value in shared.items() if key not in CAMERA_FIELDS}
+        return seen | self.profile["teacher_input"]
 
     def _pretraining(self, name: str, model: StudentSpec | TeacherSpec) -> RunSpec | None:
         """The run whose backbone a student starts from; one for the students of all seeds."""

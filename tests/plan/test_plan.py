@@ -133,6 +133,18 @@ def test_a_camera_knob_retrains_students_and_no_teacher(folder: Path):
     assert spec_of(after, "bevdepth-r50") != spec_of(before, "bevdepth-r50")
 
 
+def test_a_teacher_may_see_its_frames_turned_further_than_its_students_do(folder: Path):
+    path = folder / "profiles" / "smoke.yaml"
+    turned = "teacher_input: {bev_rotate_deg: 31.5, bev_flip: true}"
+    path.write_text(path.read_text().replace("teacher_input: {}", turned))
+    found = planned(folder, profile="smoke")
+    student, teacher = spec_of(found, "dualdistill-r50-centerpoint"), spec_of(found, "centerpoint")
+    assert (teacher.input.bev_rotate_deg, teacher.input.bev_flip) == (31.5, True)
+    assert student.teacher == teacher
+    assert student.input.bev_rotate_deg != 31.5
+    assert student.input.sweeps == teacher.input.sweeps
+
+
 @pytest.mark.parametrize(
     ("stage", "data", "runs", "jobs"),
     [("WORLD", True, True, True), ("TRAIN", False, True, True), ("PREDICT", False, False, True)],
