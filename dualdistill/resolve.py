@@ -16,6 +16,7 @@ from dualdistill.config import Config, schema
 from dualdistill.document import nearest
 from dualdistill.errors import UserError
 from dualdistill.spec import (
+    CAMERA_FIELDS,
     ClassifierSpec,
     CropSpec,
     DataSpec,
@@ -29,17 +30,6 @@ from dualdistill.spec import (
 )
 
 T = TypeVar("T")
-# A teacher sees no image: these keep the spec's own values, and turning a camera knob retrains no teacher.
-CAMERA_FIELDS = (
-    "image_height",
-    "image_width",
-    "resize_jitter",
-    "resize_test",
-    "image_flip",
-    "image_rotate_deg",
-    "history_train_s",
-    "history_test_s",
-)
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,19 @@ class InputSpec:
     history_test_s: float = 1.5
 
 
+# A teacher sees no image: these keep the spec's own values, and turning a camera knob retrains no teacher.
+CAMERA_FIELDS = (
+    "image_height",
+    "image_width",
+    "resize_jitter",
+    "resize_test",
+    "image_flip",
+    "image_rotate_deg",
+    "history_train_s",
+    "history_test_s",
+)
+
+
 @dataclass(frozen=True)
 class HeadSpec:
     """CenterHead on the BEV map: targets, loss and decoding (models.md 5)."""
