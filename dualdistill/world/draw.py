@@ -7,22 +7,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dualdistill.spec import CLASSES, WorldSpec
-from dualdistill.world import background, crowd, light, traffic
+from dualdistill.world import background, crowd, light, traffic, weather
 from dualdistill.world.cast import Stage, Surface
 from dualdistill.world.light import Light
 from dualdistill.world.mesh import Mesh, join
 from dualdistill.world.motion import Array
+from dualdistill.world.night import Lamps
 from dualdistill.world.scene import Scene
 from dualdistill.world.sensors import FRAME_S, LIDAR, lidar_rays, rig
 from dualdistill.world.town import Town, plan
 from dualdistill.world.traffic import Actor, Drive, Placer
+from dualdistill.world.weather import Weather
 
 SPLITS = ("world_train", "world_dev", "world_val")
 ADDITIONS = 5  # times that what the LiDAR does not meet is joined by another of its class
 DRAWS = 4  # of the traffic, if additions do not help
 BACKDROP_M = 55.0  # of street beyond the LiDAR's reach
-# independent streams of one scene's randomness, so that a sensor's noise does not move the houses
-PLACES, TRAFFIC, CALIBRATION, NOISE = range(4)
+# independent streams of one scene's randomness, so that neither noise nor weather moves the houses
+PLACES, TRAFFIC, CALIBRATION, NOISE, LIGHT, FURNITURE = range(6)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Setting:
     town: Town
     drive: Drive
     static: Mesh
-    obstacles_K4: Array  # footprints of what stands about: x, y, yaw, size
+    obstacles_K5: Array  # footprints of what stands about: x, y, yaw, length, width
+    weather: Weather
     light: Light
     yaw: float
 
@@ -43,7 +46,7 @@ def generator(spec: WorldSpec, split: str, number: int, *stream: int) -> np.rand
 
 def draw(spec: WorldSpec, split: str, number: int) -> Scene:
     """The first draw that shows every class to the LiDAR; after a few, the one that shows most."""
-    setting = _setting(spec, generator(spec, split, number, PLACES))
+    setting = _setting(spec, split, number)
     draws = []
     for attempt in range(DRAWS):
         scene, missing = _draw(spec, split, number, setting, attempt)
@@ -58,10 +61,10 @@ def _draw(
 ) -> tuple[Scene, list[str]]:
     """A scene, and the classes of which the LiDAR meets nothing though more of them were added."""
     rng = generator(spec, split, number, TRAFFIC, attempt)
-    placer = Placer(rng, setting.town, setting.drive, setting.obstacles_K4, spec.radius_m)
+    placer = Placer(rng, setting.town, setting.drive, setting.obstacles_K5, spec.radius_m)
     if spec.density == 0:
         return _scene(spec, split, number, setting, ()), []
-    crowd.populate(placer, spec.density)
+    crowd.populate(placer, spec.density, spec.occlusion)
     for _ in range(ADDITIONS):
         scene = _scene(spec, split, number, setting, tuple(placer.actors))
         met = _met(scene)
@@ -73,21 +76,30 @@ def _draw(
     return scene, missing
 
 
-def _setting(spec: WorldSpec, rng: np.random.Generator) -> Setting:
+def _setting(spec: WorldSpec, split: str, number: int) -> Setting:
+    rng = generator(spec, split, number, PLACES)
     seconds = FRAME_S * max(1, spec.frames_per_scene - 1)
     town = plan(rng, reach=spec.radius_m + BACKDROP_M + 6.0 * seconds)
     drive = traffic.ego_drive(rng, town, seconds)
-    furniture, obstacles = background.furniture(rng, town)
-    static = join([background.ground(town), background.houses(rng, town), furniture])
     yaw = float(rng.uniform(-np.pi, np.pi))
-    return Setting(town, drive, static, obstacles, light.draw(rng), yaw)
+    houses = background.houses(rng, town)
+    furniture, obstacles = background.furniture(
+        generator(spec, split, number, FURNITURE), town, spec.occlusion
+    )
+    static = join([background.ground(town), houses, furniture])
+    kind = weather.of_scene(spec.weather, number)
+    lamps = Lamps.of(background.lamp_places(town), town.reach) if kind.dark else None
+    lighting = light.draw(generator(spec, split, number, LIGHT), kind, lamps)
+    return Setting(town, drive, static, obstacles, kind, lighting, yaw)
 
 
 def _scene(spec: WorldSpec, split: str, number: int, setting: Setting, actors: tuple[Actor, ...]) -> Scene:
     sensors = rig(generator(spec, split, number, CALIBRATION), spec)
     built = stage(setting.static, actors, setting.light)
     ego, town = setting.drive.motion, setting.town
-    return Scene(spec, split, number, setting.light, sensors, ego, actors, town, setting.yaw, built)
+    return Scene(
+        spec, split, number, setting.weather, setting.light, sensors, ego, actors, town, setting.yaw, built
+    )
 
 
 def stage(static: Mesh, actors: tuple[Actor, ...], lighting: Light) -> Stage:

@@ -21,6 +21,7 @@ from dualdistill.world.motion import Array, Motion
 from dualdistill.world.sensors import FRAME_S, Pose, Sensor, camera_rays, on_ground, out_of_view, window
 from dualdistill.world.town import Town
 from dualdistill.world.traffic import Actor
+from dualdistill.world.weather import Weather
 
 EDGE_M = 30.0  # of map beyond the ends of the streets
 SEEN_M = 90.0  # movers further away are left out
@@ -32,6 +33,7 @@ class Scene:
     spec: WorldSpec
     split: str
     number: int
+    weather: Weather
     light: Light
     sensors: dict[str, Sensor]
     ego: Motion
@@ -43,6 +45,11 @@ class Scene:
     @property
     def name(self) -> str:
         return f"{self.split.replace('_', '-')}-{self.number:04d}"
+
+    @property
+    def seconds(self) -> float:
+        """From the first key frame to the last."""
+        return FRAME_S * (self.spec.frames_per_scene - 1)
 
     @property
     def map_size_m(self) -> float:

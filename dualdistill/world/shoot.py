@@ -24,7 +24,7 @@ from dualdistill.world.scene import Scene, exact, sweep_times
 from dualdistill.world.sensors import FRAME_S, LIDAR, MOUNTS, camera_rays, lidar_rays, on_ground
 from dualdistill.world.visibility import Silhouettes, View
 
-REVISION = 5  # raise when the same spec makes a different world
+REVISION = 6  # raise when the same spec makes a different world
 FIRST_DAY_US = 1_735_725_600_000_000
 SCENE_APART_US = 600_000_000
 ANNOTATED = 1.2  # objects are annotated up to this many LiDAR radii
@@ -117,7 +117,7 @@ class Shoot:
         rng = self._generator(LIDAR, time)
         rays, rings = lidar_rays(self.spec, float(rng.random()))
         hits = self.scene.look(exact(time), self.scene.sensors[LIDAR], rays)
-        cloud = lidar.measure(hits, rays, rings, self.spec, rng)
+        cloud = lidar.measure(hits, rays, rings, self.spec, rng, self.scene.weather)
         filename = self._register(LIDAR, time, sample_token, is_key, (0, 0))
         (self.root / filename).write_bytes(cloud.points_P5.tobytes())
         return cloud
@@ -126,12 +126,13 @@ class Shoot:
         sensor, size = self.scene.sensors[channel], (self.spec.image_height, self.spec.image_width)
         time = exact(FRAME_S * frame - sensor.lead_s)
         hits = self.scene.look(time, sensor, self.rays[channel])
-        pixels = camera.develop(hits, self.scene.light, size, self._generator(channel, time))
+        ego = self.scene.ego_pose(time)
+        pixels = camera.develop(hits, self.scene.light, ego, size, self._generator(channel, time))
         filename = self._register(channel, time, sample_token, frame >= 0, size)
         Image.fromarray(pixels).save(self.root / filename, quality=JPEG_QUALITY)
         instances = hits.instance_N.reshape(size)
         Image.fromarray(instances).save(self.root / mask_name(filename), compress_level=1)
-        return View(sensor, self.scene.ego_pose(time) @ sensor, time, self.rays[channel], instances)
+        return View(sensor, ego @ sensor, time, self.rays[channel], instances)
 
     def _annotate(self, frame: int, sample_token: str, cloud: lidar.Cloud, views: list[View]) -> None:
         """Boxes of everything in reach, with what the key frame's sensors saw of each."""

@@ -88,12 +88,12 @@ class Placer:
     """Draws places for actors and keeps those that touch nothing."""
 
     def __init__(
-        self, rng: np.random.Generator, town: Town, drive: Drive, obstacles_K4: Array, radius: float
+        self, rng: np.random.Generator, town: Town, drive: Drive, obstacles_K5: Array, radius: float
     ) -> None:
         self.rng, self.town, self.drive, self.radius = rng, town, drive, radius
         self.occupied = Occupancy(np.arange(-HISTORY_S - 0.25, drive.seconds + 0.5, 0.25))
-        for x, y, yaw, size in obstacles_K4:
-            self.occupied.add(still(x, y, yaw), size, size)
+        for x, y, yaw, length, width in obstacles_K5:
+            self.occupied.add(still(x, y, yaw), length, width)
         self.occupied.add(replace(drive.motion, offset_m=EGO_AHEAD_M), EGO_LENGTH_M + 0.6, EGO_WIDTH_M + 0.4)
         self.share = 1.0  # of the places to draw from, beginning with the closest
         self.actors: list[Actor] = []
