@@ -111,7 +111,7 @@ def stage(static: Mesh, actors: tuple[Actor, ...], lighting: Light) -> Stage:
             meshes.append(actor.asset.mesh.moved(float(xy[0, 0]), float(xy[0, 1]), 0.0, float(yaw[0])))
             owners.append(np.full(len(meshes[-1].corners_T33), instance, np.uint16))
     mesh = join(meshes)
-    return Stage(mesh, Surface.of(mesh, np.concatenate(owners), lighting))
+    return Stage(mesh, Surface.of(mesh, mesh.normals_T3, np.concatenate(owners), lighting))
 
 
 def _met(scene: Scene) -> set[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
@@ -19,6 +20,7 @@ from dualdistill.spec import WorldSpec, sha_of
 from dualdistill.storage import atomic_write
 from dualdistill.world import camera, describe, lidar, records
 from dualdistill.world.draw import NOISE, SPLITS, draw, generator
+from dualdistill.world.mesh import turn
 from dualdistill.world.records import Row, token
 from dualdistill.world.scene import Scene, exact, sweep_times
 from dualdistill.world.sensors import FRAME_S, LIDAR, MOUNTS, camera_rays, lidar_rays, on_ground
@@ -138,7 +140,7 @@ class Shoot:
         """Boxes of everything in reach, with what the key frame's sensors saw of each."""
         time = FRAME_S * frame
         lidar_at = (self.scene.ego_pose(time) @ self.scene.sensors[LIDAR]).translation_3[:2]
-        returns = np.bincount(cloud.instance_P, minlength=len(self.scene.actors) + 1)
+        returns = self._returns(time, cloud)
         for instance, actor in enumerate(self.scene.actors, start=1):
             xy, yaw = self.scene.place(instance, time)
             if np.hypot(*(xy - lidar_at)) > ANNOTATED * self.spec.radius_m:
@@ -152,6 +154,19 @@ class Shoot:
             self.tables["sample_annotation"].append(row)
             self.counts[f"{actor.asset.name}/annotated"] += 1
             self.counts[f"{actor.asset.name}/hit"] += int(returns[instance] > 0)
+
+    def _returns(self, time: float, cloud: lidar.Cloud) -> NDArray[np.int64]:
+        """LiDAR returns in each object's box, which what moves had not reached yet when the LiDAR met it."""
+        counted = np.bincount(cloud.instance_P, minlength=len(self.scene.actors) + 1)
+        pose = self.scene.ego_pose(time) @ self.scene.sensors[LIDAR]
+        for instance, actor in enumerate(self.scene.actors, start=1):
+            if actor.motion.moves and counted[instance]:
+                met = cloud.points_P5[cloud.instance_P == instance, :3]
+                xy, yaw = self.scene.place(instance, time)
+                own = (met @ pose.rotation_33.T + pose.translation_3)[:, :2] - xy
+                inside = np.abs(own @ turn(yaw)[:2, :2]) <= np.array(actor.asset.size_lwh[:2]) / 2
+                counted[instance] = inside.all(1).sum()
+        return counted
 
 
 def mask_name(filename: str) -> str:

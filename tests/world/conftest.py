@@ -1,4 +1,4 @@
-"""One tiny world per session, in clear air and without range noise so that geometry can be compared exactly."""
+"""One tiny world per session: in clear air and without range noise, to compare geometry exactly."""
 
 from __future__ import annotations
 
