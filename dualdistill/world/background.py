@@ -31,18 +31,10 @@ MARKING: Colour = (0.62, 0.62, 0.60)
 YELLOW: Colour = (0.62, 0.42, 0.05)
 Span = tuple[float, float]
 # what stands about, and the side of its footprint in metres
-FURNITURE = (
-    (street.tree, 0.5),
-    (street.bin_or_box, 1.0),
-    (street.bush, 1.3),
-    (street.lamp_post, 0.4),
-    (street.sign, 0.4),
-    (street.traffic_light, 0.4),
-)
-TREE, BIN, BUSH, LAMP, SIGN, SIGNAL = range(6)
-PLACES_PER_SIGN, PLACES_PER_OCCLUDER = 55, 14  # places on the pavement, 1.6 m apart
+FURNITURE = ((street.lamp_post, 0.4), (street.sign, 0.4), (street.traffic_light, 0.4))
+LAMP, SIGN, SIGNAL = range(3)
+PLACES_PER_SIGN = 55  # places on the pavement, 1.6 m apart
 LAMP_APART_M = 24.0  # on alternating sides of a street
-FRONT_M, FRONT_SHARE = 4.5, 0.2  # pieces of wall before yards and parks, and how many of them are built
 
 
 def drivable(town: Town) -> list[tuple[Span, Span]]:
@@ -129,31 +121,15 @@ def houses(rng: np.random.Generator, town: Town) -> Mesh:
     return join(parts)
 
 
-def furniture(rng: np.random.Generator, town: Town, occlusion: float) -> tuple[Mesh, Array]:
-    """Trees, lamps, signs, bins, walls before yards; with their footprints (x, y, yaw, length, width).
-
-    `occlusion` multiplies what hides things: trees, bushes, bins and walls.
-    """
+def furniture(rng: np.random.Generator, town: Town) -> tuple[Mesh, Array]:
+    """Lamps, signs, traffic lights; with their footprints (x, y, yaw, size)."""
     pavement = pavement_places(rng, town)
     places = [(*place, LAMP) for place in lamp_places(town)]
-    for place in rng.permutation(pavement)[: len(pavement) // PLACES_PER_SIGN]:
-        places.append((*place, SIGN))
-    hiding = rng.permutation(pavement)[: round(occlusion * len(pavement) / PLACES_PER_OCCLUDER)]
-    kinds = rng.choice([TREE, BIN, BUSH], len(hiding), p=[0.55, 0.3, 0.15])
-    places += [(*place, kind) for place, kind in zip(hiding, kinds, strict=True)]
-    for plot in town.plots:
-        if plot.kind == "park":
-            for place in plot.inside(rng, round(occlusion * (plot.x[1] - plot.x[0]) / 4), 1.5):
-                places.append((*place, TREE if rng.random() < 0.7 else BUSH))
+    places += [(*place, SIGN) for place in rng.permutation(pavement)[: len(pavement) // PLACES_PER_SIGN]]
     for arm in town.arms if town.has_junction else ():
         places.append((*_signal_place(town, arm), SIGNAL))
     parts = [FURNITURE[int(kind)][0](rng).moved(x, y, 0.0, yaw) for x, y, yaw, kind in places]
-    sizes = [FURNITURE[int(kind)][1] for *_, kind in places]
-    prints = [(x, y, yaw, size, size) for (x, y, yaw, _), size in zip(places, sizes, strict=True)]
-    for x, y in _front_places(rng, town, min(1.0, FRONT_SHARE * occlusion)):
-        parts.append(street.wall(rng, FRONT_M).moved(x, y))
-        prints.append((x, y, 0.0, FRONT_M, street.WALL_M))
-    return join(parts), np.array(prints)
+    return join(parts), np.array([(x, y, yaw, FURNITURE[int(kind)][1]) for x, y, yaw, kind in places])
 
 
 def lamp_places(town: Town) -> Array:
@@ -165,18 +141,6 @@ def lamp_places(town: Town) -> Array:
             x, y = out * ahead(arm) + aside(side, town.half_width(arm) + 0.6)
             rows.append((x, y, side + np.pi / 2))
     return np.array(rows)
-
-
-def _front_places(rng: np.random.Generator, town: Town, share: float) -> list[tuple[float, float]]:
-    """Where pieces of wall stand between the pavement and what lies open behind it."""
-    found = []
-    for plot in town.plots:
-        if plot.kind != "building":
-            edge = min(plot.y, key=abs)
-            for x in np.arange(plot.x[0] + FRONT_M, plot.x[1] - FRONT_M, FRONT_M):
-                if rng.random() < share:
-                    found.append((float(x), edge + np.copysign(street.WALL_M / 2, edge)))
-    return found
 
 
 def _signal_place(town: Town, arm: int) -> tuple[float, float, float]:

@@ -13,7 +13,7 @@ PER_80_M = {
     "construction_vehicle": 1.5,
     "bus": 1.4,
     "trailer": 1.4,
-    "truck": 1.4,
+    "truck": 2.3,
     "car": 11.0,
     "motorcycle": 1.9,
     "bicycle": 2.0,
@@ -21,19 +21,15 @@ PER_80_M = {
     "traffic_cone": 5.5,
     "pedestrian": 7.5,
 }
-PARKED_TRUCKS_PER_80_M = 0.9  # they hide what is behind them
 TRIES = 40  # per object wanted
 CLOSEST = 0.3  # an object that is to be seen stands in this closest share of the places, or a larger one
 
 
-def populate(placer: Placer, density: float, occlusion: float) -> None:
+def populate(placer: Placer, density: float) -> None:
     """Everything that is annotated; at least one of each class wherever there is room."""
-    travelled = float(np.linalg.norm(np.diff(placer.seen_xy, axis=0), axis=1).sum())
-    scale = density * (travelled + 2 * placer.radius) / 80.0
+    scale = density * placer.corridor_m / 80.0
     wanted = {name: max(1, int(share * scale + placer.rng.uniform())) for name, share in PER_80_M.items()}
     _works(placer, wanted)
-    parked = int(PARKED_TRUCKS_PER_80_M * occlusion * scale + placer.rng.uniform())
-    wanted["truck"] += _park_trucks(placer, parked)
     for name, number in wanted.items():
         _add(placer, name, number)
 
@@ -43,17 +39,6 @@ def add_close(placer: Placer, name: str) -> None:
     placer.share = float(placer.rng.uniform(CLOSEST, 1.0))
     _add(placer, name, placer.count(name) + 1)
     placer.share = 1.0
-
-
-def _park_trucks(placer: Placer, number: int) -> int:
-    """At the kerb; how many found a place."""
-    before = placer.count("truck")
-    for _ in range(TRIES * number):
-        if placer.count("truck") - before >= number:
-            break
-        truck = placer.draft("truck", lambda: assets.vehicle(placer.rng, "truck"))
-        placer.park(truck, ("kerb",), "vehicle.parked")
-    return placer.count("truck") - before
 
 
 def _add(placer: Placer, name: str, number: int) -> None:
@@ -200,7 +185,7 @@ ADD = {
     ),
     "bus": lambda placer: _add_vehicle(placer, "bus", 0.7, ("kerb",)),
     "trailer": _add_trailer,
-    "truck": lambda placer: _add_vehicle(placer, "truck", 0.8, ("kerb", "kerb", "yard")),
+    "truck": lambda placer: _add_vehicle(placer, "truck", 0.6, ("kerb", "kerb", "yard")),
     "car": lambda placer: _add_vehicle(placer, "car", 0.6, ("kerb", "kerb", "bay", "bay", "bay")),
     "motorcycle": lambda placer: _add_cycle(placer, "motorcycle"),
     "bicycle": lambda placer: _add_cycle(placer, "bicycle"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dualdistill.spec import CLASSES, WorldSpec
-from dualdistill.world import background, crowd, light, traffic, weather
+from dualdistill.world import background, crowd, hide, light, traffic, weather
 from dualdistill.world.cast import Stage, Surface
 from dualdistill.world.light import Light
 from dualdistill.world.mesh import Mesh, join
@@ -24,7 +24,7 @@ ADDITIONS = 5  # times that what the LiDAR does not meet is joined by another of
 DRAWS = 4  # of the traffic, if additions do not help
 BACKDROP_M = 55.0  # of street beyond the LiDAR's reach
 # independent streams of one scene's randomness, so that neither noise nor weather moves the houses
-PLACES, TRAFFIC, CALIBRATION, NOISE, LIGHT, FURNITURE = range(6)
+PLACES, TRAFFIC, CALIBRATION, NOISE, LIGHT, OCCLUDERS = range(6)
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Setting:
     town: Town
     drive: Drive
     static: Mesh
-    obstacles_K5: Array  # footprints of what stands about: x, y, yaw, length, width
+    obstacles_K4: Array  # footprints of what stands about: x, y, yaw, size
     weather: Weather
     light: Light
     yaw: float
@@ -61,12 +61,14 @@ def _draw(
 ) -> tuple[Scene, list[str]]:
     """A scene, and the classes of which the LiDAR meets nothing though more of them were added."""
     rng = generator(spec, split, number, TRAFFIC, attempt)
-    placer = Placer(rng, setting.town, setting.drive, setting.obstacles_K5, spec.radius_m)
+    placer = Placer(rng, setting.town, setting.drive, setting.obstacles_K4, spec.radius_m)
     if spec.density == 0:
-        return _scene(spec, split, number, setting, ()), []
-    crowd.populate(placer, spec.density, spec.occlusion)
+        return _scene(spec, split, number, setting, placer), []
+    crowd.populate(placer, spec.density)
+    hiding = generator(spec, split, number, OCCLUDERS, attempt)
+    hide.hide(placer, hiding, spec.occlusion, spec.density * placer.corridor_m)
     for _ in range(ADDITIONS):
-        scene = _scene(spec, split, number, setting, tuple(placer.actors))
+        scene = _scene(spec, split, number, setting, placer)
         met = _met(scene)
         missing = [name for name in CLASSES if name not in met]
         if not missing:
@@ -83,9 +85,7 @@ def _setting(spec: WorldSpec, split: str, number: int) -> Setting:
     drive = traffic.ego_drive(rng, town, seconds)
     yaw = float(rng.uniform(-np.pi, np.pi))
     houses = background.houses(rng, town)
-    furniture, obstacles = background.furniture(
-        generator(spec, split, number, FURNITURE), town, spec.occlusion
-    )
+    furniture, obstacles = background.furniture(rng, town)
     static = join([background.ground(town), houses, furniture])
     kind = weather.of_scene(spec.weather, number)
     lamps = Lamps.of(background.lamp_places(town), town.reach) if kind.dark else None
@@ -93,9 +93,10 @@ def _setting(spec: WorldSpec, split: str, number: int) -> Setting:
     return Setting(town, drive, static, obstacles, kind, lighting, yaw)
 
 
-def _scene(spec: WorldSpec, split: str, number: int, setting: Setting, actors: tuple[Actor, ...]) -> Scene:
+def _scene(spec: WorldSpec, split: str, number: int, setting: Setting, placer: Placer) -> Scene:
     sensors = rig(generator(spec, split, number, CALIBRATION), spec)
-    built = stage(setting.static, actors, setting.light)
+    actors = tuple(placer.actors)
+    built = stage(join([setting.static, *placer.occluders]), actors, setting.light)
     ego, town = setting.drive.motion, setting.town
     return Scene(
         spec, split, number, setting.weather, setting.light, sensors, ego, actors, town, setting.yaw, built

@@ -6,8 +6,8 @@ import numpy as np
 
 from dualdistill.world.mesh import Floats
 
-DARKENED = np.float32(0.55)  # wet ground against dry
-SHINE = np.float32(0.16)  # of the horizon's light that wet ground throws back
+DARKENED = np.float32(0.45)  # wet ground against dry
+SHINE = np.float32(0.08)  # of the horizon's light that wet ground throws back
 PER_MEGAPIXEL_DROPS, PER_MEGAPIXEL_STREAKS = 160, 5000
 DROP_SHARE = (0.012, 0.035)  # radius of a drop, of the image's height
 STREAK_SHARE, STREAK_LIGHT = 0.05, 16.0  # length of the image's height; brightness in steps of 1/255

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dualdistill.world.assets import Asset
+from dualdistill.world.mesh import Mesh
 from dualdistill.world.motion import Array, Motion, Occupancy, still
 from dualdistill.world.town import (
     EAST,
@@ -88,15 +89,16 @@ class Placer:
     """Draws places for actors and keeps those that touch nothing."""
 
     def __init__(
-        self, rng: np.random.Generator, town: Town, drive: Drive, obstacles_K5: Array, radius: float
+        self, rng: np.random.Generator, town: Town, drive: Drive, obstacles_K4: Array, radius: float
     ) -> None:
         self.rng, self.town, self.drive, self.radius = rng, town, drive, radius
         self.occupied = Occupancy(np.arange(-HISTORY_S - 0.25, drive.seconds + 0.5, 0.25))
-        for x, y, yaw, length, width in obstacles_K5:
-            self.occupied.add(still(x, y, yaw), length, width)
+        for x, y, yaw, size in obstacles_K4:
+            self.occupied.add(still(x, y, yaw), size, size)
         self.occupied.add(replace(drive.motion, offset_m=EGO_AHEAD_M), EGO_LENGTH_M + 0.6, EGO_WIDTH_M + 0.4)
         self.share = 1.0  # of the places to draw from, beginning with the closest
         self.actors: list[Actor] = []
+        self.occluders: list[Mesh] = []
         self.drafts: dict[str, Asset] = {}
         self.routes, self.cycle_routes = routes(town), routes(town, inset=1.2)
         self.seen_xy = drive.xy(np.linspace(0.0, drive.seconds, 12))
@@ -115,6 +117,11 @@ class Placer:
                 np.concatenate([*(plot.inside(rng, 20, 1.0) for plot in plots["park"]), nowhere])
             ),
         }
+
+    @property
+    def corridor_m(self) -> float:
+        """Length of what the ego sees of its way."""
+        return float(np.linalg.norm(np.diff(self.seen_xy, axis=0), axis=1).sum()) + 2 * self.radius
 
     def _near(self, places: Array) -> Array:
         """Places within reach of the drive, the closest first."""

