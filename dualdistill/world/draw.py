@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import functools
+from dataclasses import dataclass
 
 import numpy as np
 
 from dualdistill.spec import CLASSES, WorldSpec
 from dualdistill.world import background, crowd, hide, light, traffic, weather
 from dualdistill.world.cast import Stage, Surface
+from dualdistill.world.glance import Glance
 from dualdistill.world.light import Light
 from dualdistill.world.mesh import Mesh, join
 from dualdistill.world.motion import Array
 from dualdistill.world.night import Lamps
 from dualdistill.world.scene import Scene
-from dualdistill.world.sensors import FRAME_S, LIDAR, lidar_rays, rig
+from dualdistill.world.sensors import FRAME_S, LIDAR, Sensor, rig
+from dualdistill.world.solid import Solid
 from dualdistill.world.town import Town, plan
 from dualdistill.world.traffic import Actor, Drive, Placer
 from dualdistill.world.weather import Weather
@@ -39,6 +42,10 @@ class Setting:
     light: Light
     yaw: float
 
+    @functools.cached_property
+    def solid(self) -> Solid:
+        return Solid(self.static)
+
 
 def generator(spec: WorldSpec, split: str, number: int, *stream: int) -> np.random.Generator:
     return np.random.default_rng([spec.seed, SPLITS.index(split), number, *stream])
@@ -47,35 +54,43 @@ def generator(spec: WorldSpec, split: str, number: int, *stream: int) -> np.rand
 def draw(spec: WorldSpec, split: str, number: int) -> Scene:
     """The first draw that shows every class to the LiDAR; after a few, the one that shows most."""
     setting = _setting(spec, split, number)
+    sensors = rig(generator(spec, split, number, CALIBRATION), spec)
     draws = []
     for attempt in range(DRAWS):
-        scene, missing = _draw(spec, split, number, setting, attempt)
-        draws.append((len(missing), attempt, scene))
+        placer, missing = _draw(spec, split, number, setting, sensors, attempt)
+        draws.append((len(missing), attempt, placer))
         if not missing:
             break
-    return min(draws)[2]
+    placer = min(draws)[2]
+    actors = tuple(placer.actors)
+    built = stage(join([setting.static, *placer.occluders]), actors, setting.light)
+    ego, town = setting.drive.motion, setting.town
+    return Scene(
+        spec, split, number, setting.weather, setting.light, sensors, ego, actors, town, setting.yaw, built
+    )
 
 
 def _draw(
-    spec: WorldSpec, split: str, number: int, setting: Setting, attempt: int
-) -> tuple[Scene, list[str]]:
-    """A scene, and the classes of which the LiDAR meets nothing though more of them were added."""
+    spec: WorldSpec, split: str, number: int, setting: Setting, sensors: dict[str, Sensor], attempt: int
+) -> tuple[Placer, list[str]]:
+    """Actors, and the classes of which the LiDAR meets nothing though more of them were added."""
     rng = generator(spec, split, number, TRAFFIC, attempt)
     placer = Placer(rng, setting.town, setting.drive, setting.obstacles_K4, spec.radius_m)
     if spec.density == 0:
-        return _scene(spec, split, number, setting, placer), []
+        return placer, []
     crowd.populate(placer, spec.density)
     hiding = generator(spec, split, number, OCCLUDERS, attempt)
     hide.hide(placer, hiding, spec.occlusion, spec.density * placer.corridor_m)
+    solids = [setting.solid, *([Solid(join(placer.occluders))] if placer.occluders else [])]
+    glance = Glance(spec, sensors[LIDAR], setting.drive, solids)
     for _ in range(ADDITIONS):
-        scene = _scene(spec, split, number, setting, placer)
-        met = _met(scene)
+        met = glance.classes(placer.actors)
         missing = [name for name in CLASSES if name not in met]
         if not missing:
             break
         for name in missing:
             crowd.add_close(placer, name)
-    return scene, missing
+    return placer, missing
 
 
 def _setting(spec: WorldSpec, split: str, number: int) -> Setting:
@@ -93,16 +108,6 @@ def _setting(spec: WorldSpec, split: str, number: int) -> Setting:
     return Setting(town, drive, static, obstacles, kind, lighting, yaw)
 
 
-def _scene(spec: WorldSpec, split: str, number: int, setting: Setting, placer: Placer) -> Scene:
-    sensors = rig(generator(spec, split, number, CALIBRATION), spec)
-    actors = tuple(placer.actors)
-    built = stage(join([setting.static, *placer.occluders]), actors, setting.light)
-    ego, town = setting.drive.motion, setting.town
-    return Scene(
-        spec, split, number, setting.weather, setting.light, sensors, ego, actors, town, setting.yaw, built
-    )
-
-
 def stage(static: Mesh, actors: tuple[Actor, ...], lighting: Light) -> Stage:
     """The background and the actors that do not move, as one mesh."""
     meshes, owners = [static], [np.zeros(len(static.corners_T33), np.uint16)]
@@ -113,18 +118,3 @@ def stage(static: Mesh, actors: tuple[Actor, ...], lighting: Light) -> Stage:
             owners.append(np.full(len(meshes[-1].corners_T33), instance, np.uint16))
     mesh = join(meshes)
     return Stage(mesh, Surface.of(mesh, mesh.normals_T3, np.concatenate(owners), lighting))
-
-
-def _met(scene: Scene) -> set[str]:
-    """Classes of which the LiDAR, at half resolution, meets an object in the first, middle or last frame."""
-    spec = replace(scene.spec, lidar_azimuths=max(1, scene.spec.lidar_azimuths // 2))
-    rays, _ = lidar_rays(spec, 0.0)
-    met: set[str] = set()
-    last = spec.frames_per_scene - 1
-    for frame in sorted({0, last // 2, last}):
-        hits = scene.look(FRAME_S * frame, scene.sensors[LIDAR], rays)
-        counts = np.bincount(
-            hits.instance_N[hits.distance_N < spec.radius_m], minlength=len(scene.actors) + 1
-        )
-        met |= {scene.actors[index - 1].asset.name for index in np.flatnonzero(counts > 1) if index > 0}
-    return met

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualdistill.spec import WorldSpec
-from dualdistill.world.cast import Body, Hits, Mover, Shot, Stage
+from dualdistill.world.cast import Hits, Mover, Shot, Stage
 from dualdistill.world.light import Light
 from dualdistill.world.mesh import Floats, floats, turn
 from dualdistill.world.motion import Array, Motion
@@ -29,6 +29,7 @@ from dualdistill.world.sensors import (
     out_of_view,
     window,
 )
+from dualdistill.world.solid import Body
 from dualdistill.world.town import Town
 from dualdistill.world.traffic import Actor
 from dualdistill.world.weather import Weather
@@ -95,12 +96,6 @@ class Scene:
         tried = [(mover, self._tried(mover, index, shot, pose, sensor)) for mover, index in movers]
         return self.stage.cast(shot, tried, self.light)
 
-    def body(self, instance: int) -> Body:
-        """An actor's, built when it is first asked for."""
-        if instance not in self._bodies:
-            self._bodies[instance] = Body(self.actors[instance - 1].asset.mesh, instance)
-        return self._bodies[instance]
-
     def depth(self, channel: str, time: float) -> Floats:
         """Depth along the optical axis [height, width] of what a camera sees; FAR_M where it sees none."""
         sensor, size = self.sensors[channel], (self.spec.image_height, self.spec.image_width)
@@ -128,10 +123,8 @@ class Scene:
         return [*ends, *(end - TURN_S for end in ends)]
 
     def _mover(self, index: int, time: float) -> Mover:
-        x, y, yaw = self._places(time)[index + 1]
-        x_before, y_before, _ = self._places(exact(time - TURN_S))[index + 1]
-        velocity = floats([x - x_before, y - y_before, 0.0]) / np.float32(TURN_S)
-        return Mover(self.body(index + 1), floats(turn(yaw)), floats([x, y, 0.0]), velocity)
+        places = np.stack([self._places(at)[index + 1] for at in (time, exact(time - TURN_S))])
+        return mover_at(self.actors[index].asset.body, places, index + 1)
 
     def _in_view(self, time: float, pose: Pose, sensor: Sensor) -> NDArray[np.intp]:
         """What moves and a sensor can see, itself or its shadow."""
@@ -158,10 +151,6 @@ class Scene:
         return (rows[:, None] * shot.size[1] + columns).reshape(-1)
 
     @functools.cached_property
-    def _bodies(self) -> dict[int, Body]:
-        return {}
-
-    @functools.cached_property
     def _moves_A(self) -> NDArray[np.bool_]:
         return np.array([actor.motion.moves for actor in self.actors], dtype=bool)
 
@@ -173,6 +162,13 @@ class Scene:
 def exact(time: float) -> float:
     """The nearest time that a timestamp in microseconds can tell."""
     return round(time * 1e6) / 1e6
+
+
+def mover_at(body: Body, places_23: Array, instance: int = 0) -> Mover:
+    """A body at x, y, yaw now, given with those a turn ago."""
+    (x, y, yaw), (x_before, y_before, _) = places_23
+    velocity = floats([x - x_before, y - y_before, 0.0]) / np.float32(TURN_S)
+    return Mover(body, floats(turn(yaw)), floats([x, y, 0.0]), velocity, instance)
 
 
 def sweep_times(spec: WorldSpec, frame: int) -> list[float]:

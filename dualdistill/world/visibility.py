@@ -58,8 +58,6 @@ class Silhouettes:
         )
         rays = view.rays_N3.reshape(height, width, 3)[part].reshape(-1, 3)
         turned = np.ascontiguousarray(rays @ floats((upright.T @ pose.rotation_33).T))
-        triangle, _ = self._scene.body(instance).solid.hit(
-            floats(upright.T @ (pose.translation_3 - at)), turned
-        )
+        triangle, _ = actor.asset.body.solid.hit(floats(upright.T @ (pose.translation_3 - at)), turned)
         visible = (triangle >= 0) & (view.instances_HW[part].reshape(-1) == instance)
         return int(visible.sum()), int((triangle >= 0).sum())

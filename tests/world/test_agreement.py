@@ -13,12 +13,12 @@ from PIL import Image
 from pyquaternion import Quaternion
 
 from dualdistill.spec import CAMERAS, WorldSpec
-from dualdistill.world.cast import FAR_M
 from dualdistill.world.draw import draw
 from dualdistill.world.records import token
 from dualdistill.world.scene import Scene
 from dualdistill.world.sensors import FRAME_S
 from dualdistill.world.shoot import mask_name
+from dualdistill.world.solid import FAR_M
 
 
 @pytest.fixture(scope="module")
