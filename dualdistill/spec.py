@@ -57,8 +57,11 @@ class WorldSpec:
     lidar_beams: int = 32
     lidar_azimuths: int = 540
     lidar_noise_m: float = 0.02
+    lidar_dropout: float = 0.0  # share of the returns that are lost at random
     sweeps_per_frame: int = 2  # LiDAR sweeps per key-frame interval, the key frame's own included
     density: float = 1.0  # objects per scene, relative to the default traffic
+    occlusion: float = 1.0  # walls, trees, bushes, parked trucks, relative to the default town
+    weather: float = 1.0  # share of bad light and weather, relative to the default mix; 0: always a clear day
 
 
 @dataclass(frozen=True)

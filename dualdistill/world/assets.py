@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from dualdistill.world import machines, people, street, vehicles
 from dualdistill.world.mesh import Mesh
+from dualdistill.world.solid import Body
 
 CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
 SLACK_M = 0.02  # around the mesh, so that a box holds its object's returns despite the LiDAR's range noise
@@ -35,6 +37,11 @@ class Asset:
     category: str
     mesh: Mesh
     size_lwh: tuple[float, float, float]
+
+    @functools.cached_property
+    def body(self) -> Body:
+        """For rays; built when first asked for."""
+        return Body(self.mesh)
 
     @property
     def corners_83(self) -> NDArray[np.float64]:

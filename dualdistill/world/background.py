@@ -31,15 +31,10 @@ MARKING: Colour = (0.62, 0.62, 0.60)
 YELLOW: Colour = (0.62, 0.42, 0.05)
 Span = tuple[float, float]
 # what stands about, and the side of its footprint in metres
-FURNITURE = (
-    (street.tree, 0.5),
-    (street.lamp_post, 0.4),
-    (street.sign, 0.4),
-    (street.bin_or_box, 1.0),
-    (street.bush, 1.3),
-    (street.traffic_light, 0.4),
-)
-TREE, BUSH, SIGNAL = 0, 4, 5
+FURNITURE = ((street.lamp_post, 0.4), (street.sign, 0.4), (street.traffic_light, 0.4))
+LAMP, SIGN, SIGNAL = range(3)
+PLACES_PER_SIGN = 55  # places on the pavement, 1.6 m apart
+LAMP_APART_M = 24.0  # on alternating sides of a street
 
 
 def drivable(town: Town) -> list[tuple[Span, Span]]:
@@ -127,20 +122,25 @@ def houses(rng: np.random.Generator, town: Town) -> Mesh:
 
 
 def furniture(rng: np.random.Generator, town: Town) -> tuple[Mesh, Array]:
-    """Trees, lamps, signs, bins on pavements and in parks; with their footprints (x, y, yaw, size)."""
-    pavement, places = pavement_places(rng, town), []
-    chosen = pavement[rng.permutation(len(pavement))[: len(pavement) // 11]]
-    kinds = rng.choice(5, len(chosen), p=[0.34, 0.2, 0.2, 0.2, 0.06])
-    for place, kind in zip(chosen, kinds, strict=True):
-        places.append((*place, kind))
-    for plot in town.plots:
-        if plot.kind == "park":
-            for place in plot.inside(rng, int((plot.x[1] - plot.x[0]) / 4), 1.5):
-                places.append((*place, TREE if rng.random() < 0.7 else BUSH))
+    """Lamps, signs, traffic lights; with their footprints (x, y, yaw, size)."""
+    pavement = pavement_places(rng, town)
+    places = [(*place, LAMP) for place in lamp_places(town)]
+    places += [(*place, SIGN) for place in rng.permutation(pavement)[: len(pavement) // PLACES_PER_SIGN]]
     for arm in town.arms if town.has_junction else ():
         places.append((*_signal_place(town, arm), SIGNAL))
     parts = [FURNITURE[int(kind)][0](rng).moved(x, y, 0.0, yaw) for x, y, yaw, kind in places]
     return join(parts), np.array([(x, y, yaw, FURNITURE[int(kind)][1]) for x, y, yaw, kind in places])
+
+
+def lamp_places(town: Town) -> Array:
+    """Street lamps stand at the kerb and reach over the street."""
+    rows = []
+    for arm in town.arms:
+        for step, out in enumerate(np.arange(town.setback(arm) + 6.0, town.reach - 3.0, LAMP_APART_M)):
+            side = angle(arm) + np.pi * (step % 2)
+            x, y = out * ahead(arm) + aside(side, town.half_width(arm) + 0.6)
+            rows.append((x, y, side + np.pi / 2))
+    return np.array(rows)
 
 
 def _signal_place(town: Town, arm: int) -> tuple[float, float, float]:

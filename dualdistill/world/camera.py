@@ -11,16 +11,21 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
+from dualdistill.world import night, rain
 from dualdistill.world.cast import Hits
 from dualdistill.world.light import Light
-from dualdistill.world.mesh import FACADE, FOLIAGE, GROUND, Floats, floats
+from dualdistill.world.mesh import FACADE, FOLIAGE, GLOW, GROUND, Floats, floats
+from dualdistill.world.night import Lamps
+from dualdistill.world.sensors import Pose
 
 Pixels = NDArray[np.uint8]
 GAMMA_STEPS = 4095
 BRICK_M, STOREY_M = 2.6, 3.1  # between windows
+DARK_PANE, LIT_PANE = np.float32(0.25), np.float32(9.0)  # relative to the wall
+LIT_FROM = 1.07  # of the grain: about one pane in four
 
 
-def develop(hits: Hits, light: Light, size: tuple[int, int], rng: np.random.Generator) -> Pixels:
+def develop(hits: Hits, light: Light, ego: Pose, size: tuple[int, int], rng: np.random.Generator) -> Pixels:
     """An image [height, width, 3] of one camera's hits."""
     # rays into the sky are shaded like triangle 0 and painted over at the end: cheaper than leaving them out
     triangle = np.maximum(hits.triangle_N, 0)
@@ -29,8 +34,10 @@ def develop(hits: Hits, light: Light, size: tuple[int, int], rng: np.random.Gene
     sunlit = _sunlit(hits, light, points_3N, size[1]) if light.casts_shadows else None
     vignette = _vignette(*size)
     haze = np.exp(np.float32(-light.fog_per_m) * hits.distance_N * length)
-    strength = _texture(hits, points_3N, triangle) * haze * vignette
-    veil = (1 - haze) * vignette
+    texture, shine = _texture(hits, light, points_3N, triangle)
+    strength = texture * haze * vignette
+    veil = (1 - haze + shine * haze) * vignette
+    lamps = None if light.lamps is None else _lamps(hits, light.lamps, points_3N, triangle, ego)
     sky = np.flatnonzero(hits.triangle_N < 0)
     above = light.sky(hits.rays_N3[sky] / length[sky, None]) * vignette[sky, None]
     colour_3N = np.empty((3, len(triangle)), np.float32)
@@ -38,11 +45,23 @@ def develop(hits: Hits, light: Light, size: tuple[int, int], rng: np.random.Gene
         hits.surface.shadow_3T[channel].take(triangle, out=colour)
         if sunlit is not None:
             colour += hits.surface.sun_3T[channel].take(triangle) * sunlit
+        if lamps is not None:
+            colour *= 1 + night.LAMP_COLOUR[channel] * lamps
         colour *= strength
         colour += veil * light.horizon_colour_3[channel]
         colour[sky] = above[:, channel]
     pixels_3N = _expose(colour_3N, light.noise, rng)
-    return np.ascontiguousarray(pixels_3N.T).reshape(*size, 3)
+    if light.wet:
+        rain.fall(pixels_3N.reshape(3, *size), rng)
+    pixels_N3 = np.ascontiguousarray(np.clip(pixels_3N, 0, 255, out=pixels_3N).astype(np.uint8).T)
+    return pixels_N3.reshape(*size, 3)
+
+
+def _lamps(hits: Hits, lamps: Lamps, points_3N: Floats, triangle_N: NDArray[np.int32], ego: Pose) -> Floats:
+    """What street lamps and headlights add to the light of the night sky; what glows needs none."""
+    added = lamps.reach(points_3N) + night.headlights(points_3N, ego)
+    added[hits.surface.texture_T.take(triangle_N) == GLOW] = 0
+    return added
 
 
 def _points(hits: Hits) -> Floats:
@@ -70,12 +89,12 @@ def _sunlit(hits: Hits, light: Light, points_3N: Floats, width: int) -> Floats:
     return sunlit
 
 
-def _expose(colour_3N: Floats, noise: float, rng: np.random.Generator) -> Pixels:
+def _expose(colour_3N: Floats, noise: float, rng: np.random.Generator) -> Floats:
     colour_3N *= GAMMA_STEPS
     # 'clip' also brings what is too bright or too dark to the ends of the curve
     pixels = _gamma().take(colour_3N.astype(np.int32), mode="clip")
     pixels += rng.standard_normal(pixels.shape[1], dtype=np.float32) * np.float32(noise)
-    return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
+    return pixels
 
 
 @functools.cache
@@ -106,26 +125,38 @@ def _noise(u: Floats, v: Floats) -> Floats:
     return _grain()[u.astype(np.int32) & 255, v.astype(np.int32) & 255]
 
 
-def _texture(hits: Hits, points_3N: Floats, triangle_N: NDArray[np.int32]) -> Floats:
-    """A factor on each pixel's colour, fixed to the place it shows."""
+def _texture(
+    hits: Hits, light: Light, points_3N: Floats, triangle_N: NDArray[np.int32]
+) -> tuple[Floats, Floats | float]:
+    """A factor on each pixel's colour, fixed to the place it shows, and what the ground there reflects."""
     kind = hits.surface.texture_T.take(triangle_N)
     factor = np.ones(len(kind), np.float32)
+    shine: Floats | float = 0.0
     ground = np.flatnonzero(kind == GROUND)
-    factor[ground] = _noise(points_3N[0].take(ground) * 6, points_3N[1].take(ground) * 6)
+    x, y, z = points_3N.take(ground, axis=1)
+    factor[ground] = _noise(x * 6, y * 6)
+    if light.wet:
+        factor[ground] *= rain.DARKENED
+        shine = np.zeros(len(kind), np.float32)
+        shine[ground] = rain.puddles(_noise(x * 2, y * 2))
     leaves = np.flatnonzero(kind == FOLIAGE)
     x, y, z = points_3N.take(leaves, axis=1)
     factor[leaves] = 2.5 * _noise(x * 5 + z * 3, y * 5 - z * 4) - 1.5
     walls = np.flatnonzero(kind == FACADE)
     normals_N3 = hits.surface.normals_T3.take(triangle_N[walls], axis=0)
-    factor[walls] = _windows(points_3N.take(walls, axis=1), normals_N3)
-    return np.maximum(factor, np.float32(0.1))
+    factor[walls] = _windows(points_3N.take(walls, axis=1), normals_N3, lit=light.lamps is not None)
+    return np.maximum(factor, np.float32(0.1)), shine
 
 
-def _windows(place_3N: Floats, normals_N3: Floats) -> Floats:
-    """Dark panes in rows on upright walls."""
+def _windows(place_3N: Floats, normals_N3: Floats, lit: bool) -> Floats:
+    """Dark panes in rows on upright walls; at night there is light behind some of them."""
     x, y, z = place_3N
     across = y * normals_N3[:, 0] - x * normals_N3[:, 1]
-    column, storey = (across / BRICK_M) % 1, (z / STOREY_M) % 1
-    pane = (column > 0.25) & (column < 0.75) & (storey > 0.3) & (storey < 0.8)
+    column, storey = across / BRICK_M, z / STOREY_M
+    beside, above = column % 1, storey % 1
+    pane = (beside > 0.25) & (beside < 0.75) & (above > 0.3) & (above < 0.8)
     pane &= np.abs(normals_N3[:, 2]) < 0.5
-    return np.where(pane, np.float32(0.25), _noise(across * 2, z * 4) * 0.5 + 0.5)
+    shown: Floats | np.float32 = DARK_PANE
+    if lit:
+        shown = np.where(_noise(np.floor(column) * 7, np.floor(storey) * 13) > LIT_FROM, LIT_PANE, DARK_PANE)
+    return np.where(pane, shown, _noise(across * 2, z * 4) * 0.5 + 0.5)

@@ -1,41 +1,77 @@
-"""One geometry for all sensors: what stands is built once per scene, what moves is rebuilt at each instant.
+"""One geometry for all sensors: what stands is built once per scene, what moves keeps its own frame.
 
-Axes: N rays, T triangles.
+Rays are turned into a mover's frame instead of rebuilding it at each instant: building is the slow part.
+Axes: N rays, T triangles, H and W rows and columns of an image.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
 from dualdistill.world.light import Light
 from dualdistill.world.mesh import Floats, Mesh, floats
 from dualdistill.world.sensors import Pose
+from dualdistill.world.solid import Body, Solid
 
-FAR_M = np.float32(1e4)  # where rays that meet nothing are said to end
 LIFT_M = np.float32(0.015)  # shadow rays start this far off their surface, lest it shadows itself
+Indices = NDArray[np.intp]
 
 
-class Solid:
-    """A mesh that rays can hit."""
+@dataclass(frozen=True)
+class Mover:
+    """A body at an instant, and how it got there."""
 
-    def __init__(self, mesh: Mesh) -> None:
-        # robust: rays must not slip between neighbouring triangles
-        self._scene = EmbreeScene(robust=True)
-        self._mesh = TriangleMesh(self._scene, np.ascontiguousarray(mesh.corners_T33, dtype=np.float32))
+    body: Body
+    rotation_33: Floats
+    at_3: Floats
+    velocity_3: Floats  # metres per second, over the LiDAR's last turn
+    instance: int = 0
 
-    def hit(self, origin_3: Floats, rays_N3: Floats) -> tuple[NDArray[np.int32], Floats]:
-        """Nearest triangle (-1: none) and distance in units of the ray's length."""
-        found = self._scene.run(np.broadcast_to(origin_3, rays_N3.shape), rays_N3, output=True)
-        return found["primID"], np.minimum(found["tfar"], FAR_M)
+    def hit(self, origin_3: Floats, rays_N3: Floats, age_N: Floats | None) -> tuple[Indices, Floats]:
+        """As a solid's; rays of an age meet the mover where it was that many seconds ago."""
+        gap = origin_3 - self.at_3
+        origins = gap if age_N is None else gap + age_N[:, None] * self.velocity_3
+        return self.body.solid.hit(
+            np.ascontiguousarray(origins @ self.rotation_33), np.ascontiguousarray(rays_N3 @ self.rotation_33)
+        )
+
+    def near(self, origin_3: Floats, rays_N3: Floats, slack_m: float = 0.0) -> Indices:
+        """Which rays of unit length from one origin pass by the mover closely."""
+        gap = self.middle_3 - origin_3
+        along = rays_N3 @ gap
+        radius = self.body.radius_m + slack_m
+        return np.flatnonzero((gap @ gap - along**2 < radius**2) & (along > -radius))
+
+    def shadows(self, points_N3: Floats, sun_3: Floats) -> Indices:
+        """Which points may lie in the mover's shadow."""
+        # two directions across the sun's; a matrix product is faster than anything along rows of three
+        across_32 = floats(np.linalg.svd(sun_3[None])[2][1:].T)
+        aside = points_N3 @ across_32 - self.middle_3 @ across_32
+        radius = np.float32(self.body.radius_m)
+        near = (np.abs(aside[:, 0]) < radius) & (np.abs(aside[:, 1]) < radius)
+        return np.flatnonzero(near)
+
+    @property
+    def middle_3(self) -> Floats:
+        return self.at_3 + floats([0.0, 0.0, self.body.middle_m])
 
     def blocks(self, points_N3: Floats, towards_3: Floats) -> NDArray[np.bool_]:
-        """Which points see something of this mesh in a direction."""
-        return self._scene.run(points_N3, np.broadcast_to(towards_3, points_N3.shape), query="OCCLUDED") >= 0
+        blocked = np.zeros(len(points_N3), dtype=bool)
+        asked = self.shadows(points_N3, towards_3)
+        if len(asked):
+            own = np.ascontiguousarray((points_N3[asked] - self.at_3) @ self.rotation_33)
+            blocked[asked] = self.body.solid.blocks(own, towards_3 @ self.rotation_33)
+        return blocked
+
+    def surface(self, light: Light) -> Surface:
+        normals = self.body.normals_T3 @ self.rotation_33.T
+        owner = np.full(len(normals), self.instance, np.uint16)
+        return Surface.of(self.body.mesh, normals, owner, light)
 
 
 @dataclass(frozen=True)
@@ -51,17 +87,22 @@ class Surface:
     instance_T: NDArray[np.uint16]
 
     @staticmethod
-    def of(mesh: Mesh, instance_T: NDArray[np.uint16], light: Light) -> Surface:
-        normals = mesh.normals_T3
-        shadow, sun = light.shade(mesh, normals)
+    def of(mesh: Mesh, normals_T3: Floats, instance_T: NDArray[np.uint16], light: Light) -> Surface:
+        shadow, sun = light.shade(mesh, normals_T3)
         lit = sun.max(0) > 0
-        return Surface(normals, shadow, sun, lit, mesh.intensity_T, mesh.texture_T, instance_T)
+        return Surface(normals_T3, shadow, sun, lit, mesh.intensity_T, mesh.texture_T, instance_T)
 
-    def __add__(self, other: Surface) -> Surface:
-        pairs = ((item.name, getattr(self, item.name), getattr(other, item.name)) for item in fields(self))
+    @staticmethod
+    def join(parts: Sequence[Surface]) -> Surface:
+        if len(parts) == 1:
+            return parts[0]
+        names = [item.name for item in fields(Surface)]
         # triangles are the last axis of colours and the first of everything else
         return Surface(
-            *(np.concatenate([a, b], axis=1 if name.endswith("3T") else 0) for name, a, b in pairs)
+            *(
+                np.concatenate([getattr(part, name) for part in parts], axis=1 if name.endswith("3T") else 0)
+                for name in names
+            )
         )
 
 
@@ -74,23 +115,38 @@ class Hits:
     distance_N: Floats
     origin_3: Floats
     rays_N3: Floats  # in global directions
-    solids: tuple[Solid, ...]
+    blockers: tuple[Solid | Mover, ...]
 
     @property
     def instance_N(self) -> NDArray[np.uint16]:
         owner = self.surface.instance_T.take(self.triangle_N, mode="clip")
         return np.where(self.triangle_N >= 0, owner, np.uint16(0))
 
-    def lit(self, points_3N: Floats, wanted: NDArray[np.intp], sun_3: Floats) -> NDArray[np.bool_]:
+    def lit(self, points_3N: Floats, wanted: Indices, sun_3: Floats) -> NDArray[np.bool_]:
         """Whether the sun reaches what the wanted rays have hit."""
         points = self.surface.normals_T3.take(self.triangle_N[wanted], axis=0)
         points *= LIFT_M
         for axis in range(3):
             points[:, axis] += points_3N[axis].take(wanted)
         free = np.ones(len(points), dtype=bool)
-        for solid in self.solids:
-            free &= ~solid.blocks(points, sun_3)
+        for blocker in self.blockers:
+            free &= ~blocker.blocks(points, sun_3)
         return free
+
+
+@dataclass(frozen=True)
+class Shot:
+    """The rays of a sensor at an instant, in global directions."""
+
+    origin_3: Floats
+    rays_N3: Floats
+    size: tuple[int, int] | None = None  # of the image that they fill, row by row
+    age_N: Floats | None = None  # seconds since each was shot
+
+    @staticmethod
+    def of(pose: Pose, rays_N3: Floats, size: tuple[int, int] | None, age_N: Floats | None) -> Shot:
+        turned = np.ascontiguousarray(rays_N3 @ floats(pose.rotation_33.T))
+        return Shot(floats(pose.translation_3), turned, size, age_N)
 
 
 class Stage:
@@ -100,23 +156,55 @@ class Stage:
         self._surface = surface
         self._solid = Solid(mesh)
 
-    def cast(
-        self,
-        pose: Pose,
-        rays_N3: Floats,
-        movers: tuple[Mesh, Surface] | None,
-        towards: NDArray[np.intp] | None = None,
-    ) -> Hits:
-        """Rays given in a sensor's coordinates, from its pose; only rays `towards` movers can meet one."""
-        turned = np.ascontiguousarray(rays_N3 @ floats(pose.rotation_33.T))
-        origin = floats(pose.translation_3)
-        triangle, distance = self._solid.hit(origin, turned)
-        if movers is None:
-            return Hits(self._surface, triangle, distance, origin, turned, (self._solid,))
-        moving = Solid(movers[0])
-        tried = np.arange(len(turned)) if towards is None else towards
-        other, nearer = moving.hit(origin, turned.take(tried, axis=0))
-        closer = nearer < distance[tried]
-        triangle[tried[closer]] = other[closer] + len(self._surface.instance_T)
-        distance[tried[closer]] = nearer[closer]
-        return Hits(self._surface + movers[1], triangle, distance, origin, turned, (self._solid, moving))
+    def cast(self, shot: Shot, movers: Sequence[tuple[Mover, Indices]], light: Light) -> Hits:
+        """Each mover is given with the rays that can meet it; it blocks the sun for all of them."""
+        triangle, distance = self._image(shot) if shot.size else self._solid.hit(shot.origin_3, shot.rays_N3)
+        surfaces, count = [self._surface], len(self._surface.instance_T)
+        for mover, tried in movers:
+            if len(tried) == 0:
+                continue
+            age = None if shot.age_N is None else shot.age_N[tried]
+            other, nearer = mover.hit(shot.origin_3, shot.rays_N3.take(tried, axis=0), age)
+            closer = np.flatnonzero(nearer < distance.take(tried))
+            if len(closer) == 0:
+                continue
+            ours = tried[closer]
+            triangle[ours], distance[ours] = other[closer] + count, nearer[closer]
+            surfaces.append(mover.surface(light))
+            count += len(mover.body.normals_T3)
+        blockers: tuple[Solid | Mover, ...] = (self._solid, *(mover for mover, _ in movers))
+        return Hits(Surface.join(surfaces), triangle, distance, shot.origin_3, shot.rays_N3, blockers)
+
+    def _image(self, shot: Shot) -> tuple[NDArray[np.int32], Floats]:
+        """Every other pixel is cast; one whose four neighbours show one triangle shows it, too."""
+        assert shot.size is not None
+        first, second = _checkerboard(*shot.size)
+        triangle_N = np.full(len(shot.rays_N3), -2, np.int32)
+        distance_N = np.empty(len(shot.rays_N3), np.float32)
+        triangle_N[first], distance_N[first] = self._solid.hit(
+            shot.origin_3, shot.rays_N3.take(first, axis=0)
+        )
+        width = shot.size[1]
+        left = triangle_N.take(second - 1, mode="clip")
+        agree = np.ones(len(second), dtype=bool)
+        for neighbour in (1, -width, width):
+            agree &= triangle_N.take(second + neighbour, mode="clip") == left
+        inner = second % width
+        agree &= (inner > 0) & (inner < width - 1)
+        agree &= (second >= width) & (second < len(triangle_N) - width)
+        given, asked = second[agree], second[~agree]
+        triangle_N[given] = left[agree]
+        # along a row, the inverse of the depth of a plane is linear
+        before, after = distance_N.take(given - 1), distance_N.take(given + 1)
+        distance_N[given] = 2 * before * after / (before + after)
+        triangle_N[asked], distance_N[asked] = self._solid.hit(
+            shot.origin_3, shot.rays_N3.take(asked, axis=0)
+        )
+        return triangle_N, distance_N
+
+
+@functools.cache
+def _checkerboard(height: int, width: int) -> tuple[Indices, Indices]:
+    """The black and the white pixels of an image."""
+    white = np.add.outer(np.arange(height), np.arange(width)).reshape(-1) % 2 == 1
+    return np.flatnonzero(~white), np.flatnonzero(white)

@@ -27,8 +27,7 @@ CLOSEST = 0.3  # an object that is to be seen stands in this closest share of th
 
 def populate(placer: Placer, density: float) -> None:
     """Everything that is annotated; at least one of each class wherever there is room."""
-    travelled = float(np.linalg.norm(np.diff(placer.seen_xy, axis=0), axis=1).sum())
-    scale = density * (travelled + 2 * placer.radius) / 80.0
+    scale = density * placer.corridor_m / 80.0
     wanted = {name: max(1, int(share * scale + placer.rng.uniform())) for name, share in PER_80_M.items()}
     _works(placer, wanted)
     for name, number in wanted.items():

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 from dualdistill.world import background, records
 from dualdistill.world.records import Row, token
 from dualdistill.world.scene import Scene
+from dualdistill.world.traffic import Actor
 
 MAP_PIXEL_M = 0.1  # what the devkit assumes
 
@@ -24,7 +25,7 @@ def rows(scene: Scene, samples: list[Row], annotations: dict[int, list[Row]]) ->
         "first_sample_token": samples[0]["token"],
         "last_sample_token": samples[-1]["token"],
         "name": name,
-        "description": f"{scene.light.name}, {arms}, {len(scene.actors)} objects, {moving} of them moving",
+        "description": ", ".join([scene.weather.words, arms, *_features(scene), f"{moving} moving objects"]),
     }
     log_row = {
         "token": log_token,
@@ -56,6 +57,22 @@ def rows(scene: Scene, samples: list[Row], annotations: dict[int, list[Row]]) ->
         "calibrated_sensor": [records.calibration_row(name, sensor) for sensor in scene.sensors.values()],
         "instance": instance_rows,
     }
+
+
+def _features(scene: Scene) -> list[str]:
+    """What is worth a word about what stands and goes."""
+    found = [
+        ("turning", abs(float(np.ptp(scene.ego.at([0.0, scene.seconds])[1]))) > 0.5),
+        ("works", sum(actor.asset.name == "barrier" for actor in scene.actors) > 4),
+        ("parked trucks", any(_is_parked(actor, "truck") for actor in scene.actors)),
+        ("parked bus", any(_is_parked(actor, "bus") for actor in scene.actors)),
+        ("many pedestrians", sum(actor.asset.name == "pedestrian" for actor in scene.actors) > 9),
+    ]
+    return [words for words, holds in found if holds]
+
+
+def _is_parked(actor: Actor, name: str) -> bool:
+    return actor.asset.name == name and not actor.motion.moves
 
 
 def draw_map(scene: Scene) -> Image.Image:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import functools
+from dataclasses import dataclass
 
 import numpy as np
 
 from dualdistill.spec import CLASSES, WorldSpec
-from dualdistill.world import background, crowd, light, traffic
+from dualdistill.world import background, crowd, hide, light, traffic, weather
 from dualdistill.world.cast import Stage, Surface
+from dualdistill.world.glance import Glance
 from dualdistill.world.light import Light
 from dualdistill.world.mesh import Mesh, join
 from dualdistill.world.motion import Array
+from dualdistill.world.night import Lamps
 from dualdistill.world.scene import Scene
-from dualdistill.world.sensors import FRAME_S, LIDAR, lidar_rays, rig
+from dualdistill.world.sensors import FRAME_S, LIDAR, Sensor, rig
+from dualdistill.world.solid import Solid
 from dualdistill.world.town import Town, plan
 from dualdistill.world.traffic import Actor, Drive, Placer
+from dualdistill.world.weather import Weather
 
 SPLITS = ("world_train", "world_dev", "world_val", "world_pretrain")
 ADDITIONS = 5  # times that what the LiDAR does not meet is joined by another of its class
 DRAWS = 4  # of the traffic, if additions do not help
 BACKDROP_M = 55.0  # of street beyond the LiDAR's reach
-# independent streams of one scene's randomness, so that a sensor's noise does not move the houses
-PLACES, TRAFFIC, CALIBRATION, NOISE = range(4)
+# independent streams of one scene's randomness, so that neither noise nor weather moves the houses
+PLACES, TRAFFIC, CALIBRATION, NOISE, LIGHT, OCCLUDERS = range(6)
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,13 @@ class Setting:
     drive: Drive
     static: Mesh
     obstacles_K4: Array  # footprints of what stands about: x, y, yaw, size
+    weather: Weather
     light: Light
     yaw: float
+
+    @functools.cached_property
+    def solid(self) -> Solid:
+        return Solid(self.static)
 
 
 def generator(spec: WorldSpec, split: str, number: int, *stream: int) -> np.random.Generator:
@@ -43,51 +53,59 @@ def generator(spec: WorldSpec, split: str, number: int, *stream: int) -> np.rand
 
 def draw(spec: WorldSpec, split: str, number: int) -> Scene:
     """The first draw that shows every class to the LiDAR; after a few, the one that shows most."""
-    setting = _setting(spec, generator(spec, split, number, PLACES))
+    setting = _setting(spec, split, number)
+    sensors = rig(generator(spec, split, number, CALIBRATION), spec)
     draws = []
     for attempt in range(DRAWS):
-        scene, missing = _draw(spec, split, number, setting, attempt)
-        draws.append((len(missing), attempt, scene))
+        placer, missing = _draw(spec, split, number, setting, sensors, attempt)
+        draws.append((len(missing), attempt, placer))
         if not missing:
             break
-    return min(draws)[2]
+    placer = min(draws)[2]
+    actors = tuple(placer.actors)
+    built = stage(join([setting.static, *placer.occluders]), actors, setting.light)
+    ego, town = setting.drive.motion, setting.town
+    return Scene(
+        spec, split, number, setting.weather, setting.light, sensors, ego, actors, town, setting.yaw, built
+    )
 
 
 def _draw(
-    spec: WorldSpec, split: str, number: int, setting: Setting, attempt: int
-) -> tuple[Scene, list[str]]:
-    """A scene, and the classes of which the LiDAR meets nothing though more of them were added."""
+    spec: WorldSpec, split: str, number: int, setting: Setting, sensors: dict[str, Sensor], attempt: int
+) -> tuple[Placer, list[str]]:
+    """Actors, and the classes of which the LiDAR meets nothing though more of them were added."""
     rng = generator(spec, split, number, TRAFFIC, attempt)
     placer = Placer(rng, setting.town, setting.drive, setting.obstacles_K4, spec.radius_m)
     if spec.density == 0:
-        return _scene(spec, split, number, setting, ()), []
+        return placer, []
     crowd.populate(placer, spec.density)
+    hiding = generator(spec, split, number, OCCLUDERS, attempt)
+    hide.hide(placer, hiding, spec.occlusion, spec.density * placer.corridor_m)
+    solids = [setting.solid, *([Solid(join(placer.occluders))] if placer.occluders else [])]
+    glance = Glance(spec, sensors[LIDAR], setting.drive, solids)
     for _ in range(ADDITIONS):
-        scene = _scene(spec, split, number, setting, tuple(placer.actors))
-        met = _met(scene)
+        met = glance.classes(placer.actors)
         missing = [name for name in CLASSES if name not in met]
         if not missing:
             break
         for name in missing:
             crowd.add_close(placer, name)
-    return scene, missing
+    return placer, missing
 
 
-def _setting(spec: WorldSpec, rng: np.random.Generator) -> Setting:
+def _setting(spec: WorldSpec, split: str, number: int) -> Setting:
+    rng = generator(spec, split, number, PLACES)
     seconds = FRAME_S * max(1, spec.frames_per_scene - 1)
     town = plan(rng, reach=spec.radius_m + BACKDROP_M + 6.0 * seconds)
     drive = traffic.ego_drive(rng, town, seconds)
-    furniture, obstacles = background.furniture(rng, town)
-    static = join([background.ground(town), background.houses(rng, town), furniture])
     yaw = float(rng.uniform(-np.pi, np.pi))
-    return Setting(town, drive, static, obstacles, light.draw(rng), yaw)
-
-
-def _scene(spec: WorldSpec, split: str, number: int, setting: Setting, actors: tuple[Actor, ...]) -> Scene:
-    sensors = rig(generator(spec, split, number, CALIBRATION), spec)
-    built = stage(setting.static, actors, setting.light)
-    ego, town = setting.drive.motion, setting.town
-    return Scene(spec, split, number, setting.light, sensors, ego, actors, town, setting.yaw, built)
+    houses = background.houses(rng, town)
+    furniture, obstacles = background.furniture(rng, town)
+    static = join([background.ground(town), houses, furniture])
+    kind = weather.of_scene(spec.weather, number)
+    lamps = Lamps.of(background.lamp_places(town), town.reach) if kind.dark else None
+    lighting = light.draw(generator(spec, split, number, LIGHT), kind, lamps)
+    return Setting(town, drive, static, obstacles, kind, lighting, yaw)
 
 
 def stage(static: Mesh, actors: tuple[Actor, ...], lighting: Light) -> Stage:
@@ -99,19 +117,4 @@ def stage(static: Mesh, actors: tuple[Actor, ...], lighting: Light) -> Stage:
             meshes.append(actor.asset.mesh.moved(float(xy[0, 0]), float(xy[0, 1]), 0.0, float(yaw[0])))
             owners.append(np.full(len(meshes[-1].corners_T33), instance, np.uint16))
     mesh = join(meshes)
-    return Stage(mesh, Surface.of(mesh, np.concatenate(owners), lighting))
-
-
-def _met(scene: Scene) -> set[str]:
-    """Classes of which the LiDAR, at half resolution, meets an object in the first, middle or last frame."""
-    spec = replace(scene.spec, lidar_azimuths=max(1, scene.spec.lidar_azimuths // 2))
-    rays, _ = lidar_rays(spec, 0.0)
-    met: set[str] = set()
-    last = spec.frames_per_scene - 1
-    for frame in sorted({0, last // 2, last}):
-        hits = scene.look(FRAME_S * frame, scene.sensors[LIDAR], rays)
-        counts = np.bincount(
-            hits.instance_N[hits.distance_N < spec.radius_m], minlength=len(scene.actors) + 1
-        )
-        met |= {scene.actors[index - 1].asset.name for index in np.flatnonzero(counts > 1) if index > 0}
-    return met
+    return Stage(mesh, Surface.of(mesh, mesh.normals_T3, np.concatenate(owners), lighting))

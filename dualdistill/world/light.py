@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dualdistill.world.mesh import GLOW, Floats, Mesh, floats
+from dualdistill.world.night import Lamps
+from dualdistill.world.weather import Weather
 
 FROM_BELOW = 0.35  # light from the ground relative to the sky's
 GLOW_LIGHT = 0.75  # lamps look this bright in any light
@@ -14,13 +16,14 @@ GLOW_LIGHT = 0.75  # lamps look this bright in any light
 
 @dataclass(frozen=True)
 class Light:
-    name: str
     sun_3: Floats  # unit vector towards the sun
     sun_colour_3: Floats
     sky_colour_3: Floats  # light from above, also the sky's colour at the zenith
     horizon_colour_3: Floats
     fog_per_m: float
     noise: float  # of a pixel, in steps of 1/255
+    wet: bool
+    lamps: Lamps | None  # None by day
 
     @property
     def casts_shadows(self) -> bool:
@@ -45,25 +48,20 @@ class Light:
         return colour
 
 
-def draw(rng: np.random.Generator) -> Light:
-    """Clear, hazy, overcast or low sun."""
-    name = str(rng.choice(["clear", "hazy", "overcast", "low sun"], p=[0.4, 0.2, 0.25, 0.15]))
+def draw(rng: np.random.Generator, weather: Weather, lamps: Lamps | None) -> Light:
+    """The weather's light on one day: sun from somewhere, a little brighter or darker."""
     azimuth = rng.uniform(-np.pi, np.pi)
-    height = np.deg2rad(rng.uniform(8, 16) if name == "low sun" else rng.uniform(28, 65))
+    height = np.deg2rad(rng.uniform(*weather.sun_deg))
     sun = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
-    sun_colour, sky, horizon, fog, noise = {
-        "clear": ((1.25, 1.18, 1.05), (0.42, 0.53, 0.72), (0.72, 0.78, 0.84), 0.0015, 2.0),
-        "hazy": ((0.85, 0.80, 0.72), (0.50, 0.55, 0.62), (0.78, 0.79, 0.80), 0.006, 2.5),
-        "overcast": ((0.0, 0.0, 0.0), (0.98, 1.00, 1.04), (0.86, 0.87, 0.89), 0.004, 3.0),
-        "low sun": ((1.15, 0.75, 0.40), (0.34, 0.37, 0.48), (0.85, 0.55, 0.34), 0.003, 4.0),
-    }[name]
+    fog = float(rng.uniform(*weather.fog_per_m))
     exposure = np.float32(rng.uniform(0.9, 1.2))
     return Light(
-        name,
         floats(sun),
-        exposure * floats(sun_colour),
-        exposure * floats(sky),
-        exposure * floats(horizon),
+        exposure * floats(weather.sun_colour),
+        exposure * floats(weather.sky_colour),
+        exposure * floats(weather.horizon_colour),
         fog,
-        noise,
+        weather.noise,
+        weather.wet,
+        lamps,
     )

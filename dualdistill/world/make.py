@@ -66,10 +66,14 @@ def _check(spec: WorldSpec, workers: int) -> None:
             raise UserError(f"world.{name} must be at least 1, not {getattr(spec, name)}", where="world")
     if spec.radius_m < 10:
         raise UserError(f"world.radius_m must be at least 10 m, not {spec.radius_m}", where="world")
-    if spec.density < 0 or workers < 1:
-        raise UserError(
-            "world.density must not be negative, and at least one worker is needed", where="world"
-        )
+    for name in ("density", "occlusion", "lidar_noise_m"):
+        if getattr(spec, name) < 0:
+            raise UserError(f"world.{name} must not be negative, but is {getattr(spec, name)}", where="world")
+    for name in ("weather", "lidar_dropout"):
+        if not 0 <= getattr(spec, name) <= 1:
+            raise UserError(f"world.{name} is a share from 0 to 1, not {getattr(spec, name)}", where="world")
+    if workers < 1:
+        raise UserError("at least one worker is needed", where="world")
 
 
 def _jobs(spec: WorldSpec) -> list[Job]:

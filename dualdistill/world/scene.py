@@ -2,7 +2,7 @@
 
 Everything is in the town's coordinates, streets along the axes: a turned world takes a third longer to cast.
 Only what is written into the tables is turned into the map's (nuScenes' global) frame.
-Axes: A actors (instance i + 1 in masks and clouds is actor i), T triangles, N rays.
+Axes: A actors (instance i + 1 in masks and clouds is actor i), N rays.
 """
 
 from __future__ import annotations
@@ -14,13 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualdistill.spec import WorldSpec
-from dualdistill.world.cast import Hits, Stage, Surface
+from dualdistill.world.cast import Hits, Mover, Shot, Stage
 from dualdistill.world.light import Light
-from dualdistill.world.mesh import Floats, Mesh, join, turn
+from dualdistill.world.mesh import Floats, floats, turn
 from dualdistill.world.motion import Array, Motion
-from dualdistill.world.sensors import FRAME_S, Pose, Sensor, camera_rays, on_ground, out_of_view, window
+from dualdistill.world.sensors import (
+    FRAME_S,
+    TURN_S,
+    Pose,
+    Sensor,
+    ages,
+    camera_rays,
+    on_ground,
+    out_of_view,
+    window,
+)
+from dualdistill.world.solid import Body
 from dualdistill.world.town import Town
 from dualdistill.world.traffic import Actor
+from dualdistill.world.weather import Weather
 
 EDGE_M = 30.0  # of map beyond the ends of the streets
 SEEN_M = 90.0  # movers further away are left out
@@ -32,6 +44,7 @@ class Scene:
     spec: WorldSpec
     split: str
     number: int
+    weather: Weather
     light: Light
     sensors: dict[str, Sensor]
     ego: Motion
@@ -43,6 +56,11 @@ class Scene:
     @property
     def name(self) -> str:
         return f"{self.split.replace('_', '-')}-{self.number:04d}"
+
+    @property
+    def seconds(self) -> float:
+        """From the first key frame to the last."""
+        return FRAME_S * (self.spec.frames_per_scene - 1)
 
     @property
     def map_size_m(self) -> float:
@@ -64,11 +82,19 @@ class Scene:
         return np.array([x, y]), float(yaw)
 
     def look(self, time: float, sensor: Sensor, rays_N3: Floats) -> Hits:
-        """Cast a sensor's rays at an instant, with everything that moves where it is then."""
-        pose = self.ego_pose(time) @ sensor
-        return self.stage.cast(
-            pose, rays_N3, self._movers(time, pose, sensor), self._towards(time, pose, sensor, len(rays_N3))
-        )
+        """Cast a sensor's rays at an instant, with everything that moves where it is then.
+
+        The LiDAR turns: each of its rays meets what moves where it was when the ray was shot. The ego's own
+        motion is compensated, as in nuScenes: all rays leave from where the sensor is at the turn's end.
+        """
+        pose, size = self.ego_pose(time) @ sensor, (self.spec.image_height, self.spec.image_width)
+        if sensor.intrinsics_33 is None:
+            shot = Shot.of(pose, rays_N3, None, ages(rays_N3))
+        else:
+            shot = Shot.of(pose, rays_N3, size if len(rays_N3) == size[0] * size[1] else None, None)
+        movers = [(self._mover(int(index), time), int(index)) for index in self._in_view(time, pose, sensor)]
+        tried = [(mover, self._tried(mover, index, shot, pose, sensor)) for mover, index in movers]
+        return self.stage.cast(shot, tried, self.light)
 
     def depth(self, channel: str, time: float) -> Floats:
         """Depth along the optical axis [height, width] of what a camera sees; FAR_M where it sees none."""
@@ -93,42 +119,36 @@ class Scene:
 
     def _instants(self, frame: int) -> list[float]:
         cameras = [FRAME_S * frame - sensor.lead_s for sensor in self.sensors.values()]
-        return [*sweep_times(self.spec, frame), *cameras]
+        ends = [*sweep_times(self.spec, frame), *cameras]
+        return [*ends, *(end - TURN_S for end in ends)]
 
-    def _movers(self, time: float, pose: Pose, sensor: Sensor) -> tuple[Mesh, Surface] | None:
-        """What moves, as far as the sensor can see it."""
-        places = self._places(time)[1:]
-        in_view = self._in_view(places, pose, sensor)
-        meshes, owners = [], []
-        for index in np.flatnonzero(in_view & self._moves_A):
-            x, y, yaw = (float(value) for value in places[index])
-            meshes.append(self.actors[index].asset.mesh.moved(x, y, 0.0, yaw))
-            owners.append(np.full(len(meshes[-1].corners_T33), index + 1, np.uint16))
-        if not meshes:
-            return None
-        mesh = join(meshes)
-        return mesh, Surface.of(mesh, np.concatenate(owners), self.light)
+    def _mover(self, index: int, time: float) -> Mover:
+        places = np.stack([self._places(at)[index + 1] for at in (time, exact(time - TURN_S))])
+        return mover_at(self.actors[index].asset.body, places, index + 1)
 
-    def _in_view(self, places_A3: Array, pose: Pose, sensor: Sensor) -> NDArray[np.bool_]:
-        gap = places_A3[:, :2] - pose.translation_3[:2]
+    def _in_view(self, time: float, pose: Pose, sensor: Sensor) -> NDArray[np.intp]:
+        """What moves and a sensor can see, itself or its shadow."""
+        gap = self._places(time)[1:, :2] - pose.translation_3[:2]
         if sensor.intrinsics_33 is None:
-            return np.hypot(*gap.T) < self.spec.radius_m + self._sizes_A
-        outside = out_of_view(gap @ pose.rotation_33[:2], sensor)
-        return (outside < SHADOW_SIZES * self._sizes_A) & (np.hypot(*gap.T) < SEEN_M)
+            seen = np.hypot(*gap.T) < self.spec.radius_m + self._sizes_A
+        else:
+            margin = (SHADOW_SIZES if self.light.casts_shadows else 1.0) * self._sizes_A
+            seen = (out_of_view(gap @ pose.rotation_33[:2], sensor) < margin) & (np.hypot(*gap.T) < SEEN_M)
+        return np.flatnonzero(seen & self._moves_A)
 
-    def _towards(self, time: float, pose: Pose, sensor: Sensor, rays: int) -> NDArray[np.intp] | None:
-        """Which rays of a whole image can meet something that moves; None: any may."""
-        size = (self.spec.image_height, self.spec.image_width)
-        if sensor.intrinsics_33 is None or rays != size[0] * size[1]:
-            return None
-        wanted = np.zeros(size, dtype=bool)
-        for index in np.flatnonzero(self._moves_A):
-            x, y, yaw = self._places(time)[index + 1]
-            corners = self.actors[index].asset.corners_83 @ turn(yaw).T + (x, y, 0.0)
-            part = window(corners, pose, sensor, size)
-            if part is not None:
-                wanted[part] = True
-        return np.flatnonzero(wanted)
+    def _tried(self, mover: Mover, index: int, shot: Shot, pose: Pose, sensor: Sensor) -> NDArray[np.intp]:
+        """Which rays can meet a mover."""
+        if shot.age_N is not None:
+            moved = TURN_S * float(np.linalg.norm(mover.velocity_3))
+            return mover.near(shot.origin_3, shot.rays_N3, moved)
+        if shot.size is None:
+            return np.arange(len(shot.rays_N3))
+        corners = self.actors[index].asset.corners_83 @ mover.rotation_33.T + mover.at_3
+        part = window(corners, pose, sensor, shot.size)
+        if part is None:
+            return np.zeros(0, np.intp)
+        rows, columns = (np.arange(span.start, span.stop) for span in part)
+        return (rows[:, None] * shot.size[1] + columns).reshape(-1)
 
     @functools.cached_property
     def _moves_A(self) -> NDArray[np.bool_]:
@@ -142,6 +162,13 @@ class Scene:
 def exact(time: float) -> float:
     """The nearest time that a timestamp in microseconds can tell."""
     return round(time * 1e6) / 1e6
+
+
+def mover_at(body: Body, places_23: Array, instance: int = 0) -> Mover:
+    """A body at x, y, yaw now, given with those a turn ago."""
+    (x, y, yaw), (x_before, y_before, _) = places_23
+    velocity = floats([x - x_before, y - y_before, 0.0]) / np.float32(TURN_S)
+    return Mover(body, floats(turn(yaw)), floats([x, y, 0.0]), velocity, instance)
 
 
 def sweep_times(spec: WorldSpec, frame: int) -> list[float]:

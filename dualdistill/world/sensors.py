@@ -18,6 +18,8 @@ from dualdistill.world.mesh import Floats, turn
 from dualdistill.world.motion import Array
 
 FRAME_S = 0.5  # between key frames
+TURN_S = 0.05  # that a turn of the LiDAR takes; it ends at the sweep's time
+AHEAD_S = 0.035  # before its end it looks straight ahead
 LIDAR = "LIDAR_TOP"
 NEAR_M = 0.1  # cameras see nothing closer
 WIDER_HALF = 1.05  # of an image, over the half left of the principal point; at most
@@ -139,3 +141,9 @@ def lidar_rays(spec: WorldSpec, phase: float) -> tuple[Floats, NDArray[np.float3
     rays[..., 2] = up
     rings = np.tile(np.arange(spec.lidar_beams, dtype=np.float32), spec.lidar_azimuths)
     return rays.reshape(-1, 3), rings
+
+
+def ages(rays_N3: Floats) -> Floats:
+    """Seconds from a LiDAR ray to its turn's end; cameras look when the LiDAR passes their middle."""
+    turned = np.arctan2(rays_N3[:, 0], rays_N3[:, 1]) / np.float32(2 * np.pi)
+    return (np.float32(AHEAD_S) - np.float32(TURN_S) * turned) % np.float32(TURN_S)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
@@ -19,12 +20,13 @@ from dualdistill.spec import WorldSpec, sha_of
 from dualdistill.storage import atomic_write
 from dualdistill.world import camera, describe, lidar, records
 from dualdistill.world.draw import NOISE, SPLITS, draw, generator
+from dualdistill.world.mesh import turn
 from dualdistill.world.records import Row, token
 from dualdistill.world.scene import Scene, exact, sweep_times
 from dualdistill.world.sensors import FRAME_S, LIDAR, MOUNTS, camera_rays, lidar_rays, on_ground
 from dualdistill.world.visibility import Silhouettes, View
 
-REVISION = 5  # raise when the same spec makes a different world
+REVISION = 6  # raise when the same spec makes a different world
 FIRST_DAY_US = 1_735_725_600_000_000
 SCENE_APART_US = 600_000_000
 ANNOTATED = 1.2  # objects are annotated up to this many LiDAR radii
@@ -117,7 +119,7 @@ class Shoot:
         rng = self._generator(LIDAR, time)
         rays, rings = lidar_rays(self.spec, float(rng.random()))
         hits = self.scene.look(exact(time), self.scene.sensors[LIDAR], rays)
-        cloud = lidar.measure(hits, rays, rings, self.spec, rng)
+        cloud = lidar.measure(hits, rays, rings, self.spec, rng, self.scene.weather)
         filename = self._register(LIDAR, time, sample_token, is_key, (0, 0))
         (self.root / filename).write_bytes(cloud.points_P5.tobytes())
         return cloud
@@ -126,18 +128,19 @@ class Shoot:
         sensor, size = self.scene.sensors[channel], (self.spec.image_height, self.spec.image_width)
         time = exact(FRAME_S * frame - sensor.lead_s)
         hits = self.scene.look(time, sensor, self.rays[channel])
-        pixels = camera.develop(hits, self.scene.light, size, self._generator(channel, time))
+        ego = self.scene.ego_pose(time)
+        pixels = camera.develop(hits, self.scene.light, ego, size, self._generator(channel, time))
         filename = self._register(channel, time, sample_token, frame >= 0, size)
         Image.fromarray(pixels).save(self.root / filename, quality=JPEG_QUALITY)
         instances = hits.instance_N.reshape(size)
         Image.fromarray(instances).save(self.root / mask_name(filename), compress_level=1)
-        return View(sensor, self.scene.ego_pose(time) @ sensor, time, self.rays[channel], instances)
+        return View(sensor, ego @ sensor, time, self.rays[channel], instances)
 
     def _annotate(self, frame: int, sample_token: str, cloud: lidar.Cloud, views: list[View]) -> None:
         """Boxes of everything in reach, with what the key frame's sensors saw of each."""
         time = FRAME_S * frame
         lidar_at = (self.scene.ego_pose(time) @ self.scene.sensors[LIDAR]).translation_3[:2]
-        returns = np.bincount(cloud.instance_P, minlength=len(self.scene.actors) + 1)
+        returns = self._returns(time, cloud)
         for instance, actor in enumerate(self.scene.actors, start=1):
             xy, yaw = self.scene.place(instance, time)
             if np.hypot(*(xy - lidar_at)) > ANNOTATED * self.spec.radius_m:
@@ -151,6 +154,19 @@ class Shoot:
             self.tables["sample_annotation"].append(row)
             self.counts[f"{actor.asset.name}/annotated"] += 1
             self.counts[f"{actor.asset.name}/hit"] += int(returns[instance] > 0)
+
+    def _returns(self, time: float, cloud: lidar.Cloud) -> NDArray[np.int64]:
+        """LiDAR returns in each object's box, which what moves had not reached yet when the LiDAR met it."""
+        counted = np.bincount(cloud.instance_P, minlength=len(self.scene.actors) + 1)
+        pose = self.scene.ego_pose(time) @ self.scene.sensors[LIDAR]
+        for instance, actor in enumerate(self.scene.actors, start=1):
+            if actor.motion.moves and counted[instance]:
+                met = cloud.points_P5[cloud.instance_P == instance, :3]
+                xy, yaw = self.scene.place(instance, time)
+                own = (met @ pose.rotation_33.T + pose.translation_3)[:, :2] - xy
+                inside = np.abs(own @ turn(yaw)[:2, :2]) <= np.array(actor.asset.size_lwh[:2]) / 2
+                counted[instance] = inside.all(1).sum()
+        return counted
 
 
 def mask_name(filename: str) -> str:

@@ -11,6 +11,7 @@ from dualdistill.world.mesh import FACADE, FOLIAGE, GLOW, Colour, Mesh, beam, bl
 from dualdistill.world.vehicles import STEEL, about, pick
 
 CONCRETE: Colour = (0.36, 0.35, 0.33)
+WALL_M = 0.7  # thickness of the thickest
 ORANGE: Colour = (0.85, 0.16, 0.01)
 WHITE: Colour = (0.8, 0.8, 0.8)
 LEAVES: tuple[Colour, ...] = ((0.05, 0.16, 0.03), (0.09, 0.2, 0.04), (0.16, 0.18, 0.03), (0.04, 0.11, 0.04))
@@ -110,7 +111,7 @@ def lamp_post(rng: np.random.Generator) -> Mesh:
         [
             cylinder(0.09, height, (0, 0, height / 2), (0.16, 0.17, 0.17), 40, taper=0.7, sections=6),
             beam((0, 0, height), (1.6, 0, height + 0.2), 0.09, (0.16, 0.17, 0.17)),
-            box((0.6, 0.25, 0.12), (1.6, 0, height + 0.15), (0.5, 0.5, 0.5)),
+            box((0.6, 0.25, 0.12), (1.6, 0, height + 0.15), (0.75, 0.7, 0.55), texture=GLOW),
         ]
     )
 
@@ -154,7 +155,7 @@ def wall(rng: np.random.Generator, length: float) -> Mesh:
     """A wall or a hedge along x, centred on the origin."""
     height = rng.uniform(0.8, 2.0)
     if rng.random() < 0.4:
-        return box((length, 0.7, height), (0, 0, height / 2), pick(rng, LEAVES), 15, texture=FOLIAGE)
+        return box((length, WALL_M, height), (0, 0, height / 2), pick(rng, LEAVES), 15, texture=FOLIAGE)
     return box((length, 0.25, height), (0, 0, height / 2), pick(rng, FACADES), 35)
 
 

@@ -54,6 +54,11 @@ class Town:
     def has_junction(self) -> bool:
         return len(self.arms) > 2
 
+    def on_street(self, x: float, y: float) -> bool:
+        """Whether a place lies between kerbs."""
+        crosses = (NORTH if y > 0 else SOUTH) in self.arms
+        return abs(y) < self.half_main or (crosses and abs(x) < self.half_cross)
+
     def half_width(self, arm: int) -> float:
         return self.half_main if arm in (EAST, WEST) else self.half_cross
 

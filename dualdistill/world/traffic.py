@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dualdistill.world.assets import Asset
+from dualdistill.world.mesh import Mesh
 from dualdistill.world.motion import Array, Motion, Occupancy, still
 from dualdistill.world.town import (
     EAST,
@@ -97,6 +98,7 @@ class Placer:
         self.occupied.add(replace(drive.motion, offset_m=EGO_AHEAD_M), EGO_LENGTH_M + 0.6, EGO_WIDTH_M + 0.4)
         self.share = 1.0  # of the places to draw from, beginning with the closest
         self.actors: list[Actor] = []
+        self.occluders: list[Mesh] = []
         self.drafts: dict[str, Asset] = {}
         self.routes, self.cycle_routes = routes(town), routes(town, inset=1.2)
         self.seen_xy = drive.xy(np.linspace(0.0, drive.seconds, 12))
@@ -115,6 +117,11 @@ class Placer:
                 np.concatenate([*(plot.inside(rng, 20, 1.0) for plot in plots["park"]), nowhere])
             ),
         }
+
+    @property
+    def corridor_m(self) -> float:
+        """Length of what the ego sees of its way."""
+        return float(np.linalg.norm(np.diff(self.seen_xy, axis=0), axis=1).sum()) + 2 * self.radius
 
     def _near(self, places: Array) -> Array:
         """Places within reach of the drive, the closest first."""

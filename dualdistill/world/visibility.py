@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dualdistill.world.cast import Solid
 from dualdistill.world.mesh import Floats, floats, turn
 from dualdistill.world.scene import Scene
 from dualdistill.world.sensors import Pose, Sensor, out_of_view, window
@@ -32,7 +31,6 @@ class Silhouettes:
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        self._solids: dict[int, Solid] = {}
 
     def level(self, instance: int, views: list[View]) -> str:
         """The visibility token of an object in a frame."""
@@ -58,10 +56,8 @@ class Silhouettes:
         part = tuple(
             slice(span.start, span.stop, max(1, (span.stop - span.start) // SAMPLES)) for span in whole
         )
-        if instance not in self._solids:
-            self._solids[instance] = Solid(actor.asset.mesh)
         rays = view.rays_N3.reshape(height, width, 3)[part].reshape(-1, 3)
         turned = np.ascontiguousarray(rays @ floats((upright.T @ pose.rotation_33).T))
-        triangle, _ = self._solids[instance].hit(floats(upright.T @ (pose.translation_3 - at)), turned)
+        triangle, _ = actor.asset.body.solid.hit(floats(upright.T @ (pose.translation_3 - at)), turned)
         visible = (triangle >= 0) & (view.instances_HW[part].reshape(-1) == instance)
         return int(visible.sum()), int((triangle >= 0).sum())

@@ -1,4 +1,4 @@
-"""One tiny world per session, without range noise so that geometry can be compared exactly."""
+"""One tiny world per session: in clear air and without range noise, to compare geometry exactly."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def spec() -> WorldSpec:
         image_height=90,
         image_width=160,
         lidar_noise_m=0.0,
+        weather=0.0,
     )
 
 

@@ -99,6 +99,9 @@ def test_noise_moves_no_houses_and_no_cars(made: Path, tmp_path: Path) -> None:
         ({"frames_per_scene": 0}, "frames_per_scene"),
         ({"radius_m": 1.0}, "radius_m"),
         ({"density": -1.0}, "density"),
+        ({"occlusion": -1.0}, "occlusion"),
+        ({"weather": 1.5}, "weather"),
+        ({"lidar_dropout": -0.1}, "lidar_dropout"),
     ],
 )
 def test_impossible_worlds_are_refused_in_a_sentence(tmp_path: Path, change: dict, word: str) -> None:
