@@ -26,7 +26,7 @@ from dualdistill.world.scene import Scene, exact, sweep_times
 from dualdistill.world.sensors import FRAME_S, LIDAR, MOUNTS, camera_rays, lidar_rays, on_ground
 from dualdistill.world.visibility import Silhouettes, View
 
-REVISION = 6  # raise when the same spec makes a different world
+REVISION = 7  # raise when the same spec makes a different world
 FIRST_DAY_US = 1_735_725_600_000_000
 SCENE_APART_US = 600_000_000
 ANNOTATED = 1.2  # objects are annotated up to this many LiDAR radii

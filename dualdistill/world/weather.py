@@ -8,7 +8,7 @@ import numpy as np
 
 from dualdistill.world.mesh import Colour
 
-BAD_SHARE = 0.6  # of the scenes is not a clear day, at weather = 1
+BAD_SHARE = 0.4  # of the scenes is not a clear day, at weather = 1: about what nuScenes has of rain and night
 Range = tuple[float, float]
 
 
@@ -98,7 +98,7 @@ BAD = (
 
 
 def of_scene(mix: float, number: int) -> Weather:
-    """The weather of a split's scene; every tenth part of a split has all kinds if `mix` is one."""
+    """The weather of a split's scene; fifteen scenes have all kinds if `mix` is one."""
     share = BAD_SHARE * mix
     before, after = (int(np.floor(count * share + 1e-9)) for count in (number, number + 1))
     return BAD[before % len(BAD)] if after > before else CLEAR
