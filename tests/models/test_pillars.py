@@ -86,6 +86,16 @@ def test_more_point_columns_are_a_parameter_and_all_of_them_get_a_gradient():
     assert encoder.linear.weight.grad.abs().sum(0).gt(0).all()
 
 
+def test_the_flag_says_virtual_or_not():
+    encoder = PillarEncoder(SLIM_TEACHER, SLIM_GRID, columns=17).eval()
+    real, painted, virtual = (cloud(0, columns=17) for _ in range(3))
+    for points, flag in ((real, 1.0), (painted, 0.0), (virtual, -1.0)):
+        points[:, 15] = flag
+    canvas = {"real": encoder((real,)), "painted": encoder((painted,)), "virtual": encoder((virtual,))}
+    assert torch.equal(canvas["real"], canvas["painted"])
+    assert not torch.equal(canvas["real"], canvas["virtual"])
+
+
 def test_a_sample_without_points_is_an_empty_canvas():
     encoder = PillarEncoder(SLIM_TEACHER, SLIM_GRID).eval()
     canvas = encoder((cloud(0), torch.zeros(0, 5)))

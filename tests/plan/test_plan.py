@@ -13,12 +13,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualdistill import config, plan, registry, resolve, spec, versions
+from dualdistill import config, names, plan, registry, resolve, spec, versions
 from dualdistill.jobs import Jobs
 from dualdistill.spec import RunSpec
 
 PROFILES = ("smoke", "world", "nuscenes")
 STUDENTS = ("bevdepth-r50", "bevdepth-r101", "dualdistill-r50-centerpoint", "dualdistill-r101-centerpoint")
+MVP = ("mvp", "dualdistill-r50-mvp", "dualdistill-r101-mvp")
 
 
 def planned(folder: Path, **overrides: Any) -> plan.Plan:
@@ -48,9 +49,9 @@ def test_planning_is_quick_and_imports_no_torch():
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_plans_every_row(folder: Path, profile: str):
     found = planned(folder, profile=profile)
-    assert {row for run in found.runs.values() for row in run.rows} >= {"centerpoint", *STUDENTS}
+    assert {row for run in found.runs.values() for row in run.rows} >= {*spec.TEACHERS, *STUDENTS}
     for run in found.runs.values():
-        assert run.id == f"{plan.label(run.spec)}-s0-{run.spec.sha[:10]}"
+        assert run.id == f"{names.label(run.spec)}-s0-{run.spec.sha[:10]}"
         assert run.id.startswith(run.rows[0] if run.rows else "pretrain-")
 
 
@@ -90,7 +91,7 @@ def test_equal_specs_are_one_run(folder: Path):
     found = planned(folder)
     assert found.run("same") is found.run("dualdistill-r50-centerpoint")
     assert found.run("same").rows == ("dualdistill-r50-centerpoint", "same")
-    assert len([run for run in found.runs.values() if run.rows]) == 5
+    assert len([run for run in found.runs.values() if run.rows]) == 1 + len(STUDENTS) + len(MVP)
 
 
 def test_a_row_changes_what_it_says_and_nothing_else(folder: Path):
@@ -114,7 +115,9 @@ def test_another_method_drops_the_options_of_the_one_before(folder: Path, monkey
 def test_students_of_all_seeds_learn_from_one_teacher(folder: Path):
     found = planned(folder, seeds=[1, 2], teacher_seed=0)
     taught = [run for run in found.runs.values() if run.teacher]
-    assert {run.teacher for run in taught} == {run for run in found.runs if run.startswith("centerpoint-s0")}
+    teachers = {run for run in found.runs if run.startswith(("centerpoint-s0", "mvp-s0"))}
+    assert {run.teacher for run in taught} == teachers
+    assert len(teachers) == 2
     assert all(run.spec.teacher == found.runs[run.teacher].spec for run in taught)
     assert {run.spec.seed for run in taught} == {1, 2}
     assert [len(row.runs) for row in found.tables["table_main"].rows] == [2, 2, 2, 2, 2]
@@ -192,6 +195,7 @@ def test_the_published_sizes_are_in_the_nuscenes_profile(folder: Path):
     scales = (1.0, 0.7, 0.7, 0.4, 0.55, 1.0, 1.0, 1.0, 4.5, 9.0)
     assert r50.model == spec.StudentSpec(activation_checkpoint=True, head=spec.HeadSpec(nms_scale=scales))
     assert r50.teacher.model == spec.TeacherSpec()
+    assert spec_of(found, "mvp").model == spec.MVPSpec()
 
 
 def test_schemas_know_exactly_the_fields_of_the_specs():
@@ -203,7 +207,10 @@ def test_schemas_know_exactly_the_fields_of_the_specs():
         "input": spec.InputSpec,
         "head": spec.HeadSpec,
         "student": spec.StudentSpec,
-        "teacher": spec.TeacherSpec,
+        "centerpoint": spec.TeacherSpec,
+        "mvp": spec.MVPSpec,
+        "virtual": spec.VirtualSpec,
+        "damage": spec.DamageSpec,
         "crops": spec.CropSpec,
         "schedule": spec.ScheduleSpec,
     }
