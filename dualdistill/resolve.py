@@ -108,14 +108,16 @@ class Resolver:
         """The model, once it is sure that its masks can be had; only noisy ones count their damage."""
         if not isinstance(model, MVPSpec):
             return model
-        masks, where = model.virtual.masks, self.where(name, "model.virtual.masks")
+        masks = model.virtual.masks
         if masks != "file" and self.data.world is None:
             what = f"row '{name}' asks for {masks} masks, which only the synthetic world has"
+            where = self.where(name, "model.virtual.masks")
             raise UserError(what, where=where, hint="model.virtual.masks: file")
         if masks != "noisy":
             return replace(model, virtual=replace(model.virtual, damage=None))
         if model.virtual.damage is None:
             what = f"row '{name}' asks for noisy masks, and model.virtual.damage is null"
+            where = self.where(name, "model.virtual.damage")
             raise UserError(what, where=where, hint="see teachers.mvp in config/profiles/world.yaml")
         return model
 

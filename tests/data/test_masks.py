@@ -104,7 +104,8 @@ KNOBS = {"missed": 0.5, "small_px": 3000.0, "merged": 1.0, "confused": 0.5, "out
 def test_every_knob_lowers_the_quality_and_leaves_the_rest_alone(given: Given, knob: str) -> None:
     value = KNOBS.get(knob, 5.0)
     noisy = Noisy(given, replace(NONE, **{knob: value}))
-    assert quality(given, replace(NONE, **{knob: value})) < 97
+    # a mask of nothing costs only where it outscores a real one
+    assert knob == "false_masks" or quality(given, noisy.damage) < 97
     counts = {len(noisy.masks(record)) for record in images(given.index)}
     if knob in ("confused", "outline", "shift"):
         assert counts == {4}
