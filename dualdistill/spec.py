@@ -177,11 +177,11 @@ class DamageSpec:
     """What happens to rendered masks until they are as good as a segmenter's (docs/methods/mvp.md)."""
 
     seed: int = 0
-    missed: float = 0.1  # share of the objects that are not found, whatever their size
+    missed: float = 0.07  # share of the objects that are not found, whatever their size
     small_px: float = 20.0  # of the others, exp(-visible pixels / small_px) is not found either
     merged: float = 0.1  # share of the objects that touch one of their class and become one with it
-    confused: float = 0.1  # share that is taken for something alike
-    outline: float = 0.06  # spread of the outline's displacement, as a share of the root of the mask's area
+    confused: float = 0.07  # share that is taken for something alike
+    outline: float = 0.05  # spread of the outline's displacement, as a share of the root of the mask's area
     shift: float = 0.04  # spread of the whole mask's displacement, likewise
     false_masks: float = 0.5  # per image, on average
     score_noise: float = 0.15  # spread of a score around the mask's quality

@@ -20,7 +20,8 @@ class Oracle:
     def __init__(self, index: Index, root: Path) -> None:
         self.index, self.root = index, root
         labels = dict(zip(index.annotation_instance.tolist(), index.annotation_label.tolist(), strict=True))
-        self._label = {index.instance_token[rank].decode(): label for rank, label in labels.items()}
+        names = index.instance_token.tolist()
+        self._label = {names[rank].decode(): label for rank, label in labels.items()}
 
     def masks(self, record: int) -> list[Instance]:
         """One instance per object; what is annotated in no frame, out of the LiDAR's reach, is left out."""
