@@ -59,7 +59,7 @@ def seen(points_P3: np.ndarray) -> np.ndarray:
 
 
 def test_virtual_points_of_a_plate_lie_on_the_plate_and_in_its_mask() -> None:
-    mask_HW = rectangle(20, 40, 70, 120)
+    mask_HW = rectangle(30, 60, 60, 120)
     painted, virtual = lifted(plate(8.0), Instance(CAR, 0.7, mask_HW))
     assert len(virtual) == 50
     uvz = seen(virtual[:, :3])

@@ -81,7 +81,9 @@ def test_the_order_of_points_does_not_matter():
 
 def test_more_point_columns_are_a_parameter_and_all_of_them_get_a_gradient():
     encoder = PillarEncoder(SLIM_TEACHER, SLIM_GRID, columns=17)
-    encoder((cloud(0, columns=17),)).square().sum().backward()
+    points = cloud(0, columns=17)
+    points[::2, 15] = -1.0
+    encoder((points,)).square().sum().backward()
     assert encoder.linear.weight.shape == (16, 22)
     assert encoder.linear.weight.grad.abs().sum(0).gt(0).all()
 
