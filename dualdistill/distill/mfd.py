@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dualdistill.distill.base import LEVELS, FeaturePair
 from dualdistill.distill.regions import Regions, false_positives, regions, resize_mask
 
+
 class MFD(nn.Module):
     """The terms of every level; its only weights are the 3x3 convs of the spatial term."""
 

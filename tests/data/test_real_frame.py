@@ -74,7 +74,7 @@ def test_depth_targets_of_the_real_frame_equal_a_loop(real_frame) -> None:
     affines = [image_affine(draws, camera, InputSpec(), (900, 1600)) for camera in range(6)]
     sensors = list(zip(real_frame.intrinsics_N33, real_frame.lidar_to_camera_N44, strict=True))
     projections = np.stack([projection(affines[n], *sensors[n]) for n in range(6)])
-    ours = depth_targets(real_frame.points_P5[:, :3], projections, (256, 704), 16)
+    ours, _ = depth_targets(real_frame.points_P5[:, :3], projections, (256, 704), 16)
     assert ours.shape == (6, 16, 44)
     for camera in (1, 4):
         intrinsics, transform = sensors[camera]
