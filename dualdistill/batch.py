@@ -40,6 +40,7 @@ class Batch:
     depth_BNhw: Tensor | None = (
         None  # metres, nearest key-frame LiDAR point per cell of the lifted map, 0 = none
     )
+    owner_BNhw: Tensor | None = None  # 1 + index of the sample's box that holds this point, 0 = none
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
@@ -76,6 +77,16 @@ class Output:
     taps_BCHW: dict[str, Tensor]  # student: s1 s2 s3 head; teacher: t1 t2 t3 neck
     predictions: list[dict[str, Tensor]]  # one per task: reg height dim rot vel heatmap (logits)
     depth_logits_BNDhw: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class ImageDepth:
+    """What a student says about the depth of its current frame, beside what the LiDAR says."""
+
+    logits_BNDhw: Tensor
+    bins_D: Tensor  # metres at which the bins stand
+    target_BNhw: Tensor  # as in Batch
+    owner_BNhw: Tensor  # as in Batch, and 0 where the point lies beyond the bins
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Lesson(nn.Module):
         losses = self.learner.losses(output, batch)
         if self.method is None or teacher is None:
             return losses
+        assert isinstance(self.learner, models.Student)  # nothing else has a method
         with torch.no_grad():
             taught = teacher(batch)
         pair = FeaturePair(
@@ -41,6 +42,7 @@ class Lesson(nn.Module):
             boxes_K9=batch.boxes_K9,
             labels_K=batch.labels_K,
             history_s_B=batch.history_s_B,
+            depth=self.learner.image_depth(output, batch),
             grid=teacher.grid,
             teacher_head=teacher.head,
         )

@@ -1,4 +1,4 @@
-"""The distillation methods, by file name: distill/tig_bev.py holds class TiGBEV, `method: tig_bev` in YAML.
+"""The distillation methods, by file name: distill/tigbev.py holds class TiGBEV, `method: tigbev` in YAML.
 
 The keywords of a constructor are the method's YAML keys, read from the source: planning needs no torch.
 """

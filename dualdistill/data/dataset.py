@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from dualdistill.batch import Batch
 from dualdistill.data.augment import Draws, between, bev_affine, image_affine, warp
 from dualdistill.data.cache import Cache
-from dualdistill.data.depth import depth_targets, projection
+from dualdistill.data.depth import depth_targets, owners, projection
 from dualdistill.data.files import Files, Pixels
 from dualdistill.data.geometry import Array, inverse, move_boxes, move_points
 from dualdistill.data.history import choose_history
@@ -43,6 +43,7 @@ class CameraSample:
     previous_to_current_44: Tensor
     history_s: float
     depth_Nhw: Tensor | None
+    owner_Nhw: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class FrameDataset(Dataset[Sample]):
             labels_K=torch.from_numpy(labels_K),
             bev_affine_44=_float32(affine),
             points_PI=self._points(sample, affine) if self.points else None,
-            cameras=self._cameras(sample, affine, draws) if self.images else None,
+            cameras=self._cameras(sample, affine, boxes_K9, draws) if self.images else None,
         )
 
     def _boxes(self, sample: int, affine: Array) -> tuple[Array, NDArray[np.int64]]:
@@ -128,7 +129,7 @@ class FrameDataset(Dataset[Sample]):
         points_PI[:, :3] = move_points(affine, points_PI[:, :3])
         return torch.from_numpy(points_PI)
 
-    def _cameras(self, sample: int, affine: Array, draws: Draws | None) -> CameraSample:
+    def _cameras(self, sample: int, affine: Array, boxes_K9: Array, draws: Draws | None) -> CameraSample:
         index, spec = self.index, self.spec.input
         age = spec.history_test_s if draws is None else between(*spec.history_train_s, draws.history)
         history = choose_history(index, sample, age)
@@ -141,6 +142,8 @@ class FrameDataset(Dataset[Sample]):
         image_affines = np.stack([image_affine(draws, n, spec, sizes[n]) for n in range(len(CAMERAS))])
         to_lidar = [affine @ inverse(lidar) for lidar in (lidar_now, lidar_then)]
         camera_to_lidar = np.stack([to_lidar[frame] @ pose[list(records[frame])] for frame in (0, 1)])
+        # only training needs depths, so a test needs no LiDAR file
+        depth = self._depth(keys, image_affines, affine, boxes_K9) if self.train else (None, None)
         flat = [record for frame in records for record in frame]
         intrinsics = np.stack([index.intrinsics(record) for record in flat]).reshape(2, len(CAMERAS), 3, 3)
         return CameraSample(
@@ -150,7 +153,8 @@ class FrameDataset(Dataset[Sample]):
             camera_to_lidar_FN44=_float32(camera_to_lidar),
             previous_to_current_44=_float32(affine @ inverse(lidar_now) @ lidar_then @ inverse(affine)),
             history_s=history.age_s,
-            depth_Nhw=self._depth(keys, image_affines) if self.train else None,
+            depth_Nhw=depth[0],
+            owner_Nhw=depth[1],
         )
 
     def _images(self, records: list[tuple[int, ...]], image_affines: Array) -> Tensor:
@@ -161,8 +165,10 @@ class FrameDataset(Dataset[Sample]):
         ]
         return normalised(np.array(frames))
 
-    def _depth(self, keys: NDArray[np.integer], image_affines: Array) -> Tensor:
-        """Targets of the current frame; only training needs them, so a test needs no LiDAR file."""
+    def _depth(
+        self, keys: NDArray[np.integer], image_affines: Array, affine: Array, boxes_K9: Array
+    ) -> tuple[Tensor, Tensor]:
+        """Targets of the current frame, and the boxes they belong to."""
         index, pose = self.index, self.index.record_sensor_to_global
         projections = [
             projection(image_affines[n], index.intrinsics(int(key)), inverse(pose[key]) @ pose[keys[LIDAR]])
@@ -170,7 +176,9 @@ class FrameDataset(Dataset[Sample]):
         ]
         points_P3 = np.ascontiguousarray(self.source.cloud(int(keys[LIDAR]))[:, :3])
         size = (self.spec.input.image_height, self.spec.input.image_width)
-        return torch.from_numpy(depth_targets(points_P3, np.stack(projections), size, self.stride))
+        depth_Nhw, nearest_Nhw = depth_targets(points_P3, np.stack(projections), size, self.stride)
+        owner_Nhw = owners(nearest_Nhw, move_points(affine, points_P3), boxes_K9)
+        return torch.from_numpy(depth_Nhw), torch.from_numpy(owner_Nhw)
 
 
 def normalised(pixels_HW3: Pixels) -> Tensor:
@@ -198,6 +206,7 @@ def collate(samples: list[Sample]) -> Batch:
     if not cameras:
         return batch
     depth = [camera.depth_Nhw for camera in cameras if camera.depth_Nhw is not None]
+    owner = [camera.owner_Nhw for camera in cameras if camera.owner_Nhw is not None]
     return replace(
         batch,
         images_BFNCHW=torch.stack([camera.images_FNCHW for camera in cameras]),
@@ -207,4 +216,5 @@ def collate(samples: list[Sample]) -> Batch:
         previous_to_current_B44=torch.stack([camera.previous_to_current_44 for camera in cameras]),
         history_s_B=torch.tensor([camera.history_s for camera in cameras], dtype=torch.float32),
         depth_BNhw=torch.stack(depth) if depth else None,
+        owner_BNhw=torch.stack(owner) if owner else None,
     )

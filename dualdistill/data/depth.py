@@ -1,9 +1,9 @@
-"""Depth targets for the student: the nearest LiDAR point of every cell of the lifted map, in metres.
+"""Depth targets for the student: the nearest LiDAR point of every cell of the lifted map, and whose it is.
 
 Only the key frame's own points are used, before sweeps are merged, and depth is camera z: augmenting the BEV,
 its scale included, changes neither. As published, a pixel belongs to the cell round(pixel / stride), so
 cell j is centred on pixel stride x j. Which bin a depth falls into is the model's business.
-Axes: N cameras, h w cells, P points.
+Axes: N cameras, h w cells, c = h x w, P points, K boxes.
 """
 
 from __future__ import annotations
@@ -11,32 +11,48 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dualdistill.data.geometry import Array, move_points
+from dualdistill.data.geometry import Array, move_points, points_in_box
 
 NEAREST_M = 1.0  # both published students start here; nearer returns come from the car itself
 
 
 def depth_targets(
     points_P3: NDArray[np.float32], projection_N34: Array, size: tuple[int, int], stride: int
-) -> NDArray[np.float32]:
-    """Metres [N, h, w] for network images of a height and width; 0 where no point falls.
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Metres [N, h, w] for network images of a height and width, and which point that is; 0 and -1 for none.
 
     A projection is image affine @ intrinsics @ (LIDAR_TOP to camera), each at its sensor's own time: it
     yields (u z, v z, z) in network pixels.
     """
     rows, columns = size[0] // stride, size[1] // stride
-    targets = np.full((len(projection_N34), rows * columns), np.inf, dtype=np.float32)
-    for target, matrix_34 in zip(targets, projection_N34, strict=True):
+    depth_Nc = np.zeros((len(projection_N34), rows * columns), dtype=np.float32)
+    nearest_Nc = np.full(depth_Nc.shape, -1, dtype=np.int64)
+    for depth_c, nearest_c, matrix_34 in zip(depth_Nc, nearest_Nc, projection_N34, strict=True):
         u_P, v_P, depth_P = move_points(matrix_34, points_P3).T
-        ahead = depth_P >= NEAREST_M
-        depth_P = depth_P[ahead]
-        column_P = np.round(u_P[ahead] / (depth_P * stride))
-        row_P = np.round(v_P[ahead] / (depth_P * stride))
-        inside = (column_P >= 0) & (column_P < columns) & (row_P >= 0) & (row_P < rows)
-        cell_P = (row_P[inside] * columns + column_P[inside]).astype(np.int64)
-        np.minimum.at(target, cell_P, depth_P[inside])
-    targets[np.isinf(targets)] = 0
-    return targets.reshape(-1, rows, columns)
+        point_P = np.flatnonzero(depth_P >= NEAREST_M)
+        point_P = point_P[np.argsort(-depth_P[point_P], kind="stable")]
+        column_P = np.round(u_P[point_P] / (depth_P[point_P] * stride))
+        row_P = np.round(v_P[point_P] / (depth_P[point_P] * stride))
+        inside_P = (column_P >= 0) & (column_P < columns) & (row_P >= 0) & (row_P < rows)
+        cell_P = (row_P[inside_P] * columns + column_P[inside_P]).astype(np.int64)
+        # far to near: what is written last, and stays, is the nearest
+        nearest_c[cell_P] = point_P[inside_P]
+        depth_c[cell_P] = depth_P[point_P[inside_P]]
+    return depth_Nc.reshape(-1, rows, columns), nearest_Nc.reshape(-1, rows, columns)
+
+
+def owners(
+    nearest_Nhw: NDArray[np.int64], points_P3: NDArray[np.float32], boxes_K9: Array
+) -> NDArray[np.int64]:
+    """1 + the index of the box that holds a cell's point, 0 for none; of boxes that overlap, the last."""
+    owner_Nhw = np.zeros_like(nearest_Nhw)
+    hit_Nhw = nearest_Nhw >= 0
+    nearest_P3 = points_P3[nearest_Nhw[hit_Nhw]]
+    owner_P = np.zeros(len(nearest_P3), dtype=np.int64)
+    for number, box_9 in enumerate(boxes_K9, start=1):
+        owner_P[points_in_box(box_9, nearest_P3)] = number
+    owner_Nhw[hit_Nhw] = owner_P
+    return owner_Nhw
 
 
 def projection(affine_33: Array, intrinsics_33: Array, camera_from_lidar_44: Array) -> Array:

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from dualdistill.batch import Detections
+from dualdistill.batch import Detections, ImageDepth
 from dualdistill.errors import UserError
 from dualdistill.spec import GridSpec
 
@@ -59,6 +59,7 @@ class FeaturePair:
     boxes_K9: tuple[Tensor, ...]
     labels_K: tuple[Tensor, ...]
     history_s_B: Tensor | None  # age of the student's previous frame
+    depth: ImageDepth
     grid: GridSpec
     teacher_head: DetectionHead
 
@@ -72,6 +73,7 @@ class FeaturePair:
                 {name: tensor.detach().float() for name, tensor in task.items()}
                 for task in self.teacher_predictions
             ],
+            depth=replace(self.depth, logits_BNDhw=self.depth.logits_BNDhw.float()),
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from dualdistill.distill import alignment as alignments
 from dualdistill.distill.base import LEVELS, Distiller, FeaturePair, Shape
@@ -56,10 +56,11 @@ class DualDistill(Distiller):
         self.gt_velocity = gt_velocity
         self.mfd = (
             MFD(
-                fg_weight=mfd_weight * fg_weight,
-                tn_weight=mfd_weight * tn_weight,
-                fp_weight=mfd_weight * fp_weight,
-                spatial_weight=mfd_weight * spatial_weight,
+                weight=mfd_weight,
+                fg_weight=fg_weight,
+                tn_weight=tn_weight,
+                fp_weight=fp_weight,
+                spatial_weight=spatial_weight,
                 fp_threshold=fp_threshold,
                 tau=tau,
             )
@@ -70,14 +71,9 @@ class DualDistill(Distiller):
     def bind(self, student_shapes: Mapping[str, Shape], teacher_shapes: Mapping[str, Shape]) -> None:
         """Adapters of the levels in use; MFD and CRD share the head level's."""
         levels = LEVELS if self.mfd else LEVELS[-1:] if self.crd else ()
-        self.adapters = nn.ModuleDict(
-            {tap: self.adapter(tap, student_shapes[tap], teacher_shapes[target]) for tap, target in levels}
+        self.adapters = alignments.adapters(
+            self.alignment, levels, student_shapes, teacher_shapes, out_act=self.aoa_out_act
         )
-
-    def adapter(self, tap: str, student: Shape, teacher: Shape) -> nn.Module:
-        if tap == "head":
-            return alignments.OneByOne(student, teacher)
-        return alignments.build(self.alignment, student, teacher, out_act=self.aoa_out_act)
 
     def losses(self, pair: FeaturePair) -> dict[str, Tensor]:
         aligned_BCHW = {tap: adapter(pair.student_BCHW[tap]) for tap, adapter in self.adapters.items()}

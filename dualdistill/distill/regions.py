@@ -24,6 +24,14 @@ class Regions:
     fp_BHW: Tensor
     tn_BHW: Tensor
 
+    def spread(self) -> Regions:
+        """The same weights in total, spread evenly over each sample's map: attention alone says where."""
+        even = (
+            scale_BHW.mean(dim=(1, 2), keepdim=True).expand_as(scale_BHW)
+            for scale_BHW in (self.fg_BHW, self.fp_BHW, self.tn_BHW)
+        )
+        return Regions(*even)
+
 
 def regions(
     boxes_K9: tuple[Tensor, ...], grid: GridSpec, size_HW: tuple[int, int], fp_BHW: Tensor

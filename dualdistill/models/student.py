@@ -8,12 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dualdistill.batch import Batch, Detections, Output
+from dualdistill.batch import Batch, Detections, ImageDepth, Output
 from dualdistill.models.bev import BevEncoder, BevNeck, warp_to_current
 from dualdistill.models.blocks import channels_last, residual_stage
 from dualdistill.models.head import Head
 from dualdistill.models.image import ImageEncoder
-from dualdistill.models.view_transform import ViewTransform, depth_loss
+from dualdistill.models.view_transform import ViewTransform, bin_depths, depth_loss
 from dualdistill.spec import GridSpec, StudentSpec
 
 SHORTEST_HISTORY_S = 0.05  # below it a displacement says nothing about a velocity
@@ -79,6 +79,15 @@ class Student(nn.Module):
         )
         losses = self.head.loss(output.predictions, boxes_K9, batch.labels_K)
         return {**losses, "depth": self.spec.depth_weight * depth}
+
+    def image_depth(self, output: Output, batch: Batch) -> ImageDepth:
+        """Predicted and measured depth; an object's cells count where the bins reach."""
+        lower, upper, _ = self.spec.depth_bins_m
+        logits_BNDhw = given(output.depth_logits_BNDhw, "depth_logits_BNDhw")
+        depth_BNhw, owner_BNhw = given(batch.depth_BNhw, "depth_BNhw"), given(batch.owner_BNhw, "owner_BNhw")
+        reached_BNhw = (depth_BNhw >= lower) & (depth_BNhw < upper)
+        bins_D = bin_depths(self.spec.depth_bins_m, logits_BNDhw.device)
+        return ImageDepth(logits_BNDhw, bins_D, depth_BNhw, owner_BNhw * reached_BNhw)
 
     def decode(self, output: Output, batch: Batch) -> list[Detections]:
         """Boxes with velocity in m/s."""

@@ -54,6 +54,12 @@ def change_samples(pair: FeaturePair, change: Callable[[Tensor], Tensor], order:
         ],
         boxes_K9=tuple(pair.boxes_K9[sample] for sample in order),
         labels_K=tuple(pair.labels_K[sample] for sample in order),
+        depth=replace(
+            pair.depth,
+            logits_BNDhw=change(pair.depth.logits_BNDhw),
+            target_BNhw=pair.depth.target_BNhw[order],
+            owner_BNhw=pair.depth.owner_BNhw[order],
+        ),
     )
 
 
@@ -89,7 +95,8 @@ def test_losses_are_finite_float32_scalars_with_finite_gradients(name: str, case
         assert loss.dtype == torch.float32
         assert loss.isfinite()
     total(losses).backward()
-    gradients = [feature.grad for feature in pair.student_BCHW.values() if feature.grad is not None]
+    given = [*pair.student_BCHW.values(), pair.depth.logits_BNDhw]
+    gradients = [tensor.grad for tensor in given if tensor.grad is not None]
     gradients += [parameter.grad for parameter in method.parameters() if parameter.grad is not None]
     assert all(gradient.isfinite().all() for gradient in gradients)
 

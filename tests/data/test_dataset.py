@@ -57,7 +57,7 @@ def test_a_batch_has_the_shapes_of_its_legend(dataset) -> None:
     assert batch.camera_to_lidar_BFN44.shape == (3, 2, 6, 4, 4)
     assert batch.previous_to_current_B44.shape == batch.bev_affine_B44.shape == (3, 4, 4)
     assert batch.history_s_B.shape == (3,)
-    assert batch.depth_BNhw.shape == (3, 6, 4, 11)
+    assert batch.depth_BNhw.shape == batch.owner_BNhw.shape == (3, 6, 4, 11)
     assert [points.shape[1] for points in batch.points_PI] == [5, 5, 5]
     assert [points.dtype for points in batch.points_PI] == [torch.float32] * 3
     assert len(batch.points_PI[0]) == 400  # nothing lies behind a scene's first frame
@@ -85,7 +85,9 @@ def test_a_tested_student_reads_no_lidar_file(own_toy, student_spec: RunSpec) ->
     data = FrameDataset(
         own_toy.index, own_toy.root, None, "val", student_spec, train=False, images=True, points=False
     )
-    assert collate([data[0]]).depth_BNhw is None
+    batch = collate([data[0]])
+    assert batch.depth_BNhw is None
+    assert batch.owner_BNhw is None
 
 
 def test_a_sample_is_a_function_of_seed_draw_and_position(dataset) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dualdistill.data.augment import Draws, image_affine
-from dualdistill.data.depth import depth_targets, projection
+from dualdistill.data.depth import depth_targets, owners, projection
 from dualdistill.data.geometry import inverse, rigid
 from dualdistill.spec import InputSpec
 
@@ -16,7 +16,7 @@ SPEC = InputSpec(image_height=64, image_width=176)
 
 
 def one_target(points: np.ndarray, transform: np.ndarray, affine: np.ndarray, stride: int = 16) -> np.ndarray:
-    return depth_targets(points, projection(affine, INTRINSICS, transform)[None], (64, 176), stride)[0]
+    return depth_targets(points, projection(affine, INTRINSICS, transform)[None], (64, 176), stride)[0][0]
 
 
 def by_loop(
@@ -63,3 +63,23 @@ def test_the_nearest_of_two_points_in_a_cell_wins_whatever_their_order() -> None
 def test_points_behind_the_camera_on_the_car_or_outside_the_image_leave_no_depth() -> None:
     points = np.array([[0, 0, -5], [0, 0, 0.9], [50, 0, 10], [0, 50, 10], [-11, 0, 10]], dtype=np.float32)
     assert (one_target(points, np.eye(4), np.diag([0.44, 0.44, 1])) == 0).all()
+
+
+def test_a_cell_knows_its_nearest_point() -> None:
+    points = np.random.default_rng(0).uniform((-40, -40, -3), (40, 40, 5), (5000, 3)).astype(np.float32)
+    transform = inverse(FORWARD)
+    matrix = projection(np.diag([0.44, 0.44, 1]), INTRINSICS, transform)
+    (depth_hw,), (nearest_hw,) = depth_targets(points, matrix[None], (64, 176), 16)
+    assert ((nearest_hw >= 0) == (depth_hw > 0)).all()
+    ahead = points[nearest_hw[nearest_hw >= 0]] @ transform[2, :3] + transform[2, 3]
+    assert np.allclose(ahead, depth_hw[nearest_hw >= 0], atol=1e-4)
+
+
+def test_a_cell_belongs_to_the_box_that_holds_its_point() -> None:
+    points = np.array([[0.0, 0, 0], [5, 0, 0.9], [5, 0, 1.1], [9, 9, 0]], dtype=np.float32)
+    boxes = np.zeros((3, 9))
+    boxes[:, :6] = [[0, 0, 0, 2, 2, 2], [5, 0, 0, 4, 2, 2], [0.5, 0, 0, 2, 2, 2]]
+    nearest = np.array([[[0, 1, 2], [3, -1, 1]]])
+    # the first and the last box overlap, the third point is above the second box, -1 is no point
+    assert owners(nearest, points, boxes).tolist() == [[[3, 2, 0], [0, 0, 2]]]
+    assert not owners(nearest, points, boxes[:0]).any()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualdistill.data.augment import Draws, image_affine
-from dualdistill.data.depth import depth_targets, projection
+from dualdistill.data.depth import depth_targets, owners, projection
 from dualdistill.data.geometry import boxes_to_global, corners, inverse, move_points, points_in_box, project
 from dualdistill.spec import InputSpec
 
@@ -69,12 +69,12 @@ def test_as_many_points_fall_into_each_image_as_were_counted_before(real_frame) 
     assert max(counts) <= 4900
 
 
-def test_depth_targets_of_the_real_frame_equal_a_loop(real_frame) -> None:
+def test_depth_targets_of_the_real_frame_equal_a_loop_and_lie_in_their_boxes(real_frame) -> None:
     draws = Draws.take(np.random.default_rng(0))
     affines = [image_affine(draws, camera, InputSpec(), (900, 1600)) for camera in range(6)]
     sensors = list(zip(real_frame.intrinsics_N33, real_frame.lidar_to_camera_N44, strict=True))
     projections = np.stack([projection(affines[n], *sensors[n]) for n in range(6)])
-    ours = depth_targets(real_frame.points_P5[:, :3], projections, (256, 704), 16)
+    ours, nearest = depth_targets(real_frame.points_P5[:, :3], projections, (256, 704), 16)
     assert ours.shape == (6, 16, 44)
     for camera in (1, 4):
         intrinsics, transform = sensors[camera]
@@ -89,3 +89,9 @@ def test_depth_targets_of_the_real_frame_equal_a_loop(real_frame) -> None:
                 expected[row, column] = depth
         assert (expected > 0).mean() > 0.5
         assert np.abs(ours[camera] - expected).max() < 1e-4
+    owner = owners(nearest, real_frame.points_P5[:, :3], real_frame.boxes_K9)
+    seen = np.unique(owner[owner > 0])
+    assert len(seen) > 20
+    for number in seen:
+        held = real_frame.points_P5[nearest[owner == number], :3]
+        assert points_in_box(real_frame.boxes_K9[number - 1], held).all()

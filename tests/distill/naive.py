@@ -120,3 +120,48 @@ def spatial_loss(student_BCHW: Tensor, teacher_BCHW: Tensor, kernel_33: Tensor, 
                     value += kernel_33[down, right].item() * mean
             total += abs(sum(teacher_BCHW[sample, :, row, column].tolist()) / channels - value)
     return total / batch
+
+
+def spread(scale: Map) -> Map:
+    """The same total on every cell alike."""
+    count = len(scale) * len(scale[0])
+    return [[sum(map(sum, scale)) / count] * len(line) for line in scale]
+
+
+def upsample(feature_CHW: Tensor, size: int) -> list[Map]:
+    """Bilinear, the first and the last cells of both maps on each other."""
+    channels, height, width = feature_CHW.shape
+    source = feature_CHW.tolist()
+    found = [[[0.0] * size for _ in range(size)] for _ in range(channels)]
+    for channel in range(channels):
+        for row, column in cells(size, size):
+            y, x = row * (height - 1) / (size - 1), column * (width - 1) / (size - 1)
+            for i, j in cells(height, width):
+                share = max(0.0, 1 - abs(y - i)) * max(0.0, 1 - abs(x - j))
+                found[channel][row][column] += share * source[channel][i][j]
+    return found
+
+
+def conv_norm_relu(
+    maps: list[list[Map]], weight_OI: Tensor, gain_O: Tensor, bias_O: Tensor
+) -> list[list[Map]]:
+    """1x1 conv, batch norm with the batch's own statistics, ReLU; maps are nested as [B][I][H][W]."""
+    size, outputs = len(maps[0][0]), []
+    for weight_I, gain, bias in zip(weight_OI.tolist(), gain_O.tolist(), bias_O.tolist(), strict=True):
+        mixed = [
+            [
+                [sum(w * m[r][c] for w, m in zip(weight_I, sample, strict=True)) for c in range(size)]
+                for r in range(size)
+            ]
+            for sample in maps
+        ]
+        values = [value for sample in mixed for line in sample for value in line]
+        mean = sum(values) / len(values)
+        deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values) + 1e-5)
+        outputs.append(
+            [
+                [[max(0.0, gain * (value - mean) / deviation + bias) for value in line] for line in sample]
+                for sample in mixed
+            ]
+        )
+    return [[output[sample] for output in outputs] for sample in range(len(maps))]

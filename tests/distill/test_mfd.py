@@ -17,15 +17,6 @@ TAU = 0.5
 ALPHA, BETA, ETA, SPATIAL = 6e-3, 4e-2, 6e-2, 2.5e-3  # the released constants
 
 
-def in_float64(pair: FeaturePair) -> FeaturePair:
-    return replace(
-        pair,
-        student_BCHW={tap: feature.detach().double() for tap, feature in pair.student_BCHW.items()},
-        teacher_BCHW={tap: feature.double() for tap, feature in pair.teacher_BCHW.items()},
-        boxes_K9=tuple(boxes.double() for boxes in pair.boxes_K9),
-    )
-
-
 def aligned_like(pair: FeaturePair) -> dict[str, Tensor]:
     torch.manual_seed(2)
     return {tap: torch.randn_like(pair.teacher_BCHW[target]) for tap, target in LEVELS}
@@ -67,7 +58,7 @@ def test_attentions_equal_loops_over_cells_and_channels() -> None:
 
 
 def test_every_term_equals_its_loop_with_the_released_constants() -> None:
-    pair, mfd = in_float64(toy.make_pair()), released()
+    pair, mfd = toy.in_float64(toy.make_pair()), released()
     aligned = aligned_like(pair)
     losses = mfd(aligned, pair)
     truth_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K)
@@ -101,7 +92,7 @@ def test_every_term_equals_its_loop_with_the_released_constants() -> None:
 
 
 def test_terms_are_sums_over_cells_and_means_over_samples() -> None:
-    pair, mfd = in_float64(toy.make_pair()), released()
+    pair, mfd = toy.in_float64(toy.make_pair()), released()
     aligned = aligned_like(pair)
     twice = replace(
         pair,
@@ -119,7 +110,7 @@ def test_terms_are_sums_over_cells_and_means_over_samples() -> None:
 
 
 def test_perfect_imitation_costs_nothing_but_the_spatial_term() -> None:
-    pair, mfd = in_float64(toy.make_pair()), released()
+    pair, mfd = toy.in_float64(toy.make_pair()), released()
     losses = mfd({tap: pair.teacher_BCHW[target] for tap, target in LEVELS}, pair)
     assert all(loss == 0 for name, loss in losses.items() if "spatial" not in name)
 

@@ -5,9 +5,12 @@ Axes: B batch, C channels, H W BEV rows and columns, K boxes.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
+from dualdistill.batch import ImageDepth
 from dualdistill.distill.base import Distiller, FeaturePair
 from dualdistill.models.head import Head
 from dualdistill.spec import GridSpec, HeadSpec
@@ -34,6 +37,17 @@ def make_boxes(counts: tuple[int, ...] = (2, 0, 1), dtype: torch.dtype = torch.f
     )
 
 
+def make_depth(counts: tuple[int, ...]) -> ImageDepth:
+    """Two cameras of 3 x 5 cells each, all with a point, in a box or in none."""
+    owner_BNhw = torch.stack([torch.randint(0, count + 1, (2, 3, 5)) for count in counts])
+    return ImageDepth(
+        logits_BNDhw=torch.randn(len(counts), 2, 6, 3, 5, requires_grad=True),
+        bins_D=torch.arange(6) + 1.5,
+        target_BNhw=1 + 6 * torch.rand(len(counts), 2, 3, 5),
+        owner_BNhw=owner_BNhw,
+    )
+
+
 def make_pair(
     counts: tuple[int, ...] = (2, 0, 1), labels: tuple[int, ...] = (0, 8, 3), *, seed: int = 0
 ) -> FeaturePair:
@@ -53,8 +67,25 @@ def make_pair(
         boxes_K9=make_boxes(counts),
         labels_K=tuple(part.long() for part in torch.tensor(labels[: sum(counts)]).split(list(counts))),
         history_s_B=torch.full((batch,), 1.5),
+        depth=make_depth(counts),
         grid=GRID,
         teacher_head=head,
+    )
+
+
+def in_float64(pair: FeaturePair) -> FeaturePair:
+    """What loops in plain floats are compared with; the head keeps its type."""
+    return replace(
+        pair,
+        student_BCHW={tap: feature.detach().double() for tap, feature in pair.student_BCHW.items()},
+        teacher_BCHW={tap: feature.double() for tap, feature in pair.teacher_BCHW.items()},
+        boxes_K9=tuple(boxes.double() for boxes in pair.boxes_K9),
+        depth=replace(
+            pair.depth,
+            logits_BNDhw=pair.depth.logits_BNDhw.detach().double(),
+            bins_D=pair.depth.bins_D.double(),
+            target_BNhw=pair.depth.target_BNhw.double(),
+        ),
     )
 
 

@@ -127,6 +127,17 @@ def test_building_says_nothing(capfd: pytest.CaptureFixture[str]):
     assert capfd.readouterr() == ("", "")
 
 
+def test_object_cells_beyond_the_bins_are_nobodys():
+    student = Student(SLIM_STUDENT, SLIM_GRID)  # bins from 1 to 36 m
+    depth = torch.tensor([0.0, 0.9, 1.0, 35.9, 36.0]).expand(1, 6, 1, 5)
+    owner = torch.tensor([0, 1, 2, 3, 4]).expand(1, 6, 1, 5)
+    batch = replace(random_batch(1), depth_BNhw=depth, owner_BNhw=owner)
+    found = student.image_depth(Output({}, [], torch.zeros(1, 6, 35, 1, 5)), batch)
+    assert found.owner_BNhw[0, 0, 0].tolist() == [0, 0, 2, 3, 0]
+    assert found.bins_D[[0, -1]].tolist() == [1.5, 35.5]
+    assert torch.equal(found.target_BNhw, depth)
+
+
 def test_the_previous_frame_gets_no_gradient_but_matters():
     student, batch = Student(SLIM_STUDENT, SLIM_GRID), random_batch()
     batch.images_BFNCHW.requires_grad_()

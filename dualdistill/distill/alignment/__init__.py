@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from torch import nn
 
 from dualdistill.distill.alignment.aoa import AOA
@@ -20,4 +22,23 @@ def build(name: str, student: Shape, teacher: Shape, *, out_act: str = "none") -
     raise UserError(f"unknown alignment '{name}'", where="alignment", hint="aoa or upsample_conv3")
 
 
-__all__ = ["AOA", "OneByOne", "UpsampleConv", "build"]
+def adapters(
+    name: str,
+    levels: Iterable[tuple[str, str]],
+    student: Mapping[str, Shape],
+    teacher: Mapping[str, Shape],
+    *,
+    out_act: str = "none",
+) -> nn.ModuleDict:
+    """One adapter per level by student tap: `name` in the backbone, the 1x1 conv at the head."""
+    return nn.ModuleDict(
+        {
+            tap: OneByOne(student[tap], teacher[target])
+            if tap == "head"
+            else build(name, student[tap], teacher[target], out_act=out_act)
+            for tap, target in levels
+        }
+    )
+
+
+__all__ = ["AOA", "OneByOne", "UpsampleConv", "adapters", "build"]

@@ -1,0 +1,57 @@
+"""DistillBEV (ICCV 2023): imitate the teacher's BEV maps, weighted by region, object size and attention.
+
+DualDistill grew out of it and shares its feature imitation (mfd.py), its regions and its adapters. Defaults
+are the released values for a BEVDepth4D student.
+Axes: B batch, C channels, H W BEV rows and columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import Tensor
+
+from dualdistill.distill import alignment as alignments
+from dualdistill.distill.base import LEVELS, Distiller, FeaturePair, Shape
+from dualdistill.distill.mfd import MFD
+
+
+class DistillBEV(Distiller):
+    """L = sum over levels of (L_fg + L_tn + L_sp) + L_fp at the head."""
+
+    def __init__(
+        self,
+        *,
+        mfd_weight: float = 1.0,  # multiplies all terms: their sums grow with cells and channels
+        fg_weight: float = 6e-3,  # alpha
+        tn_weight: float = 4e-2,  # beta
+        fp_weight: float = 6e-2,  # eta'
+        spatial_weight: float = 2.5e-3,
+        fp_threshold: float = 0.1,  # the teacher fires above it, the Gaussian targets stay below it
+        fp_levels: Literal["head", "all", "none"] = "head",  # none: these cells are plain background
+        tau: float = 0.5,  # softness of both attentions
+        student_attention: bool = True,  # off: the teacher alone says where to look
+        regions: bool = True,  # off: attention alone says where, regions keep their total weight
+        inherit_head: bool = True,
+    ) -> None:
+        super().__init__(inherit_head=inherit_head)
+        self.mfd = MFD(
+            weight=mfd_weight,
+            fg_weight=fg_weight,
+            tn_weight=tn_weight,
+            fp_weight=fp_weight,
+            spatial_weight=spatial_weight,
+            fp_threshold=fp_threshold,
+            tau=tau,
+            fp_levels=fp_levels,
+            by_region=regions,
+            student_attention=student_attention,
+        )
+
+    def bind(self, student_shapes: Mapping[str, Shape], teacher_shapes: Mapping[str, Shape]) -> None:
+        self.adapters = alignments.adapters("upsample_conv3", LEVELS, student_shapes, teacher_shapes)
+
+    def losses(self, pair: FeaturePair) -> dict[str, Tensor]:
+        aligned_BCHW = {tap: adapter(pair.student_BCHW[tap]) for tap, adapter in self.adapters.items()}
+        return self.mfd(aligned_BCHW, pair)
