@@ -169,7 +169,7 @@ FAULTS = {
     "unknown recipe": (
         "config.yaml",
         swap("recipe: matched", "recipe: as_publishd"),
-        "'recipe' must be one of matched, not the text 'as_publishd'",
+        "unknown recipe 'as_publishd' (did you mean 'as_published'?)",
     ),
     "the same seed twice": ("config.yaml", swap("[0]", "[0, 0]"), "'seeds' holds the same entry twice"),
     "a number missing from the profile": (
