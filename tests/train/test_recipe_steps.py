@@ -63,19 +63,18 @@ def test_a_row_takes_a_step(row: str, command: Callable[..., object], results: P
     torch.stack(list(losses.values())).sum().backward()
     optimizer.step()
     after = dict(lessons.named_parameters())
-    assert all(weight.isfinite().all() for weight in after.values())
-    assert all(not torch.equal(after[name], before[name]) for name in before if after[name].grad is not None)
-    assert sum(weight.grad is None for weight in after.values()) == 0
+    assert all(weight.grad is not None and weight.isfinite().all() for weight in after.values())
+    moved = {name.partition(".")[0] for name in before if not torch.equal(after[name], before[name])}
+    assert moved == ({"learner", "method"} if spec.distill else {"learner"})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_is_built_at_the_published_size(row: str, tmp_path: Path) -> None:
     spec = published("nuscenes", tmp_path).run(row).spec
-    with torch.device("meta"):
-        detector = models.build(spec)
-        if spec.distill and spec.teacher:
-            method = registry.load(spec.distill.method)(**spec.distill.options)
-            method.bind(detector.tap_shapes(), models.build(spec.teacher).tap_shapes())
-            assert list(method.parameters())
-    assert detector.tap_shapes()
+    detector = models.build(spec)
+    if spec.distill and spec.teacher:
+        method = registry.load(spec.distill.method)(**spec.distill.options)
+        method.bind(detector.tap_shapes(), models.build(spec.teacher).tap_shapes())
+        assert list(method.parameters())
+    assert all(weight.isfinite().all() for weight in detector.parameters())
