@@ -17,10 +17,11 @@ from dualdistill.document import nearest
 from dualdistill.errors import DataError, UserError
 from dualdistill.records import WEIGHTS
 from dualdistill.resolve import Resolver
-from dualdistill.spec import ClassifierSpec, DataSpec, RunSpec, StudentSpec, sha_of
+from dualdistill.spec import ClassifierSpec, DataSpec, LabelEncoderSpec, RunSpec, StudentSpec, sha_of
 
 DIGITS = 10
-KINDS = ("teacher", "pretrain", "student")  # in this order they are listed
+KINDS = ("teacher", "labels", "pretrain", "student")  # in this order they are listed
+WITHOUT_BOXES = {"labels": "a label encoder", "pretrain": "a pre-training"}
 COLUMNS = ("backbone", "method", "base", "teacher")  # beside the options of methods
 
 
@@ -38,10 +39,11 @@ class Run:
     """One training, and its evaluation if it detects."""
 
     id: str
-    rows: tuple[str, ...]  # the rows of variants.yaml that resolve to it; a pre-training has none
+    rows: tuple[str, ...]  # the rows of variants.yaml that resolve to it; none where students bring it along
     spec: RunSpec
     teacher: str | None  # the id of its teacher's run
     pretraining: str | None  # the id of the run whose backbone it starts from
+    label_encoder: str | None  # the id of the run that encodes its labels
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,9 @@ class Plan:
     def detector(self, name: str) -> Run:
         """A run that predicts boxes."""
         run = self.run(name)
-        if run.spec.kind == "pretrain":
-            raise UserError(f"run '{run.id}' is a pre-training: it predicts no boxes")
+        if run.spec.kind in WITHOUT_BOXES:
+            what = f"run '{run.id}' is {WITHOUT_BOXES[run.spec.kind]}: it predicts no boxes"
+            raise UserError(what)
         return run
 
     def table(self, name: str) -> Table:
@@ -109,6 +112,9 @@ class Plan:
 
     def teacher_folder(self, run: Run) -> Path | None:
         return self.results / "runs" / run.teacher if run.teacher else None
+
+    def label_encoder_folder(self, run: Run) -> Path | None:
+        return self.results / "runs" / run.label_encoder if run.label_encoder else None
 
     def start_file(self, run: Run) -> Path | None:
         """The weights that a run's backbone starts from; None where they are random."""
@@ -184,6 +190,8 @@ def label(spec: RunSpec) -> str:
     """What a run is called, from what it is."""
     if isinstance(spec.model, ClassifierSpec):
         return f"pretrain-r{spec.model.depth}"
+    if isinstance(spec.model, LabelEncoderSpec) and spec.teacher:
+        return f"labels-{label(spec.teacher)}"
     if not isinstance(spec.model, StudentSpec):
         return "centerpoint"
     student = f"r{spec.model.depth}"
@@ -207,8 +215,7 @@ def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
             spec = resolver.spec(name, seed)
             specs[run_id(spec)] = spec
             rows.setdefault(run_id(spec), set()).add(name)
-            if spec.pretraining:
-                specs[run_id(spec.pretraining)] = spec.pretraining
+            specs |= {run_id(own): own for own in (spec.pretraining, spec.label_encoder) if own}
     runs = [
         Run(
             name,
@@ -216,6 +223,7 @@ def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
             spec,
             teacher=run_id(spec.teacher) if spec.teacher else None,
             pretraining=run_id(spec.pretraining) if spec.pretraining else None,
+            label_encoder=run_id(spec.label_encoder) if spec.label_encoder else None,
         )
         for name, spec in specs.items()
     ]

@@ -5,11 +5,9 @@ All rows are resolved before any job starts: a slip in the last row does not wai
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any
 
 from dualdistill import document, registry, versions
 from dualdistill.config import Config, schema
@@ -17,19 +15,18 @@ from dualdistill.document import nearest
 from dualdistill.errors import UserError
 from dualdistill.spec import (
     CAMERA_FIELDS,
-    ClassifierSpec,
-    CropSpec,
     DataSpec,
     DistillSpec,
     GridSpec,
     InputSpec,
+    LabelledDistillSpec,
     RunSpec,
     ScheduleSpec,
     StudentSpec,
     TeacherSpec,
 )
-
-T = TypeVar("T")
+from dualdistill.stages import Stages
+from dualdistill.typed import build
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,7 @@ class Resolver:
         self.rows: dict[str, dict[str, Any]] = config.variants.value
         self.profile: dict[str, Any] = config.profile.value
         self.data = build(DataSpec, self.profile["data"])
+        self.stages = Stages(config, self.data)
         self._check_profile()
         self.merged: dict[str, dict[str, Any]] = {}
         for name in self.rows:
@@ -77,8 +75,8 @@ class Resolver:
         model = build(kind, values["model"])
         distill, teacher = None, None
         if variant.method and variant.teacher:
-            distill = DistillSpec(variant.method, registry.fill(variant.method, variant.options))
             teacher = self.spec(variant.teacher, self.config.settings.teacher_seed)
+            distill = self._distill(variant.method, variant.options, teacher)
         return RunSpec(
             kind=variant.kind,
             seed=seed,
@@ -91,8 +89,14 @@ class Resolver:
             versions=versions.of_training(self.data),
             distill=distill,
             teacher=teacher,
-            pretraining=self._pretraining(name, model),
+            pretraining=self.stages.pretraining(name, model),
         )
+
+    def _distill(self, method: str, options: dict[str, Any], teacher: RunSpec) -> DistillSpec:
+        filled = registry.fill(method, options)
+        if registry.learns_from_labels(method):
+            return LabelledDistillSpec(method, filled, self.stages.label_encoder(teacher))
+        return DistillSpec(method, filled)
 
     def _input(self, kind: str) -> dict[str, Any]:
         shared: dict[str, Any] = self.profile["input"]
@@ -100,34 +104,6 @@ class Resolver:
             return shared
         seen = {key: value for key, value in shared.items() if key not in CAMERA_FIELDS}
         return seen | self.profile["teacher_input"]
-
-    def _pretraining(self, name: str, model: StudentSpec | TeacherSpec) -> RunSpec | None:
-        """The run whose backbone a student starts from; one for the students of all seeds."""
-        if isinstance(model, TeacherSpec) or model.start != "pretrained":
-            return None
-        parts = {
-            ("data", "pretrain_split"): self.data.pretrain_split,
-            ("crops",): self.profile["crops"],
-            ("schedules", "pretrain"): self.profile["schedules"]["pretrain"],
-        }
-        for place, value in parts.items():
-            if value is None:
-                what = f"row '{name}' starts from a pre-training and '{'.'.join(place)}' is null"
-                where = self.config.profile.where(place)
-                raise UserError(what, where=where, hint="fill it in, or choose another model.start")
-        crops, schedule = parts[("crops",)], parts[("schedules", "pretrain")]
-        return RunSpec(
-            kind="pretrain",
-            seed=self.config.settings.teacher_seed,
-            data=self.data,
-            # crops know neither grid nor frames: both keep the spec's own values, as the hidden fields above
-            grid=GridSpec(),
-            input=InputSpec(),
-            model=ClassifierSpec(model.depth, model.width, build(CropSpec, crops)),
-            schedule=build(ScheduleSpec, schedule),
-            threads=self.profile["threads"],
-            versions=versions.of_training(self.data),
-        )
 
     def where(self, name: str, *keys: str) -> str:
         """The line on which a row, or the ancestor it has a key from, says something."""
@@ -269,22 +245,6 @@ def changeable(kind: str) -> dict[str, Any]:
             found[f"{section}.{key}"] = rules
     head = found.pop("model.head")["$ref"].rsplit("/", 1)[-1]
     return found | {f"model.head.{key}": rules for key, rules in parts[head]["properties"].items()}
-
-
-def build(kind: type[T], values: Mapping[str, Any]) -> T:
-    """A spec dataclass from plain values: lists become tuples, whole numbers the floats that are meant."""
-    hints = get_type_hints(kind)
-    return kind(**{key: _typed(hints[key], value) for key, value in values.items()})
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    if isinstance(hint, UnionType):
-        return None if value is None else _typed(get_args(hint)[0], value)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return build(hint, value)
-    if get_origin(hint) is tuple:
-        return tuple(_typed(get_args(hint)[0], item) for item in value)
-    return float(value) if hint is float else value
 
 
 def _changed(values: Mapping[str, Any], keys: list[str], value: Any) -> dict[str, Any]:
