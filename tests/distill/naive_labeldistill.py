@@ -1,7 +1,8 @@
 """The equations of LabelDistill again, as loops over cells, channels and boxes in plain floats.
 
-Written from the formulas, not from the production code; slow and only for small maps. Maps of a batch are nested
-as [B][C][H][W], a mask as [B][H][W]. Axes: B batch, C channels, N classes, H W BEV rows (y) and columns (x), K boxes.
+Written from the formulas, not from the production code; slow and only for small maps. Maps of a batch are
+nested as [B][C][H][W], a mask as [B][H][W].
+Axes: B batch, C channels, N classes, H W BEV rows (y) and columns (x), K boxes.
 """
 
 from __future__ import annotations
