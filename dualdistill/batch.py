@@ -74,7 +74,7 @@ class Crops:
 class Output:
     """A detector's forward pass: maps by tap name, raw head outputs per task, a student's depth logits."""
 
-    taps_BCHW: dict[str, Tensor]  # student: s1 s2 s3 head; teacher: t1 t2 t3 neck
+    taps_BCHW: dict[str, Tensor]  # student: s0 s1 s2 s3 head; teacher: t1 t2 t3 neck
     predictions: list[dict[str, Tensor]]  # one per task: reg height dim rot vel heatmap (logits)
     depth_logits_BNDhw: Tensor | None = None
 

@@ -79,10 +79,10 @@ def make_virtual(plan: Plan, options: argparse.Namespace) -> None:
 def train(plan: Plan, options: argparse.Namespace) -> None:
     run = plan.run(options.run)
     os.environ.setdefault("DUALDISTILL_LOADERS", str(plan.settings.loaders))
-    teacher, start = plan.teacher_folder(run), plan.start_file(run)
+    needs = (plan.teacher_folder(run), plan.start_file(run), plan.label_encoder_folder(run))
     from dualdistill import train
 
-    train.train(run.spec, plan.folder(run), plan.paths, teacher, start, log_every=options.log_every)
+    train.train(run.spec, plan.folder(run), plan.paths, *needs, log_every=options.log_every)
 
 
 def predict(plan: Plan, options: argparse.Namespace) -> None:
@@ -128,7 +128,7 @@ COMMANDS: dict[str, tuple[Callable[[Plan, argparse.Namespace], None], str, str]]
     "index": (build_index, "", "read the tables of the data set"),
     "cache": (build_cache, "", "decode images and points once"),
     "virtual": (make_virtual, "points", "add virtual points from instance masks to the clouds"),
-    "train": (train, "run", "train a teacher, a backbone or a student, or go on where it stopped"),
+    "train": (train, "run", "train any run, or go on where it stopped"),
     "predict": (predict, "run", "predict the boxes of the validation split"),
     "evaluate": (evaluate, "run", "score the boxes with the official evaluation"),
     "table": (table, "table", "write a table as CSV, Markdown and LaTeX"),

@@ -35,6 +35,7 @@ class Jobs:
         self.virtual_ids = one_of(plan.virtual)
         self.cached_ids = one_of([plan.data_id] if plan.paths.cache else [])
         self.teachers = one_of(plan.of_kind("teacher"))
+        self.label_encoders = one_of(plan.of_kind("labels"))
         self.pretrainings = one_of(plan.of_kind("pretrain"))
         self.students = one_of(plan.of_kind("student"))
         self.detectors = one_of([*plan.of_kind("teacher"), *plan.of_kind("student")])
@@ -88,6 +89,11 @@ class Jobs:
         """The record of the backbone a student starts from, for the same reason."""
         name = self.plan.runs[wildcards.run].pretraining
         return [str(self.plan.results / "runs" / name / "run.json")] if name else []
+
+    def label_encoder(self, wildcards: Any) -> list[str]:
+        """The record of the second teacher of methods that ask for it, for the same reason."""
+        folder = self.plan.label_encoder_folder(self.plan.runs[wildcards.run])
+        return [str(folder / "run.json")] if folder else []
 
     def scores(self, wildcards: Any) -> list[str]:
         """Records and scores of a table's runs and of their teachers: no student without its teacher's score.

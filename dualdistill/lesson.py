@@ -10,43 +10,70 @@ import torch
 from torch import Tensor, nn
 
 from dualdistill import models, registry, start
+from dualdistill.batch import Batch, Output
 from dualdistill.checkpoint import load_weights
 from dualdistill.determinism import seed_everything, seed_for
 from dualdistill.distill.base import Distiller, FeaturePair
 from dualdistill.errors import UserError
-from dualdistill.spec import ClassifierSpec, RunSpec, StudentSpec
-from dualdistill.storage import read_json
+from dualdistill.records import WEIGHTS, read_run
+from dualdistill.spec import ClassifierSpec, LabelEncoderSpec, RunSpec, StudentSpec
+
+Learner = models.Detector | models.Classifier | models.LabelEncoder
+
+
+class Teachers(nn.Module):
+    """The frozen networks that a run learns from: a LiDAR detector, and if asked an encoder of labels."""
+
+    def __init__(self, detector: models.Teacher, label_encoder: models.LabelEncoder | None = None) -> None:
+        super().__init__()
+        self.detector, self.label_encoder = detector, label_encoder
+        self.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def forward(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
+        return self.detector(batch), self.label_encoder(batch) if self.label_encoder else {}
 
 
 class Lesson(nn.Module):
     """Everything that is optimised, as one module, so that DDP and autocast see one forward pass."""
 
-    def __init__(self, learner: models.Detector | models.Classifier, method: Distiller | None) -> None:
+    def __init__(self, learner: Learner, method: Distiller | None = None) -> None:
         super().__init__()
         self.learner = learner
         self.method = method
 
-    def forward(self, batch: Any, teacher: models.Detector | None) -> dict[str, Tensor]:
+    def forward(self, batch: Any, teachers: Teachers | None) -> dict[str, Tensor]:
         """The losses by name; the batch is of the kind that the learner's feed gives."""
+        assert not isinstance(self.learner, models.LabelEncoder)  # whose lesson is the next class
         output = self.learner(batch)
         losses = self.learner.losses(output, batch)
-        if self.method is None or teacher is None:
+        if self.method is None or teachers is None:
             return losses
         assert isinstance(self.learner, models.Student)  # nothing else has a method
-        with torch.no_grad():
-            taught = teacher(batch)
+        taught, labels_BCHW = teachers(batch)
         pair = FeaturePair(
             student_BCHW=output.taps_BCHW,
             teacher_BCHW=taught.taps_BCHW,
+            label_BCHW=labels_BCHW,
+            student_predictions=output.predictions,
             teacher_predictions=taught.predictions,
             boxes_K9=batch.boxes_K9,
             labels_K=batch.labels_K,
             history_s_B=batch.history_s_B,
             depth=self.learner.image_depth(output, batch),
-            grid=teacher.grid,
-            teacher_head=teacher.head,
+            grid=teachers.detector.grid,
+            teacher_head=teachers.detector.head,
         )
         return losses | self.method(pair)
+
+
+class LabelLesson(Lesson):
+    """A label encoder's maps, judged by the neck and head that shall find the boxes in them."""
+
+    def forward(self, batch: Batch, teachers: Teachers | None) -> dict[str, Tensor]:
+        assert teachers is not None
+        judge = teachers.detector
+        return judge.losses(judge.read(self.learner(batch)), batch)
 
 
 @dataclass(frozen=True)
@@ -54,38 +81,61 @@ class Setting:
     """A lesson before its first step, with what surrounds it."""
 
     lesson: Lesson
-    teacher: models.Detector | None  # frozen, and outside of the optimised module
+    teachers: Teachers | None  # outside of the optimised module
     start: dict[str, Any]  # where the learner's first weights came from, for run.json
 
 
-def prepare(spec: RunSpec, teacher_dir: Path | None, start_file: Path | None) -> Setting:
+def prepare(
+    spec: RunSpec, teacher_dir: Path | None, start_file: Path | None, label_dir: Path | None = None
+) -> Setting:
     """The run's modules with their first weights."""
+    if isinstance(spec.model, LabelEncoderSpec):
+        return _label_setting(spec, spec.model, teacher_dir)
     seed_everything(seed_for(spec.seed, "init", spec.kind))
     if isinstance(spec.model, ClassifierSpec):
         classifier = models.Classifier(spec.model)
         seed_everything(seed_for(spec.seed, "train"))
-        return Setting(Lesson(classifier, None), None, {"from": "random"})
+        return Setting(Lesson(classifier), None, {"from": "random"})
     detector, started = models.build(spec), {"from": "random"}
     if isinstance(spec.model, StudentSpec) and isinstance(detector, models.Student):
         # draws no number: the rest of the student stays paired with students of another start
         started = start.load(spec.model, start_file, detector.image_encoder.backbone)
     if spec.distill is None or spec.teacher is None:
         seed_everything(seed_for(spec.seed, "train"))
-        return Setting(Lesson(detector, None), None, started)
+        return Setting(Lesson(detector), None, started)
     # a seed of its own: the method's weights must not shift the student's
     seed_everything(seed_for(spec.seed, "init", "method"))
     method: Distiller = registry.load(spec.distill.method)(**spec.distill.options)
     method.bind(detector.tap_shapes(), models.build(spec.teacher).tap_shapes())
     seed_everything(seed_for(spec.seed, "train"))
-    teacher = _frozen_teacher(spec.teacher, teacher_dir)
+    teacher = _trained_teacher(spec.teacher, teacher_dir)
+    encoder = _trained_encoder(spec.label_encoder, teacher, label_dir) if spec.label_encoder else None
     method.prepare(detector.head, teacher.head)
-    return Setting(Lesson(detector, method), teacher, started)
+    return Setting(Lesson(detector, method), Teachers(teacher, encoder), started)
 
 
-def _frozen_teacher(spec: RunSpec, folder: Path | None) -> models.Detector:
+def _label_setting(spec: RunSpec, model: LabelEncoderSpec, teacher_dir: Path | None) -> Setting:
+    assert spec.teacher is not None  # without one there is nobody whose terms could be learned
+    teacher = _trained_teacher(spec.teacher, teacher_dir)
+    seed_everything(seed_for(spec.seed, "init", spec.kind))
+    encoder = models.LabelEncoder(model, spec.grid, teacher.tap_shapes())
+    seed_everything(seed_for(spec.seed, "train"))
+    return Setting(LabelLesson(encoder), Teachers(teacher), {"from": "random"})
+
+
+def _trained_teacher(spec: RunSpec, folder: Path | None) -> models.Teacher:
     if folder is None:
         raise UserError("a distilled run needs its teacher's folder", hint="train the teacher first")
     teacher = models.build(spec)
-    record = read_json(folder / "run.json")
-    load_weights(folder / "model.safetensors", teacher, record["outputs"]["model.safetensors"])
-    return teacher.requires_grad_(False).eval()
+    assert isinstance(teacher, models.Teacher)
+    load_weights(folder / WEIGHTS, teacher, read_run(folder)["outputs"][WEIGHTS])
+    return teacher
+
+
+def _trained_encoder(spec: RunSpec, teacher: models.Teacher, folder: Path | None) -> models.LabelEncoder:
+    if folder is None:
+        raise UserError("the method needs its label encoder's folder", hint="train the label encoder first")
+    assert isinstance(spec.model, LabelEncoderSpec)
+    encoder = models.LabelEncoder(spec.model, spec.grid, teacher.tap_shapes())
+    load_weights(folder / WEIGHTS, encoder, read_run(folder)["outputs"][WEIGHTS])
+    return encoder

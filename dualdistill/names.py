@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from dualdistill import versions
-from dualdistill.spec import ClassifierSpec, DataSpec, RunSpec, TeacherSpec, VirtualSpec, sha_of
+from dualdistill.spec import (
+    ClassifierSpec,
+    DataSpec,
+    LabelEncoderSpec,
+    RunSpec,
+    StudentSpec,
+    TeacherSpec,
+    VirtualSpec,
+    sha_of,
+)
 
 DIGITS = 10
 
@@ -14,8 +23,11 @@ def label(spec: RunSpec) -> str:
     """What a run is called, from what it is."""
     if isinstance(spec.model, ClassifierSpec):
         return f"pretrain-r{spec.model.depth}"
+    if isinstance(spec.model, LabelEncoderSpec) and spec.teacher:
+        return f"labels-{label(spec.teacher)}"
     if isinstance(spec.model, TeacherSpec):
         return spec.model.name
+    assert isinstance(spec.model, StudentSpec)  # nothing else is left
     student = f"r{spec.model.depth}"
     if spec.distill is None or spec.teacher is None:
         return f"bevdepth-{student}"

@@ -20,7 +20,8 @@ from dualdistill.records import WEIGHTS
 from dualdistill.resolve import Resolver
 from dualdistill.spec import DataSpec, RunSpec, StudentSpec, VirtualSpec
 
-KINDS = ("teacher", "pretrain", "student")  # in this order they are listed
+KINDS = ("teacher", "labels", "pretrain", "student")  # in this order they are listed
+WITHOUT_BOXES = {"labels": "a label encoder", "pretrain": "a pre-training"}
 COLUMNS = ("backbone", "method", "base", "teacher")  # beside the options of methods
 
 
@@ -42,10 +43,11 @@ class Run:
     """One training, and its evaluation if it detects."""
 
     id: str
-    rows: tuple[str, ...]  # the rows of variants.yaml that resolve to it; a pre-training has none
+    rows: tuple[str, ...]  # the rows of variants.yaml that resolve to it; none where students bring it along
     spec: RunSpec
     teacher: str | None  # the id of its teacher's run
     pretraining: str | None  # the id of the run whose backbone it starts from
+    label_encoder: str | None  # the id of the run that encodes its labels
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,9 @@ class Plan:
     def detector(self, name: str) -> Run:
         """A run that predicts boxes."""
         run = self.run(name)
-        if run.spec.kind == "pretrain":
-            raise UserError(f"run '{run.id}' is a pre-training: it predicts no boxes")
+        if run.spec.kind in WITHOUT_BOXES:
+            what = f"run '{run.id}' is {WITHOUT_BOXES[run.spec.kind]}: it predicts no boxes"
+            raise UserError(what)
         return run
 
     def table(self, name: str) -> Table:
@@ -114,6 +117,9 @@ class Plan:
 
     def teacher_folder(self, run: Run) -> Path | None:
         return self.results / "runs" / run.teacher if run.teacher else None
+
+    def label_encoder_folder(self, run: Run) -> Path | None:
+        return self.results / "runs" / run.label_encoder if run.label_encoder else None
 
     def start_file(self, run: Run) -> Path | None:
         """The weights that a run's backbone starts from; None where they are random."""
@@ -221,8 +227,7 @@ def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
             spec = resolver.spec(name, seed)
             specs[run_id(spec)] = spec
             rows.setdefault(run_id(spec), set()).add(name)
-            if spec.pretraining:
-                specs[run_id(spec.pretraining)] = spec.pretraining
+            specs |= {run_id(own): own for own in (spec.pretraining, spec.label_encoder) if own}
     runs = [
         Run(
             name,
@@ -230,6 +235,7 @@ def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
             spec,
             teacher=run_id(spec.teacher) if spec.teacher else None,
             pretraining=run_id(spec.pretraining) if spec.pretraining else None,
+            label_encoder=run_id(spec.label_encoder) if spec.label_encoder else None,
         )
         for name, spec in specs.items()
     ]

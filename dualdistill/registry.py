@@ -38,15 +38,32 @@ def _spelled(schema: Mapping[str, Any], given: Any) -> Any:
 
 
 @functools.cache
-def methods(folder: Path = FOLDER) -> dict[str, tuple[Option, ...]]:
-    """Every method with its options; a file without a Distiller of its name is a building block."""
+def _classes(folder: Path) -> dict[str, tuple[ast.ClassDef, ast.Module, Path]]:
+    """The class of every method; a file without a Distiller of its name is a building block."""
     found = {}
     for path in sorted(folder.glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and _is_method(node, path.stem):
-                found[path.stem] = tuple(_options(node, _constants(tree), path))
+                found[path.stem] = (node, tree, path)
     return found
+
+
+@functools.cache
+def methods(folder: Path = FOLDER) -> dict[str, tuple[Option, ...]]:
+    """Every method with its options."""
+    return {
+        method: tuple(_options(node, _constants(tree.body), path))
+        for method, (node, tree, path) in _classes(folder).items()
+    }
+
+
+def learns_from_labels(method: str, folder: Path = FOLDER) -> bool:
+    """Whether its class says `label_encoder = True`."""
+    if method not in _classes(folder):
+        return False
+    said = _constants(_classes(folder)[method][0].body).get("label_encoder")
+    return isinstance(said, ast.Constant) and said.value is True
 
 
 def options(method: str, folder: Path = FOLDER) -> dict[str, Option]:
@@ -81,11 +98,11 @@ def _same(class_name: str, stem: str) -> bool:
     return class_name.lower() == stem.replace("_", "")
 
 
-def _constants(tree: ast.Module) -> dict[str, ast.expr]:
-    """Module-level NAME = value, which a default may name."""
+def _constants(body: list[ast.stmt]) -> dict[str, ast.expr]:
+    """NAME = value in a module, which a default may name, or in a class."""
     return {
         node.targets[0].id: node.value
-        for node in tree.body
+        for node in body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
 

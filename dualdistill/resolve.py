@@ -5,11 +5,9 @@ All rows are resolved before any job starts: a slip in the last row does not wai
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any
 
 from dualdistill import document, registry, versions
 from dualdistill.config import Config, schema
@@ -20,20 +18,19 @@ from dualdistill.recipe import Recipe
 from dualdistill.spec import (
     CAMERA_FIELDS,
     TEACHERS,
-    ClassifierSpec,
-    CropSpec,
     DataSpec,
     DistillSpec,
     GridSpec,
     InputSpec,
+    LabelledDistillSpec,
     MVPSpec,
     RunSpec,
     ScheduleSpec,
     StudentSpec,
     TeacherSpec,
 )
-
-T = TypeVar("T")
+from dualdistill.stages import Stages
+from dualdistill.typed import build
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,7 @@ class Resolver:
         self.rows: dict[str, dict[str, Any]] = config.variants.value
         self.profile: dict[str, Any] = config.profile.value
         self.data = build(DataSpec, self.profile["data"])
+        self.stages = Stages(config, self.data)
         self._check_profile()
         self.recipe = Recipe(config.recipe, self.profile)
         self.merged: dict[str, dict[str, Any]] = {}
@@ -83,8 +81,8 @@ class Resolver:
         model = self._masked(name, build(kind, values["model"]))
         distill, teacher = None, None
         if variant.method and variant.teacher:
-            distill = DistillSpec(variant.method, registry.fill(variant.method, variant.options))
             teacher = self.spec(variant.teacher, self.config.settings.teacher_seed)
+            distill = self._distill(variant.method, variant.options, teacher)
         return RunSpec(
             kind=variant.kind,
             seed=seed,
@@ -97,8 +95,14 @@ class Resolver:
             versions=versions.of_training(self.data, model),
             distill=distill,
             teacher=teacher,
-            pretraining=self._pretraining(name, model),
+            pretraining=self.stages.pretraining(name, model),
         )
+
+    def _distill(self, method: str, options: dict[str, Any], teacher: RunSpec) -> DistillSpec:
+        filled = registry.fill(method, options)
+        if registry.learns_from_labels(method):
+            return LabelledDistillSpec(method, filled, self.stages.label_encoder(teacher))
+        return DistillSpec(method, filled)
 
     def _input(self, kind: str) -> dict[str, Any]:
         shared: dict[str, Any] = self.profile["input"]
@@ -123,34 +127,6 @@ class Resolver:
             where = self.where(name, "model.virtual.damage")
             raise UserError(what, where=where, hint="see teachers.mvp in config/profiles/world.yaml")
         return model
-
-    def _pretraining(self, name: str, model: StudentSpec | TeacherSpec) -> RunSpec | None:
-        """The run whose backbone a student starts from; one for the students of all seeds."""
-        if isinstance(model, TeacherSpec) or model.start != "pretrained":
-            return None
-        parts = {
-            ("data", "pretrain_split"): self.data.pretrain_split,
-            ("crops",): self.profile["crops"],
-            ("schedules", "pretrain"): self.profile["schedules"]["pretrain"],
-        }
-        for place, value in parts.items():
-            if value is None:
-                what = f"row '{name}' starts from a pre-training and '{'.'.join(place)}' is null"
-                where = self.config.profile.where(place)
-                raise UserError(what, where=where, hint="fill it in, or choose another model.start")
-        crops, schedule = parts[("crops",)], parts[("schedules", "pretrain")]
-        return RunSpec(
-            kind="pretrain",
-            seed=self.config.settings.teacher_seed,
-            data=self.data,
-            # crops know neither grid nor frames: both keep the spec's own values, as the hidden fields above
-            grid=GridSpec(),
-            input=InputSpec(),
-            model=ClassifierSpec(model.depth, model.width, build(CropSpec, crops)),
-            schedule=build(ScheduleSpec, schedule),
-            threads=self.profile["threads"],
-            versions=versions.of_training(self.data),
-        )
 
     def where(self, name: str, *keys: str) -> str:
         """The line on which a row, or the ancestor it has a key from, says something."""
@@ -275,22 +251,6 @@ class Resolver:
         for name in self.profile["backbones"]:
             rules = {**allowed, "$defs": schema("profile")["$defs"]}
             document.check(self.config.profile, rules, at=("backbones", name), noun="backbone")
-
-
-def build(kind: type[T], values: Mapping[str, Any]) -> T:
-    """A spec dataclass from plain values: lists become tuples, whole numbers the floats that are meant."""
-    hints = get_type_hints(kind)
-    return kind(**{key: _typed(hints[key], value) for key, value in values.items()})
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    if isinstance(hint, UnionType):
-        return None if value is None else _typed(get_args(hint)[0], value)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return build(hint, value)
-    if get_origin(hint) is tuple:
-        return tuple(_typed(get_args(hint)[0], item) for item in value)
-    return float(value) if hint is float else value
 
 
 def _changed(values: Mapping[str, Any], keys: list[str], value: Any) -> dict[str, Any]:

@@ -118,6 +118,7 @@ CAMERA_FIELDS = (
     "history_train_s",
     "history_test_s",
 )
+BEV_FIELDS = ("bev_rotate_deg", "bev_scale", "bev_flip")  # all that happens to a box
 
 
 @dataclass(frozen=True)
@@ -231,6 +232,13 @@ class ClassifierSpec:
 
 
 @dataclass(frozen=True)
+class LabelEncoderSpec:
+    """From boxes to the maps in which a teacher's neck and head find them (methods.md 6)."""
+
+    channels: int = 256  # of a cell, before the maps part
+
+
+@dataclass(frozen=True)
 class ScheduleSpec:
     """How long, how fast, in what order."""
 
@@ -257,15 +265,22 @@ class DistillSpec:
 
 
 @dataclass(frozen=True)
+class LabelledDistillSpec(DistillSpec):
+    """Of a method that learns from labels as well; a class of its own, so that no other method is renamed."""
+
+    label_encoder: RunSpec
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """One training, and its evaluation if it detects. Two rows that resolve to equal specs are one run."""
 
-    kind: str  # teacher | pretrain | student
+    kind: str  # teacher | labels | pretrain | student
     seed: int
     data: DataSpec
     grid: GridSpec
     input: InputSpec
-    model: StudentSpec | TeacherSpec | ClassifierSpec
+    model: StudentSpec | TeacherSpec | ClassifierSpec | LabelEncoderSpec
     schedule: ScheduleSpec
     threads: int  # the thread count changes the last bits, so it is part of the run
     versions: dict[str, int]
@@ -278,6 +293,10 @@ class RunSpec:
         """The virtual points among those that the run, or the teacher it learns from, is given."""
         model = self.teacher.model if self.teacher else self.model
         return model.virtual if isinstance(model, MVPSpec) else None
+
+    @property
+    def label_encoder(self) -> RunSpec | None:
+        return self.distill.label_encoder if isinstance(self.distill, LabelledDistillSpec) else None
 
     def canonical(self) -> str:
         return canonical_json(asdict(self))

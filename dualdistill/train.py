@@ -1,8 +1,8 @@
-"""The training of a teacher, a backbone or a student, in the order in which it happens.
+"""The training of any run, in the order in which it happens.
 
-A student's step: both networks see the same augmented frame; the detection and depth losses come from the
-student, every further named loss from the distillation method; their plain sum is what is minimised. The
-teacher stays outside of the optimised module.
+A student's step: it and its teachers see the same augmented frame; the detection and depth losses come from
+the student, every further named loss from the distillation method; their plain sum is what is minimised. The
+teachers stay outside of the optimised module.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from dualdistill.checkpoint import load_state, save_state, save_weights
 from dualdistill.determinism import pin, random_state, restore_random_state
 from dualdistill.errors import NumericsError, UserError
 from dualdistill.feed import Feed, of_crops, of_frames
-from dualdistill.lesson import Lesson, Setting
-from dualdistill.models import Classifier, Detector
+from dualdistill.lesson import Lesson, Setting, Teachers
+from dualdistill.models import Classifier, LabelEncoder
 from dualdistill.optim import MovingAverage, learning_rate
 from dualdistill.plan import DataPaths
 from dualdistill.pretrain import held_out
 from dualdistill.progress import Clock, StopSignal, note, peak_memory_mb
 from dualdistill.provenance import collect
 from dualdistill.records import RUN_SCHEMA
+from dualdistill.redecode import redecoded
 from dualdistill.spec import RunSpec
 from dualdistill.storage import replacing, run_lock, sha256_file, write_json
 
@@ -79,6 +80,7 @@ def train(
     data: DataPaths,
     teacher_dir: Path | None = None,
     start_file: Path | None = None,
+    label_dir: Path | None = None,
     log_every: int = 20,
 ) -> None:
     """Train one run, or go on where an interrupted one stopped; the declared outputs are written last."""
@@ -87,12 +89,12 @@ def train(
     with run_lock(state_dir) if os.environ.get("RANK", "0") == "0" else nullcontext():
         pin(spec.threads)
         fabric = _fabric(spec)
-        setting = lessons.prepare(spec, teacher_dir, start_file)
-        lesson, teacher = setting.lesson, setting.teacher
-        feed = _feed(spec, data, setting)
+        setting = lessons.prepare(spec, teacher_dir, start_file, label_dir)
+        lesson, teachers = setting.lesson, setting.teachers
+        feed = _feed(spec, data, lesson)
         lesson.to(fabric.device)
-        if teacher is not None:
-            teacher.to(fabric.device)
+        if teachers is not None:
+            teachers.to(fabric.device)
         optimizer = torch.optim.AdamW(
             lesson.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True
         )
@@ -107,17 +109,17 @@ def train(
             log.info("resumed at step %d of %d", state.step, feed.total)
         note(state_dir, event="start", step=state.step, total=feed.total)
         clock = Clock(state.step, feed.total, seconds_before)
-        _steps(spec, state, state_dir, feed, fabric, module, stepper, teacher, clock, log_every)
+        _steps(spec, state, state_dir, feed, fabric, module, stepper, teachers, clock, log_every)
         if fabric.global_rank == 0:
-            _finish(spec, run_dir, data, state, setting.start, clock.seconds)
+            _finish(spec, run_dir, data, state, setting, clock.seconds)
 
 
-def _feed(spec: RunSpec, data: DataPaths, setting: Setting) -> Feed:
-    """What the learner and its teacher have to see."""
-    learner = setting.lesson.learner
+def _feed(spec: RunSpec, data: DataPaths, lesson: Lesson) -> Feed:
+    """What the learner, and the teacher of a method, have to see."""
+    learner = lesson.learner
     if isinstance(learner, Classifier):
         return of_crops(spec, data, learner.spec.crops)
-    points = learner.needs_points or setting.teacher is not None
+    points = learner.needs_points or lesson.method is not None
     return of_frames(spec, data, images=learner.needs_images, points=points)
 
 
@@ -129,7 +131,7 @@ def _steps(
     fabric: Fabric,
     module: Any,
     stepper: Any,
-    teacher: Detector | None,
+    teachers: Teachers | None,
     clock: Clock,
     log_every: int,
 ) -> None:
@@ -144,7 +146,7 @@ def _steps(
         for part in range(schedule.accumulate):
             batch = next(batches).to(fabric.device)
             with fabric.no_backward_sync(module, enabled=part + 1 < schedule.accumulate):
-                losses = module(batch, teacher)
+                losses = module(batch, teachers)
                 _refuse_nonfinite(losses, state.step, batch)
                 fabric.backward(torch.stack(list(losses.values())).sum() / schedule.accumulate)
             for name, value in losses.items():
@@ -171,7 +173,7 @@ def _steps(
 
 
 def _finish(
-    spec: RunSpec, run_dir: Path, data: DataPaths, state: State, start: dict[str, Any], seconds: float
+    spec: RunSpec, run_dir: Path, data: DataPaths, state: State, setting: Setting, seconds: float
 ) -> None:
     """Write the declared outputs, run.json last: its presence means that the others are whole."""
     save_weights(run_dir / "model.safetensors", state.weights())
@@ -183,7 +185,7 @@ def _finish(
         "run": run_dir.name,
         "spec": asdict(spec),
         "spec_sha": spec.sha,
-        "start": start,
+        "start": setting.start,
         "outputs": {name: sha256_file(run_dir / name) for name in OUTPUTS},
         "seconds": round(seconds, 1),
         "peak_memory_mb": peak_memory_mb(),
@@ -195,11 +197,19 @@ def _finish(
         },
         "provenance": collect(),
     }
-    if isinstance(lesson.learner, Classifier):
-        lesson.learner.load_state_dict(state.weights())
-        record["held_out"] = held_out(spec, data, lesson.learner)
-    write_json(run_dir / "run.json", record)
+    write_json(run_dir / "run.json", record | _quality(spec, data, state, setting.teachers))
     log.info("wrote %s", run_dir / "run.json")
+
+
+def _quality(spec: RunSpec, data: DataPaths, state: State, teachers: Teachers | None) -> dict[str, Any]:
+    """How good a network is that no evaluation will score."""
+    learner = state.lesson.learner
+    learner.load_state_dict(state.weights())
+    if isinstance(learner, Classifier):
+        return {"held_out": held_out(spec, data, learner)}
+    if isinstance(learner, LabelEncoder) and teachers:
+        return {"redecoded": redecoded(spec, data, learner, teachers.detector)}
+    return {}
 
 
 def _fabric(spec: RunSpec) -> Fabric:

@@ -53,9 +53,11 @@ class DetectionHead(Protocol):
 class FeaturePair:
     """One batch as seen by both detectors."""
 
-    student_BCHW: dict[str, Tensor]  # taps s1 s2 s3 head
+    student_BCHW: dict[str, Tensor]  # taps s0 s1 s2 s3 head
     teacher_BCHW: dict[str, Tensor]  # taps t1 t2 t3 neck
-    teacher_predictions: list[dict[str, Tensor]]  # one per task, heatmaps as logits
+    label_BCHW: dict[str, Tensor]  # the same of a label encoder; empty unless the method asks for one
+    student_predictions: list[dict[str, Tensor]]  # one per task, heatmaps as logits
+    teacher_predictions: list[dict[str, Tensor]]
     boxes_K9: tuple[Tensor, ...]
     labels_K: tuple[Tensor, ...]
     history_s_B: Tensor | None  # age of the student's previous frame
@@ -69,6 +71,10 @@ class FeaturePair:
             self,
             student_BCHW={tap: feature.float() for tap, feature in self.student_BCHW.items()},
             teacher_BCHW={tap: feature.detach().float() for tap, feature in self.teacher_BCHW.items()},
+            label_BCHW={tap: feature.detach().float() for tap, feature in self.label_BCHW.items()},
+            student_predictions=[
+                {name: tensor.float() for name, tensor in task.items()} for task in self.student_predictions
+            ],
             teacher_predictions=[
                 {name: tensor.detach().float() for name, tensor in task.items()}
                 for task in self.teacher_predictions
@@ -79,6 +85,8 @@ class FeaturePair:
 
 class Distiller(nn.Module, ABC):
     """A method: `bind` makes its adapters, calling it gives named losses that are already weighted."""
+
+    label_encoder = False  # True: every teacher gets one, trained before the student
 
     def __init__(self, *, inherit_head: bool = False) -> None:
         super().__init__()

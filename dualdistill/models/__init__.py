@@ -11,6 +11,7 @@ from math import log2
 
 from dualdistill.errors import UserError
 from dualdistill.models.classifier import Classifier
+from dualdistill.models.labels import LabelEncoder
 from dualdistill.models.student import Student
 from dualdistill.models.teacher import Teacher
 from dualdistill.spec import GridSpec, RunSpec, StudentSpec, TeacherSpec
@@ -18,7 +19,7 @@ from dualdistill.spec import GridSpec, RunSpec, StudentSpec, TeacherSpec
 Detector = Student | Teacher
 BEV_STRIDE = 8  # of the student's deepest map
 
-__all__ = ["Classifier", "Detector", "Student", "Teacher", "build"]
+__all__ = ["Classifier", "Detector", "LabelEncoder", "Student", "Teacher", "build"]
 
 
 def build(spec: RunSpec) -> Detector:
@@ -29,7 +30,9 @@ def build(spec: RunSpec) -> Detector:
         return Teacher(spec.model, spec.grid)
     if isinstance(spec.model, StudentSpec):
         return Student(spec.model, spec.grid)
-    raise UserError("a pre-training has no detector", hint="its classifier is made where it is trained")
+    raise UserError(
+        f"a run of kind '{spec.kind}' has no detector", hint="its network is made where it is trained"
+    )
 
 
 def _check_grid(grid: GridSpec) -> None:

@@ -44,7 +44,8 @@ class Student(nn.Module):
         shapes = {
             f"s{i + 1}": (c, cells >> i + 1, cells >> i + 1) for i, c in enumerate(self.spec.bev_channels)
         }
-        return {**shapes, "head": (self.spec.bev_out_channels, cells, cells)}
+        both = (2 * self.spec.context_channels, cells, cells)
+        return {"s0": both, **shapes, "head": (self.spec.bev_out_channels, cells, cells)}
 
     def forward(self, batch: Batch) -> Output:
         current_BCYX, depth_logits = self._frame(batch, 0)
@@ -52,9 +53,10 @@ class Student(nn.Module):
             previous_BCYX, _ = self._frame(batch, 1)
             motion_B44 = given(batch.previous_to_current_B44, "previous_to_current_B44")
             previous_BCYX = warp_to_current(previous_BCYX, motion_B44, self.grid)
-        taps = self.bev_encoder(channels_last(torch.cat([current_BCYX, previous_BCYX], dim=1)))
+        both_BCYX = channels_last(torch.cat([current_BCYX, previous_BCYX], dim=1))
+        taps = self.bev_encoder(both_BCYX)
         head_BCYX = self.bev_neck(taps)
-        named = {"s1": taps[0], "s2": taps[1], "s3": taps[2], "head": head_BCYX}
+        named = {"s0": both_BCYX, "s1": taps[0], "s2": taps[1], "s3": taps[2], "head": head_BCYX}
         return Output(named, self.head(head_BCYX), depth_logits)
 
     def _frame(self, batch: Batch, frame: int) -> tuple[Tensor, Tensor]:

@@ -59,9 +59,12 @@ class Teacher(nn.Module):
     def forward(self, batch: Batch) -> Output:
         canvas_BCYX = self.pillars(batch.points_PI)
         taps = self.backbone(channels_last(canvas_BCYX))
-        neck_BCYX = self.neck(taps)[0]
-        named = {"t1": taps[0], "t2": taps[1], "t3": taps[2], "neck": neck_BCYX}
-        return Output(named, self.head(neck_BCYX))
+        return self.read({f"t{i + 1}": tap_BCYX for i, tap_BCYX in enumerate(taps)})
+
+    def read(self, taps_BCYX: dict[str, Tensor]) -> Output:
+        """What neck and head find in the backbone's maps, or in maps like them."""
+        neck_BCYX = self.neck([taps_BCYX[f"t{i + 1}"] for i in range(len(self.spec.channels))])[0]
+        return Output({**taps_BCYX, "neck": neck_BCYX}, self.head(neck_BCYX))
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Detection losses, weighted."""

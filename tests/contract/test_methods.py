@@ -49,6 +49,10 @@ def change_samples(pair: FeaturePair, change: Callable[[Tensor], Tensor], order:
         pair,
         student_BCHW={tap: change(feature) for tap, feature in pair.student_BCHW.items()},
         teacher_BCHW={tap: change(feature) for tap, feature in pair.teacher_BCHW.items()},
+        label_BCHW={tap: change(feature) for tap, feature in pair.label_BCHW.items()},
+        student_predictions=[
+            {output: change(tensor) for output, tensor in task.items()} for task in pair.student_predictions
+        ],
         teacher_predictions=[
             {output: change(tensor) for output, tensor in task.items()} for task in pair.teacher_predictions
         ],
@@ -85,9 +89,17 @@ def test_constructor_is_the_schema(name: str) -> None:
 
 
 @each_method
+def test_the_plan_knows_who_learns_from_labels(name: str) -> None:
+    assert registry.learns_from_labels(name) is registry.load(name).label_encoder
+
+
+@each_method
 @pytest.mark.parametrize("case", CASES)
 def test_losses_are_finite_float32_scalars_with_finite_gradients(name: str, case: str) -> None:
     pair, method = toy.make_pair(*CASES[case]), make(name)
+    said = [tensor for task in pair.student_predictions for tensor in task.values()]
+    for tensor in said:
+        tensor.retain_grad()
     losses = method(pair)
     assert losses
     for loss in losses.values():
@@ -95,7 +107,7 @@ def test_losses_are_finite_float32_scalars_with_finite_gradients(name: str, case
         assert loss.dtype == torch.float32
         assert loss.isfinite()
     total(losses).backward()
-    given = [*pair.student_BCHW.values(), pair.depth.logits_BNDhw]
+    given = [*pair.student_BCHW.values(), pair.depth.logits_BNDhw, *said]
     gradients = [tensor.grad for tensor in given if tensor.grad is not None]
     gradients += [parameter.grad for parameter in method.parameters() if parameter.grad is not None]
     assert all(gradient.isfinite().all() for gradient in gradients)
@@ -106,6 +118,7 @@ def test_student_and_adapters_learn_and_the_teacher_does_not(name: str) -> None:
     pair, method = toy.make_pair(), make(name)
     taught = [
         *pair.teacher_BCHW.values(),
+        *pair.label_BCHW.values(),
         *(tensor for task in pair.teacher_predictions for tensor in task.values()),
     ]
     for tensor in taught:

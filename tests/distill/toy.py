@@ -16,7 +16,7 @@ from dualdistill.models.head import Head
 from dualdistill.spec import GridSpec, HeadSpec
 
 GRID = GridSpec(half_extent_m=6.4, cell_m=0.8)
-STUDENT_SHAPES = {"s1": (4, 8, 8), "s2": (8, 4, 4), "s3": (16, 2, 2), "head": (8, 16, 16)}
+STUDENT_SHAPES = {"s0": (7, 16, 16), "s1": (4, 8, 8), "s2": (8, 4, 4), "s3": (16, 2, 2), "head": (8, 16, 16)}
 TEACHER_SHAPES = {"t1": (4, 32, 32), "t2": (4, 16, 16), "t3": (8, 8, 8), "neck": (12, 16, 16)}
 BOXES = (
     (1.0, -2.0, 0.0, 4.1, 2.3, 1.5, 0.7, 1.0, 2.0),  # overlaps the next one
@@ -60,9 +60,13 @@ def make_pair(
         predictions = head.eval()(teacher["neck"])
     for task in predictions:
         task["heatmap"] = torch.randn_like(task["heatmap"]).clamp(max=0.8) - 1
+    labels_BCHW = {tap: torch.randn_like(teacher[tap]).relu() for tap in ("t2", "t3")}
+    said = make_head(inputs=8)(student["head"].detach())
     return FeaturePair(
         student_BCHW=student,
         teacher_BCHW=teacher,
+        label_BCHW=labels_BCHW,
+        student_predictions=said,
         teacher_predictions=predictions,
         boxes_K9=make_boxes(counts),
         labels_K=tuple(part.long() for part in torch.tensor(labels[: sum(counts)]).split(list(counts))),
@@ -79,6 +83,11 @@ def in_float64(pair: FeaturePair) -> FeaturePair:
         pair,
         student_BCHW={tap: feature.detach().double() for tap, feature in pair.student_BCHW.items()},
         teacher_BCHW={tap: feature.double() for tap, feature in pair.teacher_BCHW.items()},
+        label_BCHW={tap: feature.double() for tap, feature in pair.label_BCHW.items()},
+        student_predictions=[
+            {name: tensor.detach().double() for name, tensor in task.items()}
+            for task in pair.student_predictions
+        ],
         boxes_K9=tuple(boxes.double() for boxes in pair.boxes_K9),
         depth=replace(
             pair.depth,

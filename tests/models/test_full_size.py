@@ -14,15 +14,22 @@ import pytest
 import torch
 from batches import random_batch
 
-from dualdistill.models import Student, Teacher
-from dualdistill.spec import GridSpec, MVPSpec, StudentSpec, TeacherSpec
+from dualdistill.lesson import LabelLesson, Teachers
+from dualdistill.models import LabelEncoder, Student, Teacher
+from dualdistill.spec import GridSpec, LabelEncoderSpec, MVPSpec, StudentSpec, TeacherSpec
 
 GRID = GridSpec()
 R50 = (StudentSpec(), (256, 704))
 R101 = (StudentSpec(depth=101, activation_checkpoint=True), (512, 1408))
 PILLARS = (TeacherSpec(), (16, 16))
 VIRTUAL = (MVPSpec(), (16, 16))
-STUDENT_TAPS = {"s1": (128, 64, 64), "s2": (256, 32, 32), "s3": (512, 16, 16), "head": (256, 128, 128)}
+STUDENT_TAPS = {
+    "s0": (128, 128, 128),
+    "s1": (128, 64, 64),
+    "s2": (256, 32, 32),
+    "s3": (512, 16, 16),
+    "head": (256, 128, 128),
+}
 TEACHER_TAPS = {"t1": (64, 256, 256), "t2": (128, 128, 128), "t3": (256, 64, 64), "neck": (384, 128, 128)}
 
 
@@ -95,3 +102,11 @@ def test_one_full_size_step_fits_a_cpu_with_24_gb(preset: tuple, taps: dict[str,
     assert shapes == taps
     assert finite
     assert peak_gb < 24
+
+
+def test_one_full_size_step_of_a_label_encoder():
+    teachers = Teachers(Teacher(TeacherSpec(), GRID))
+    lesson = LabelLesson(LabelEncoder(LabelEncoderSpec(), GRID, teachers.detector.tap_shapes()))
+    losses = lesson(random_batch(1, grid=GRID, image=(16, 16), boxes=30, per_box=1), teachers)
+    torch.stack(list(losses.values())).sum().backward()
+    assert all(weight.grad.isfinite().all() for weight in lesson.parameters())

@@ -18,7 +18,7 @@ from dualdistill.jobs import Jobs
 from dualdistill.spec import RunSpec
 
 PROFILES = ("smoke", "world", "nuscenes")
-METHODS = ("dualdistill", "distillbev", "tigbev")
+METHODS = ("dualdistill", "distillbev", "tigbev", "labeldistill")
 STUDENTS = (
     "bevdepth-r50",
     "bevdepth-r101",
@@ -57,7 +57,7 @@ def test_every_profile_plans_every_row(folder: Path, profile: str):
     assert {row for run in found.runs.values() for row in run.rows} >= {"centerpoint", *STUDENTS, *MVP}
     for run in found.runs.values():
         assert run.id == f"{names.label(run.spec)}-s0-{run.spec.sha[:10]}"
-        assert run.id.startswith(run.rows[0] if run.rows else "pretrain-")
+        assert run.id.startswith(run.rows[0] if run.rows else ("pretrain-", "labels-"))
 
 
 def test_the_plan_is_the_same_twice(folder: Path):
@@ -218,6 +218,7 @@ def test_schemas_know_exactly_the_fields_of_the_specs():
         "virtual": spec.VirtualSpec,
         "damage": spec.DamageSpec,
         "crops": spec.CropSpec,
+        "label_encoder": spec.LabelEncoderSpec,
         "schedule": spec.ScheduleSpec,
     }
     for name, kind in kinds.items():

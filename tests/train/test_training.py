@@ -23,13 +23,15 @@ from dualdistill.storage import sha256_file
 Command = Callable[..., subprocess.CompletedProcess[str]]
 STUDENT = "dualdistill-r50-centerpoint"
 PRETRAINING = "pretrain-r50"
+LABELS = "labels-centerpoint"
+TAUGHT_BY_LABELS = "labeldistill-r50-centerpoint"
 
 
 @pytest.fixture(scope="session")
 def trained(command: Command, runs: dict[str, str], results: Path) -> dict[str, Path]:
     """Variant to run folder, trained without interruption, in the order in which one needs the other."""
     folders = {}
-    for variant in ("centerpoint", PRETRAINING, "bevdepth-r50", STUDENT):
+    for variant in ("centerpoint", PRETRAINING, LABELS, "bevdepth-r50", STUDENT, TAUGHT_BY_LABELS):
         command("train", runs[variant])
         folders[variant] = results / "runs" / runs[variant]
     return folders
@@ -67,7 +69,12 @@ def wait_for_checkpoint(process: subprocess.Popen[bytes], folder: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "number"),
-    [(STUDENT, signal.SIGKILL), (STUDENT, signal.SIGTERM), (PRETRAINING, signal.SIGKILL)],
+    [
+        (STUDENT, signal.SIGKILL),
+        (STUDENT, signal.SIGTERM),
+        (PRETRAINING, signal.SIGKILL),
+        (LABELS, signal.SIGKILL),
+    ],
 )
 def test_a_killed_run_ends_in_the_same_bytes(
     variant: str,
@@ -220,3 +227,48 @@ def test_a_student_without_its_pre_training_is_one_sentence(
     assert done.returncode == 3
     assert "Traceback" not in done.stderr
     assert "run.json: the file does not exist (run the rule that makes it)" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_label_encoder_records_how_well_its_boxes_are_found_again(trained: dict[str, Path]) -> None:
+    encoder, student = (json.loads((trained[name] / "run.json").read_text()) for name in (LABELS, STUDENT))
+    told = encoder["redecoded"]
+    assert told["frames"] == 4
+    assert told["boxes"] > 0
+    assert 0 <= told["mean_ap"] <= 1
+    assert told["mean_ap"] == pytest.approx(sum(told["by_class"].values()) / len(told["by_class"]))
+    assert "redecoded" not in student
+
+
+@pytest.mark.slow
+def test_a_student_predicts_without_those_who_taught_it(
+    trained: dict[str, Path], command: Command, copy_of_results: Path
+) -> None:
+    for name in (LABELS, "centerpoint"):
+        shutil.rmtree(copy_of_results / "runs" / trained[name].name)
+    command("predict", trained[TAUGHT_BY_LABELS].name, folder=copy_of_results)
+    found = json.loads(
+        (copy_of_results / "runs" / trained[TAUGHT_BY_LABELS].name / "results_nusc.json").read_text()
+    )
+    assert found["meta"]["use_camera"]
+    assert not found["meta"]["use_lidar"]
+    assert any(found["results"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fault", "code"), [("changed", 4), ("absent", 3)])
+def test_a_label_encoder_that_is_not_the_recorded_one_is_refused(
+    fault: str, code: int, trained: dict[str, Path], command: Command, copy_of_results: Path
+) -> None:
+    folder = copy_of_results / "runs" / trained[LABELS].name
+    if fault == "absent":
+        shutil.rmtree(folder)
+    else:
+        content = bytearray((folder / "model.safetensors").read_bytes())
+        content[-1] ^= 1
+        (folder / "model.safetensors").write_bytes(content)
+    shutil.rmtree(copy_of_results / "runs" / trained[TAUGHT_BY_LABELS].name)
+    done = command("train", trained[TAUGHT_BY_LABELS].name, folder=copy_of_results, check=False)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert str(folder) in done.stderr

@@ -1,4 +1,5 @@
-# Teachers, backbones and students train by the same command; a student also waits for the other two.
+# Everything trains by the same command: teachers and backbones first, then label encoders, which need their teacher,
+# then students, which need all that their rows ask for.
 # Checkpoints lie in the run's state/, which no rule declares: snakemake deletes what is declared when a job fails.
 rule train_teacher:
     input:
@@ -22,6 +23,33 @@ rule train_teacher:
         spec=JOBS.spec_sha,
     message:
         "Train the teacher {wildcards.run}"
+    shell:
+        f"{SUITE} train {{wildcards.run}} {PLAN} > {{log}} 2>&1"
+
+
+rule train_label_encoder:
+    input:
+        data=JOBS.training_data,
+        teacher=JOBS.teacher,
+    output:
+        model="results/runs/{run}/model.safetensors",
+        history="results/runs/{run}/history.jsonl",
+        record="results/runs/{run}/run.json",
+    log:
+        "results/runs/{run}/logs/train.log",
+    benchmark:
+        "results/runs/{run}/benchmarks/train.jsonl"
+    wildcard_constraints:
+        run=JOBS.label_encoders,
+    conda:
+        "../../environment.yml"
+    threads: JOBS.plan.threads
+    resources:
+        gpu=JOBS.plan.gpus,
+    params:
+        spec=JOBS.spec_sha,
+    message:
+        "Train the label encoder {wildcards.run}"
     shell:
         f"{SUITE} train {{wildcards.run}} {PLAN} > {{log}} 2>&1"
 
@@ -56,6 +84,7 @@ rule train:
     input:
         data=JOBS.training_data,
         teacher=JOBS.teacher,
+        labels=JOBS.label_encoder,
         start=JOBS.pretraining,
     output:
         model="results/runs/{run}/model.safetensors",

@@ -1,0 +1,82 @@
+"""The runs that a student needs and that no row names: its backbone's pre-training, and a label encoder."""
+
+from __future__ import annotations
+
+from dualdistill import versions
+from dualdistill.config import Config
+from dualdistill.errors import UserError
+from dualdistill.spec import (
+    BEV_FIELDS,
+    ClassifierSpec,
+    CropSpec,
+    DataSpec,
+    GridSpec,
+    InputSpec,
+    LabelEncoderSpec,
+    RunSpec,
+    ScheduleSpec,
+    StudentSpec,
+    TeacherSpec,
+)
+from dualdistill.typed import build
+
+
+class Stages:
+    """One run per backbone and one per teacher, for the students of all rows and seeds."""
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        self.config, self.data, self.profile = config, data, config.profile.value
+
+    def pretraining(self, name: str, model: StudentSpec | TeacherSpec) -> RunSpec | None:
+        """The run whose backbone the row's student starts from."""
+        if isinstance(model, TeacherSpec) or model.start != "pretrained":
+            return None
+        parts = {
+            ("data", "pretrain_split"): self.data.pretrain_split,
+            ("crops",): self.profile["crops"],
+            ("schedules", "pretrain"): self.profile["schedules"]["pretrain"],
+        }
+        for place, value in parts.items():
+            if value is None:
+                what = f"row '{name}' starts from a pre-training and '{'.'.join(place)}' is null"
+                where = self.config.profile.where(place)
+                raise UserError(what, where=where, hint="fill it in, or choose another model.start")
+        # crops know neither grid nor frames: both keep the spec's own values, as a teacher's camera fields do
+        return self._run(
+            "pretrain",
+            GridSpec(),
+            InputSpec(),
+            ClassifierSpec(model.depth, model.width, build(CropSpec, self.profile["crops"])),
+        )
+
+    def label_encoder(self, teacher: RunSpec) -> RunSpec:
+        """The run that learns to say boxes in a teacher's terms; it sees the boxes as students do."""
+        seen = {key: value for key, value in self.profile["input"].items() if key in BEV_FIELDS}
+        return self._run(
+            "labels",
+            teacher.grid,
+            build(InputSpec, seen),
+            build(LabelEncoderSpec, self.profile["label_encoder"]),
+            teacher,
+        )
+
+    def _run(
+        self,
+        kind: str,
+        grid: GridSpec,
+        seen: InputSpec,
+        model: ClassifierSpec | LabelEncoderSpec,
+        teacher: RunSpec | None = None,
+    ) -> RunSpec:
+        return RunSpec(
+            kind=kind,
+            seed=self.config.settings.teacher_seed,
+            data=self.data,
+            grid=grid,
+            input=seen,
+            model=model,
+            schedule=build(ScheduleSpec, self.profile["schedules"][kind]),
+            threads=self.profile["threads"],
+            versions=versions.of_training(self.data),
+            teacher=teacher,
+        )
