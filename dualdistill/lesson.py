@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dualdistill import models, registry, start
 from dualdistill.checkpoint import load_weights
 from dualdistill.determinism import seed_everything, seed_for
-from dualdistill.distill.base import Distiller, FeaturePair
+from dualdistill.distill.base import Distiller, FeaturePair, Shape
 from dualdistill.errors import UserError
 from dualdistill.spec import ClassifierSpec, RunSpec, StudentSpec
 from dualdistill.storage import read_json
@@ -35,10 +35,16 @@ class Lesson(nn.Module):
         assert isinstance(self.learner, models.Student)  # nothing else has a method
         with torch.no_grad():
             taught = teacher(batch)
+        assert output.image_BNChw is not None
+        assert taught.occupied_BYX is not None
         pair = FeaturePair(
             student_BCHW=output.taps_BCHW,
             teacher_BCHW=taught.taps_BCHW,
+            student_predictions=output.predictions,
             teacher_predictions=taught.predictions,
+            image_BNChw=output.image_BNChw,
+            instances=batch.instances,
+            occupied_BYX=taught.occupied_BYX,
             boxes_K9=batch.boxes_K9,
             labels_K=batch.labels_K,
             history_s_B=batch.history_s_B,
@@ -75,11 +81,18 @@ def prepare(spec: RunSpec, teacher_dir: Path | None, start_file: Path | None) ->
     # a seed of its own: the method's weights must not shift the student's
     seed_everything(seed_for(spec.seed, "init", "method"))
     method: Distiller = registry.load(spec.distill.method)(**spec.distill.options)
-    method.bind(detector.tap_shapes(), models.build(spec.teacher).tap_shapes())
+    method.bind(detector.tap_shapes() | _image_shape(spec), models.build(spec.teacher).tap_shapes())
     seed_everything(seed_for(spec.seed, "train"))
     teacher = _frozen_teacher(spec.teacher, teacher_dir)
     method.prepare(detector.head, teacher.head)
     return Setting(Lesson(detector, method), teacher, started)
+
+
+def _image_shape(spec: RunSpec) -> dict[str, Shape]:
+    """The map of one image, which depends on the input as well as on the student."""
+    assert isinstance(spec.model, StudentSpec)
+    stride, size = spec.model.feature_stride, spec.input
+    return {"image": (spec.model.neck_channels, size.image_height // stride, size.image_width // stride)}
 
 
 def _frozen_teacher(spec: RunSpec, folder: Path | None) -> models.Detector:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from dualdistill import versions
-from dualdistill.spec import ClassifierSpec, DataSpec, RunSpec, TeacherSpec, VirtualSpec, sha_of
+from dualdistill.mask_spec import VirtualSpec
+from dualdistill.spec import ClassifierSpec, DataSpec, RunSpec, TeacherSpec, sha_of
 
 DIGITS = 10
 

@@ -65,6 +65,20 @@ def fill(method: str, given: Mapping[str, Any], folder: Path = FOLDER) -> dict[s
     return {name: _spelled(option.schema, given.get(name, option.default)) for name, option in known.items()}
 
 
+def trait(method: str, name: str, default: Any = None, folder: Path = FOLDER) -> Any:
+    """What a method's class says of itself in its body, e.g. `reconstruction = True`."""
+    options(method, folder)
+    path = folder / f"{method}.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    [body] = (node.body for node in tree.body if isinstance(node, ast.ClassDef) and _is_method(node, method))
+    for item in body:
+        if isinstance(item, ast.AnnAssign | ast.Assign):
+            target = item.target if isinstance(item, ast.AnnAssign) else item.targets[0]
+            if isinstance(target, ast.Name) and target.id == name and item.value is not None:
+                return _literal(item.value, _constants(tree), f"{path}:{item.lineno}")
+    return default
+
+
 def load(method: str) -> type[Any]:
     """The class itself; imports torch."""
     options(method)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -16,6 +17,7 @@ from dualdistill.config import Config, schema
 from dualdistill.document import nearest
 from dualdistill.errors import UserError
 from dualdistill.keys import changeable, option_schema
+from dualdistill.mask_spec import MaskSpec, available
 from dualdistill.spec import (
     CAMERA_FIELDS,
     TEACHERS,
@@ -25,6 +27,7 @@ from dualdistill.spec import (
     DistillSpec,
     GridSpec,
     InputSpec,
+    MaskedDistillSpec,
     MVPSpec,
     RunSpec,
     ScheduleSpec,
@@ -76,11 +79,10 @@ class Resolver:
         backbone = self.profile["backbones"][variant.backbone] if variant.backbone else {}
         for key, value in {**backbone, **variant.changes}.items():
             values = _changed(values, key.split("."), value)
-        kind: type[StudentSpec | TeacherSpec] = TEACHERS.get(variant.model, StudentSpec)
-        model = self._masked(name, build(kind, values["model"]))
+        model = self._model(name, variant.model, values["model"])
         distill, teacher = None, None
         if variant.method and variant.teacher:
-            distill = DistillSpec(variant.method, registry.fill(variant.method, variant.options))
+            distill = self._taught_by(name, variant)
             teacher = self.spec(variant.teacher, self.config.settings.teacher_seed)
         return RunSpec(
             kind=variant.kind,
@@ -91,7 +93,7 @@ class Resolver:
             model=model,
             schedule=build(ScheduleSpec, values["schedule"]),
             threads=self.profile["threads"],
-            versions=versions.of_training(self.data, model),
+            versions=versions.of_training(self.data, model, distill),
             distill=distill,
             teacher=teacher,
             pretraining=self._pretraining(name, model),
@@ -104,22 +106,23 @@ class Resolver:
         seen = {key: value for key, value in shared.items() if key not in CAMERA_FIELDS}
         return seen | self.profile["teacher_input"]
 
-    def _masked(self, name: str, model: StudentSpec | TeacherSpec) -> StudentSpec | TeacherSpec:
-        """The model, once it is sure that its masks can be had; only noisy ones count their damage."""
-        if not isinstance(model, MVPSpec):
-            return model
-        masks = model.virtual.masks
-        if masks != "file" and self.data.world is None:
-            what = f"row '{name}' asks for {masks} masks, which only the synthetic world has"
-            where = self.where(name, "model.virtual.masks")
-            raise UserError(what, where=where, hint="model.virtual.masks: file")
-        if masks != "noisy":
-            return replace(model, virtual=replace(model.virtual, damage=None))
-        if model.virtual.damage is None:
-            what = f"row '{name}' asks for noisy masks, and model.virtual.damage is null"
-            where = self.where(name, "model.virtual.damage")
-            raise UserError(what, where=where, hint="see teachers.mvp in config/profiles/world.yaml")
-        return model
+    def _taught_by(self, name: str, variant: Variant) -> DistillSpec | None:
+        """The row's method, with the masks where it reads some: those that the profile gives to mvp."""
+        if not variant.method:
+            return None
+        options = registry.fill(variant.method, variant.options)
+        if not options.get(registry.trait(variant.method, "masks_option")):
+            return DistillSpec(variant.method, options)
+        virtual = self._model(name, "mvp", self.profile["teachers"]["mvp"]).virtual
+        return MaskedDistillSpec(variant.method, options, MaskSpec(virtual.masks, virtual.damage))
+
+    def _model(self, name: str, model: str, values: Mapping[str, Any]) -> Any:
+        """A row's network, once it is sure that its masks can be had."""
+        found = build(TEACHERS.get(model, StudentSpec), values)
+        if not isinstance(found, MVPSpec):
+            return found
+        rendered, where = self.data.world is not None, partial(self.where, name)
+        return replace(found, virtual=available(found.virtual, rendered, name, where))
 
     def _pretraining(self, name: str, model: StudentSpec | TeacherSpec) -> RunSpec | None:
         """The run whose backbone a student starts from; one for the students of all seeds."""

@@ -61,7 +61,7 @@ class Teacher(nn.Module):
         taps = self.backbone(channels_last(canvas_BCYX))
         neck_BCYX = self.neck(taps)[0]
         named = {"t1": taps[0], "t2": taps[1], "t3": taps[2], "neck": neck_BCYX}
-        return Output(named, self.head(neck_BCYX))
+        return Output(named, self.head(neck_BCYX), occupied_BYX=canvas_BCYX.detach().any(dim=1))
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Detection losses, weighted."""

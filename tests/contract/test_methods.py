@@ -45,13 +45,19 @@ def weights_of(name: str) -> list[str]:
 
 def change_samples(pair: FeaturePair, change: Callable[[Tensor], Tensor], order: list[int]) -> FeaturePair:
     """The pair with `change` applied to every batched tensor and its samples' boxes in `order`."""
+
+    def changed(predictions: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+        return [{output: change(tensor) for output, tensor in task.items()} for task in predictions]
+
     return replace(
         pair,
         student_BCHW={tap: change(feature) for tap, feature in pair.student_BCHW.items()},
         teacher_BCHW={tap: change(feature) for tap, feature in pair.teacher_BCHW.items()},
-        teacher_predictions=[
-            {output: change(tensor) for output, tensor in task.items()} for task in pair.teacher_predictions
-        ],
+        student_predictions=changed(pair.student_predictions),
+        teacher_predictions=changed(pair.teacher_predictions),
+        image_BNChw=change(pair.image_BNChw),
+        instances=tuple(pair.instances[sample] for sample in order),
+        occupied_BYX=pair.occupied_BYX[order],
         boxes_K9=tuple(pair.boxes_K9[sample] for sample in order),
         labels_K=tuple(pair.labels_K[sample] for sample in order),
         depth=replace(
