@@ -26,7 +26,7 @@ def as_seen(found: Iterable[Instance], affine_33: Array, size: tuple[int, int]) 
     """
     masks, labels, scores = [], [], []
     for one in found:
-        mask_HW = warp(one.mask_HW.astype(np.uint8) * 255, affine_33, size) > 127
+        mask_HW = warp(np.where(one.mask_HW, np.uint8(255), np.uint8(0)), affine_33, size) > 127
         if mask_HW.any():
             masks.append(mask_HW)
             labels.append(one.label)

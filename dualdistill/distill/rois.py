@@ -76,11 +76,13 @@ def proposals(
     score_A: Tensor, delta_A4: Tensor, anchors_A4: Tensor, size_HW: tuple[int, int], most: int
 ) -> Tensor:
     """The best boxes of a first stage, [P, 4]."""
-    score_A, order_A = score_A.sort(descending=True, stable=True)
-    best_A = order_A[:BEST]
+    best_A = score_A.argsort(descending=True, stable=True)[:BEST]
     boxes_P4 = delta2bbox(anchors_A4[best_A], delta_A4[best_A], max_shape=size_HW)
+    # what lies beside the map has shrunk to a line at its border
+    wide_P = (boxes_P4[:, 2:] > boxes_P4[:, :2]).all(dim=1)
+    boxes_P4, score_P = boxes_P4[wide_P], score_A[best_A][wide_P]
     # on the CPU wherever the network runs: ./run builds the library without its CUDA operations
-    keep_P = nms(boxes_P4.float().cpu(), score_A[:BEST].float().cpu(), NMS_IOU)[1][:most]
+    keep_P = nms(boxes_P4.float().cpu(), score_P.float().cpu(), NMS_IOU)[1][:most]
     kept_P4: Tensor = boxes_P4[keep_P.to(boxes_P4.device)]
     return kept_P4
 

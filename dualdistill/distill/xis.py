@@ -1,8 +1,8 @@
 """X-IS, cross-task distillation: the student's image map has to hold the instances that a segmenter finds.
 
 A second head looks for them: a Mask R-CNN (He et al., ICCV 2017) on the student's only map, with its losses.
-It belongs to the method, so the trained student goes without it. Axes: B batch, N cameras, M = B x N images, C channels, h w cells,
-S instances of an image, A anchors, K regions of all images, R those of them that hold an instance.
+It belongs to the method, so the trained student goes without it. Axes: B batch, N cameras,
+M = B x N images, C channels, h w cells, A anchors, K regions of all images, R those that hold an instance.
 """
 
 from __future__ import annotations
