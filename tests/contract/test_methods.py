@@ -91,6 +91,14 @@ def test_constructor_is_the_schema(name: str) -> None:
 
 
 @each_method
+def test_what_a_class_says_of_itself_is_read_without_running_it(name: str) -> None:
+    for trait in ("reconstruction", "masks_option"):
+        assert registry.trait(name, trait, getattr(Distiller, trait)) == getattr(registry.load(name), trait)
+    switch = registry.load(name).masks_option
+    assert switch is None or registry.fill(name, {})[switch] in (True, False)
+
+
+@each_method
 @pytest.mark.parametrize("case", CASES)
 def test_losses_are_finite_float32_scalars_with_finite_gradients(name: str, case: str) -> None:
     pair, method = toy.make_pair(*CASES[case]), make(name)
