@@ -17,8 +17,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+SHORTEST_HISTORY_S = 0.05  # below it a displacement says nothing about a velocity
 FLAG = 15  # column of a point of 17: 1 real, 0 painted, -1 virtual
 VIRTUAL = -1.0
+
+
+@dataclass(frozen=True)
+class Instances:
+    """What a segmenter says of one image, seen as the network sees that image. Axes: S instances.
+
+    It stays in main memory: masks are many, and only their crops are needed elsewhere.
+    """
+
+    masks_SHW: Tensor  # bool, none of them empty
+    labels_S: Tensor  # indices into spec.CLASSES
+    scores_S: Tensor  # 0..1
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,7 @@ class Batch:
         None  # metres, nearest key-frame LiDAR point per cell of the lifted map, 0 = none
     )
     owner_BNhw: Tensor | None = None  # 1 + index of the sample's box that holds this point, 0 = none
+    instances: tuple[tuple[Instances, ...], ...] = ()  # of the current images, B x N; () when nobody asked
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
@@ -77,6 +91,8 @@ class Output:
     taps_BCHW: dict[str, Tensor]  # student: s0 s1 s2 s3 head; teacher: t1 t2 t3 neck
     predictions: list[dict[str, Tensor]]  # one per task: reg height dim rot vel heatmap (logits)
     depth_logits_BNDhw: Tensor | None = None
+    image_BNChw: Tensor | None = None  # the map that a student lifts, of its current frame
+    occupied_BYX: Tensor | None = None  # pillars of a teacher's canvas that hold something
 
 
 @dataclass(frozen=True)

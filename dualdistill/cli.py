@@ -80,6 +80,8 @@ def train(plan: Plan, options: argparse.Namespace) -> None:
     run = plan.run(options.run)
     os.environ.setdefault("DUALDISTILL_LOADERS", str(plan.settings.loaders))
     needs = (plan.teacher_folder(run), plan.start_file(run), plan.label_encoder_folder(run))
+    if run.spec.masks:
+        plan.check_masks(run.spec.masks)
     from dualdistill import train
 
     train.train(run.spec, plan.folder(run), plan.paths, *needs, log_every=options.log_every)

@@ -17,6 +17,7 @@ from dualdistill.data.dataset import FrameDataset
 from dualdistill.data.index import Index
 from dualdistill.data.sampling import epoch_order
 from dualdistill.errors import UserError
+from dualdistill.masks import open_masks
 from dualdistill.plan import DataPaths
 from dualdistill.spec import CropSpec, RunSpec, ScheduleSpec
 
@@ -67,7 +68,10 @@ def of_frames(spec: RunSpec, data: DataPaths, *, images: bool, points: bool) -> 
     """The training split, frame by frame, for a detector."""
     index, split = Index.load(data.index), spec.data.train_split
     where = (index, data.root, data.cache, split, spec)
-    frames = FrameDataset(*where, train=True, images=images, points=points, virtual=data.virtual(spec))
+    masks = open_masks(spec.masks, index, data.root, data.masks) if spec.masks else None
+    frames = FrameDataset(
+        *where, train=True, images=images, points=points, virtual=data.virtual(spec), masks=masks
+    )
 
     def order(epoch: int) -> NDArray[np.int64]:
         return epoch_order(index, split, seed=spec.seed, epoch=epoch, cbgs=spec.schedule.cbgs)

@@ -13,6 +13,7 @@ from typing import Any
 from dualdistill import versions
 from dualdistill.document import nearest
 from dualdistill.errors import UserError
+from dualdistill.mask_spec import MaskSpec
 from dualdistill.names import DIGITS
 from dualdistill.plan import Plan, Run
 from dualdistill.spec import sha_of
@@ -144,10 +145,11 @@ class Jobs:
         made = re.findall(rf"^(?:\./)?{results}/data/[^/\n]+/([^/\n]+)/", text, re.MULTILINE)
         for table in tables or ([] if named or made else self.plan.tables):
             named += [run for row in self.plan.tables[table].rows for run in row.runs]
-        asked = [runs[name].spec.virtual for name in named] + [self.plan.virtual.get(name) for name in made]
-        for virtual in asked:
-            if virtual:
-                self.plan.check_masks(virtual)
+        asked: list[MaskSpec | None] = [self.plan.virtual.get(name) for name in made]
+        asked += [masks for name in named for masks in (runs[name].spec.virtual, runs[name].spec.masks)]
+        for masks in asked:
+            if masks:
+                self.plan.check_masks(masks)
 
     def _refuse_unknown(self, noun: str, name: str, known: Mapping[str, Any], word: str) -> None:
         if name in known:

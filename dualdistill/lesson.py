@@ -13,7 +13,7 @@ from dualdistill import models, registry, start
 from dualdistill.batch import Batch, Output
 from dualdistill.checkpoint import load_weights
 from dualdistill.determinism import seed_everything, seed_for
-from dualdistill.distill.base import Distiller, FeaturePair
+from dualdistill.distill.base import Distiller, FeaturePair, Shape
 from dualdistill.errors import UserError
 from dualdistill.records import WEIGHTS, read_run
 from dualdistill.spec import ClassifierSpec, LabelEncoderSpec, RunSpec, StudentSpec
@@ -51,12 +51,17 @@ class Lesson(nn.Module):
             return losses
         assert isinstance(self.learner, models.Student)  # nothing else has a method
         taught, labels_BCHW = teachers(batch)
+        assert output.image_BNChw is not None
+        assert taught.occupied_BYX is not None
         pair = FeaturePair(
             student_BCHW=output.taps_BCHW,
             teacher_BCHW=taught.taps_BCHW,
             label_BCHW=labels_BCHW,
             student_predictions=output.predictions,
             teacher_predictions=taught.predictions,
+            image_BNChw=output.image_BNChw,
+            instances=batch.instances,
+            occupied_BYX=taught.occupied_BYX,
             boxes_K9=batch.boxes_K9,
             labels_K=batch.labels_K,
             history_s_B=batch.history_s_B,
@@ -106,12 +111,19 @@ def prepare(
     # a seed of its own: the method's weights must not shift the student's
     seed_everything(seed_for(spec.seed, "init", "method"))
     method: Distiller = registry.load(spec.distill.method)(**spec.distill.options)
-    method.bind(detector.tap_shapes(), models.build(spec.teacher).tap_shapes())
+    method.bind(detector.tap_shapes() | _image_shape(spec), models.build(spec.teacher).tap_shapes())
     seed_everything(seed_for(spec.seed, "train"))
     teacher = _trained_teacher(spec.teacher, teacher_dir)
     encoder = _trained_encoder(spec.label_encoder, teacher, label_dir) if spec.label_encoder else None
     method.prepare(detector.head, teacher.head)
     return Setting(Lesson(detector, method), Teachers(teacher, encoder), started)
+
+
+def _image_shape(spec: RunSpec) -> dict[str, Shape]:
+    """The map of one image, which depends on the input as well as on the student."""
+    assert isinstance(spec.model, StudentSpec)
+    stride, size = spec.model.feature_stride, spec.input
+    return {"image": (spec.model.neck_channels, size.image_height // stride, size.image_width // stride)}
 
 
 def _label_setting(spec: RunSpec, model: LabelEncoderSpec, teacher_dir: Path | None) -> Setting:

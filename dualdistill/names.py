@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from dualdistill import versions
+from dualdistill.mask_spec import VirtualSpec
 from dualdistill.spec import (
     ClassifierSpec,
     DataSpec,
@@ -12,7 +13,6 @@ from dualdistill.spec import (
     RunSpec,
     StudentSpec,
     TeacherSpec,
-    VirtualSpec,
     sha_of,
 )
 

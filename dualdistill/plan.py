@@ -15,10 +15,11 @@ from dualdistill import config, registry
 from dualdistill.config import Config, Reported, Settings
 from dualdistill.document import nearest
 from dualdistill.errors import DataError, UserError
+from dualdistill.mask_spec import MaskSpec, VirtualSpec
 from dualdistill.names import data_id, run_id, virtual_id
 from dualdistill.records import WEIGHTS
 from dualdistill.resolve import Resolver
-from dualdistill.spec import DataSpec, RunSpec, StudentSpec, VirtualSpec
+from dualdistill.spec import DataSpec, RunSpec, StudentSpec
 
 KINDS = ("teacher", "labels", "pretrain", "student")  # in this order they are listed
 WITHOUT_BOXES = {"labels": "a label encoder", "pretrain": "a pre-training"}
@@ -32,6 +33,7 @@ class DataPaths:
     root: Path
     index: Path
     cache: Path | None  # None decodes the files themselves
+    masks: Path | None = None  # instance masks from files
 
     def virtual(self, spec: RunSpec) -> Path | None:
         """The virtual points that a run is given; None where it is given none."""
@@ -157,13 +159,13 @@ class Plan:
             name = virtual_id(virtual)
         return name, self.virtual[name]
 
-    def check_masks(self, virtual: VirtualSpec) -> None:
+    def check_masks(self, masks: MaskSpec) -> None:
         """Masks from files are made by no rule, so they have to be there."""
         folder = self.settings.masks
-        if virtual.masks == "file" and folder is None:
+        if masks.masks == "file" and folder is None:
             hint = "the folder of instance masks, in config/config.yaml; see docs/methods/mvp.md"
             raise UserError("masks is not set", where=f"profile {self.settings.profile}", hint=hint)
-        if virtual.masks == "file" and folder and not folder.is_dir():
+        if masks.masks == "file" and folder and not folder.is_dir():
             hint = "see masks in config/config.yaml"
             raise DataError("the folder of masks does not exist", where=str(folder), hint=hint)
 
@@ -201,12 +203,13 @@ def load(
     folder = results / "data" / data_id(data)
     profile = read.profile.value
     root = folder / "root" if data.world else read.settings.data_root or Path("data_root-is-not-set")
+    cache = folder / "cache" if profile["cache"] else None
     return Plan(
         settings=read.settings,
         results=results,
         data=data,
         data_id=data_id(data),
-        paths=DataPaths(root, folder / "index.npz", folder / "cache" if profile["cache"] else None),
+        paths=DataPaths(root, folder / "index.npz", cache, read.settings.masks),
         runs=runs,
         tables=_tables(read, resolver, runs),
         threads=profile["threads"],

@@ -58,14 +58,6 @@ def methods(folder: Path = FOLDER) -> dict[str, tuple[Option, ...]]:
     }
 
 
-def learns_from_labels(method: str, folder: Path = FOLDER) -> bool:
-    """Whether its class says `label_encoder = True`."""
-    if method not in _classes(folder):
-        return False
-    said = _constants(_classes(folder)[method][0].body).get("label_encoder")
-    return isinstance(said, ast.Constant) and said.value is True
-
-
 def options(method: str, folder: Path = FOLDER) -> dict[str, Option]:
     known = methods(folder)
     if method not in known:
@@ -80,6 +72,18 @@ def fill(method: str, given: Mapping[str, Any], folder: Path = FOLDER) -> dict[s
     if missing:
         raise UserError(f"method '{method}' needs '{missing[0]}'")
     return {name: _spelled(option.schema, given.get(name, option.default)) for name, option in known.items()}
+
+
+def trait(method: str, name: str, default: Any = None, folder: Path = FOLDER) -> Any:
+    """What a method's class says of itself in its body, e.g. `reconstruction = True`."""
+    options(method, folder)
+    node, tree, path = _classes(folder)[method]
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign | ast.Assign):
+            target = item.target if isinstance(item, ast.AnnAssign) else item.targets[0]
+            if isinstance(target, ast.Name) and target.id == name and item.value is not None:
+                return _literal(item.value, _constants(tree.body), f"{path}:{item.lineno}")
+    return default
 
 
 def load(method: str) -> type[Any]:

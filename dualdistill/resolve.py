@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from dualdistill import document, registry, versions
@@ -14,6 +15,7 @@ from dualdistill.config import Config, schema
 from dualdistill.document import nearest
 from dualdistill.errors import UserError
 from dualdistill.keys import changeable, option_schema
+from dualdistill.mask_spec import MaskSpec, available
 from dualdistill.recipe import Recipe
 from dualdistill.spec import (
     CAMERA_FIELDS,
@@ -23,11 +25,11 @@ from dualdistill.spec import (
     GridSpec,
     InputSpec,
     LabelledDistillSpec,
+    MaskedDistillSpec,
     MVPSpec,
     RunSpec,
     ScheduleSpec,
     StudentSpec,
-    TeacherSpec,
 )
 from dualdistill.stages import Stages
 from dualdistill.typed import build
@@ -77,12 +79,11 @@ class Resolver:
         recipe = self.recipe.changes(variant.method or variant.model, variant.backbone)
         for key, value in {**backbone, **recipe, **variant.changes}.items():
             values = _changed(values, key.split("."), value)
-        kind: type[StudentSpec | TeacherSpec] = TEACHERS.get(variant.model, StudentSpec)
-        model = self._masked(name, build(kind, values["model"]))
+        model = self._model(name, variant.model, values["model"])
         distill, teacher = None, None
         if variant.method and variant.teacher:
             teacher = self.spec(variant.teacher, self.config.settings.teacher_seed)
-            distill = self._distill(variant.method, variant.options, teacher)
+            distill = self._distill(name, variant, teacher)
         return RunSpec(
             kind=variant.kind,
             seed=seed,
@@ -92,17 +93,23 @@ class Resolver:
             model=model,
             schedule=build(ScheduleSpec, values["schedule"]),
             threads=self.profile["threads"],
-            versions=versions.of_training(self.data, model),
+            versions=versions.of_training(self.data, model, distill),
             distill=distill,
             teacher=teacher,
             pretraining=self.stages.pretraining(name, model),
         )
 
-    def _distill(self, method: str, options: dict[str, Any], teacher: RunSpec) -> DistillSpec:
-        filled = registry.fill(method, options)
-        if registry.learns_from_labels(method):
-            return LabelledDistillSpec(method, filled, self.stages.label_encoder(teacher))
-        return DistillSpec(method, filled)
+    def _distill(self, name: str, variant: Variant, teacher: RunSpec) -> DistillSpec:
+        """The row's method, with what its class says that it learns from."""
+        method = str(variant.method)
+        options = registry.fill(method, variant.options)
+        if registry.trait(method, "label_encoder"):
+            return LabelledDistillSpec(method, options, self.stages.label_encoder(teacher))
+        if options.get(registry.trait(method, "masks_option")):
+            # the masks that the profile gives to mvp
+            virtual = self._model(name, "mvp", self.profile["teachers"]["mvp"]).virtual
+            return MaskedDistillSpec(method, options, MaskSpec(virtual.masks, virtual.damage))
+        return DistillSpec(method, options)
 
     def _input(self, kind: str) -> dict[str, Any]:
         shared: dict[str, Any] = self.profile["input"]
@@ -111,22 +118,13 @@ class Resolver:
         seen = {key: value for key, value in shared.items() if key not in CAMERA_FIELDS}
         return seen | self.profile["teacher_input"]
 
-    def _masked(self, name: str, model: StudentSpec | TeacherSpec) -> StudentSpec | TeacherSpec:
-        """The model, once it is sure that its masks can be had; only noisy ones count their damage."""
-        if not isinstance(model, MVPSpec):
-            return model
-        masks = model.virtual.masks
-        if masks != "file" and self.data.world is None:
-            what = f"row '{name}' asks for {masks} masks, which only the synthetic world has"
-            where = self.where(name, "model.virtual.masks")
-            raise UserError(what, where=where, hint="model.virtual.masks: file")
-        if masks != "noisy":
-            return replace(model, virtual=replace(model.virtual, damage=None))
-        if model.virtual.damage is None:
-            what = f"row '{name}' asks for noisy masks, and model.virtual.damage is null"
-            where = self.where(name, "model.virtual.damage")
-            raise UserError(what, where=where, hint="see teachers.mvp in config/profiles/world.yaml")
-        return model
+    def _model(self, name: str, model: str, values: Mapping[str, Any]) -> Any:
+        """A row's network, once it is sure that its masks can be had."""
+        found = build(TEACHERS.get(model, StudentSpec), values)
+        if not isinstance(found, MVPSpec):
+            return found
+        rendered, where = self.data.world is not None, partial(self.where, name)
+        return replace(found, virtual=available(found.virtual, rendered, name, where))
 
     def where(self, name: str, *keys: str) -> str:
         """The line on which a row, or the ancestor it has a key from, says something."""

@@ -11,6 +11,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
+from dualdistill.mask_spec import MaskSpec, VirtualSpec
+
 CLASSES = (
     "car",
     "truck",
@@ -174,31 +176,6 @@ class TeacherSpec:
 
 
 @dataclass(frozen=True)
-class DamageSpec:
-    """What happens to rendered masks until they are as good as a segmenter's (docs/methods/mvp.md)."""
-
-    seed: int = 0
-    missed: float = 0.07  # share of the objects that are not found, whatever their size
-    small_px: float = 20.0  # of the others, exp(-visible pixels / small_px) is not found either
-    merged: float = 0.1  # share of the objects that touch one of their class and become one with it
-    confused: float = 0.07  # share that is taken for something alike
-    outline: float = 0.05  # spread of the outline's displacement, as a share of the root of the mask's area
-    shift: float = 0.04  # spread of the whole mask's displacement, likewise
-    false_masks: float = 0.5  # per image, on average
-    score_noise: float = 0.15  # spread of a score around the mask's quality
-
-
-@dataclass(frozen=True)
-class VirtualSpec:
-    """Points that instance masks add to a cloud (models.md 11.1)."""
-
-    masks: str = "file"  # oracle: rendered | noisy: rendered, then damaged | file: somebody else's
-    damage: DamageSpec | None = None  # of noisy masks
-    per_mask: int = 50
-    max_gap_s: float = 0.1  # a sweep takes no image that is further away in time
-
-
-@dataclass(frozen=True)
 class MVPSpec(TeacherSpec):
     """The same network on real, painted and virtual points; 17 columns each (data/virtual.py)."""
 
@@ -272,6 +249,13 @@ class LabelledDistillSpec(DistillSpec):
 
 
 @dataclass(frozen=True)
+class MaskedDistillSpec(DistillSpec):
+    """A method that learns from instance masks of the student's images."""
+
+    masks: MaskSpec
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """One training, and its evaluation if it detects. Two rows that resolve to equal specs are one run."""
 
@@ -297,6 +281,11 @@ class RunSpec:
     @property
     def label_encoder(self) -> RunSpec | None:
         return self.distill.label_encoder if isinstance(self.distill, LabelledDistillSpec) else None
+
+    @property
+    def masks(self) -> MaskSpec | None:
+        """The instance masks that the student's images come with in training."""
+        return self.distill.masks if isinstance(self.distill, MaskedDistillSpec) else None
 
     def canonical(self) -> str:
         return canonical_json(asdict(self))

@@ -84,7 +84,7 @@ def image_affine(draws: Draws | None, camera: int, spec: InputSpec, source: tupl
 
 
 def warp(image_HW3: Pixels, affine_33: Array, size: tuple[int, int]) -> Pixels:
-    """The image seen through an affine, black outside; size is (height, width).
+    """The image, or a mask [H, W], seen through an affine, black outside; size is (height, width).
 
     Bilinear reading looks at two pixels per axis: below half size it would skip rows and make thin things
     flicker with the crop. There the image is first averaged down by a whole factor, much as PIL's resize

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dualdistill.batch import Batch
+from dualdistill.batch import Batch, Instances
 from dualdistill.data.augment import Draws, between, bev_affine, image_affine, warp
 from dualdistill.data.cache import Cache
 from dualdistill.data.depth import depth_targets, owners, projection
@@ -23,10 +24,14 @@ from dualdistill.data.files import Files, Pixels
 from dualdistill.data.geometry import Array, inverse, move_boxes, move_points
 from dualdistill.data.history import choose_history
 from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.instances import as_seen
 from dualdistill.data.sweeps import load_sweeps
 from dualdistill.data.virtual import VirtualClouds
 from dualdistill.determinism import seed_for
 from dualdistill.spec import CAMERAS, RunSpec, StudentSpec
+
+if TYPE_CHECKING:  # masks/ reads the data set, so it cannot be imported from here
+    from dualdistill.masks import MaskProvider
 
 IMAGENET_MEAN = torch.tensor([123.675, 116.28, 103.53])[:, None, None]  # of RGB in 0..255
 IMAGENET_STD = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
@@ -44,6 +49,7 @@ class CameraSample:
     history_s: float
     depth_Nhw: Tensor | None
     owner_Nhw: Tensor | None
+    instances: tuple[Instances, ...] | None
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,9 @@ class FrameDataset(Dataset[Sample]):
         images: bool,
         points: bool,
         virtual: Path | None = None,
+        masks: MaskProvider | None = None,
     ) -> None:
-        self.index, self.spec = index, spec
+        self.index, self.spec, self.masks = index, spec, masks
         self.samples = index.samples(split)
         self.train, self.images, self.points = train, images, points
         # of the cells that depth targets stand for; a teacher has none, and asks for no images
@@ -155,6 +162,7 @@ class FrameDataset(Dataset[Sample]):
             history_s=history.age_s,
             depth_Nhw=depth[0],
             owner_Nhw=depth[1],
+            instances=self._instances(records[0], image_affines),
         )
 
     def _images(self, records: list[tuple[int, ...]], image_affines: Array) -> Tensor:
@@ -164,6 +172,12 @@ class FrameDataset(Dataset[Sample]):
             for frame in records
         ]
         return normalised(np.array(frames))
+
+    def _instances(self, records: tuple[int, ...], image_affines: Array) -> tuple[Instances, ...] | None:
+        if self.masks is None:
+            return None
+        size = (self.spec.input.image_height, self.spec.input.image_width)
+        return tuple(as_seen(self.masks.masks(key), image_affines[n], size) for n, key in enumerate(records))
 
     def _depth(
         self, keys: NDArray[np.integer], image_affines: Array, affine: Array, boxes_K9: Array
@@ -207,6 +221,7 @@ def collate(samples: list[Sample]) -> Batch:
         return batch
     depth = [camera.depth_Nhw for camera in cameras if camera.depth_Nhw is not None]
     owner = [camera.owner_Nhw for camera in cameras if camera.owner_Nhw is not None]
+    instances = [camera.instances for camera in cameras if camera.instances is not None]
     return replace(
         batch,
         images_BFNCHW=torch.stack([camera.images_FNCHW for camera in cameras]),
@@ -217,4 +232,5 @@ def collate(samples: list[Sample]) -> Batch:
         history_s_B=torch.tensor([camera.history_s for camera in cameras], dtype=torch.float32),
         depth_BNhw=torch.stack(depth) if depth else None,
         owner_BNhw=torch.stack(owner) if owner else None,
+        instances=tuple(instances),
     )

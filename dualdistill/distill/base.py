@@ -9,12 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from dualdistill.batch import Detections, ImageDepth
+from dualdistill.batch import Detections, ImageDepth, Instances
 from dualdistill.errors import UserError
 from dualdistill.spec import GridSpec
 
@@ -56,8 +56,11 @@ class FeaturePair:
     student_BCHW: dict[str, Tensor]  # taps s0 s1 s2 s3 head
     teacher_BCHW: dict[str, Tensor]  # taps t1 t2 t3 neck
     label_BCHW: dict[str, Tensor]  # the same of a label encoder; empty unless the method asks for one
-    student_predictions: list[dict[str, Tensor]]  # one per task, heatmaps as logits
-    teacher_predictions: list[dict[str, Tensor]]
+    student_predictions: list[dict[str, Tensor]]  # one per task, heatmaps as logits, vel in m
+    teacher_predictions: list[dict[str, Tensor]]  # likewise, vel in m/s
+    image_BNChw: Tensor  # the student's map of its current images, before it is lifted
+    instances: tuple[tuple[Instances, ...], ...]  # of these images, B x N; () unless masks_option asks
+    occupied_BYX: Tensor  # pillars of the teacher's canvas that hold something
     boxes_K9: tuple[Tensor, ...]
     labels_K: tuple[Tensor, ...]
     history_s_B: Tensor | None  # age of the student's previous frame
@@ -79,21 +82,30 @@ class FeaturePair:
                 {name: tensor.detach().float() for name, tensor in task.items()}
                 for task in self.teacher_predictions
             ],
+            image_BNChw=self.image_BNChw.float(),
             depth=replace(self.depth, logits_BNDhw=self.depth.logits_BNDhw.float()),
         )
 
 
 class Distiller(nn.Module, ABC):
-    """A method: `bind` makes its adapters, calling it gives named losses that are already weighted."""
+    """A method: `bind` makes its adapters, calling it gives named losses that are already weighted.
 
-    label_encoder = False  # True: every teacher gets one, trained before the student
+    What a class says of itself is read from its file without running it (registry.trait).
+    """
+
+    reconstruction: ClassVar[bool] = False  # True: neither code nor text could be read; every table says so
+    masks_option: ClassVar[str | None] = None  # the switch of what reads instance masks
+    label_encoder: ClassVar[bool] = False  # True: every teacher gets one, trained before the student
 
     def __init__(self, *, inherit_head: bool = False) -> None:
         super().__init__()
         self.inherit_head = inherit_head
 
     def bind(self, student_shapes: Mapping[str, Shape], teacher_shapes: Mapping[str, Shape]) -> None:
-        """Create what depends on the shapes of the taps; a method without adapters has nothing to do."""
+        """Create what depends on the shapes of the taps; a method without adapters has nothing to do.
+
+        The student's map of an image comes as the tap `image`.
+        """
 
     def prepare(self, student_head: DetectionHead, teacher_head: DetectionHead) -> None:
         """Run once, before the first step."""

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from dualdistill.data.index import Index
 from dualdistill.errors import UserError
+from dualdistill.mask_spec import MaskSpec
 from dualdistill.masks.base import Instance, MaskProvider
 from dualdistill.masks.noisy import Noisy
 from dualdistill.masks.oracle import Oracle
 from dualdistill.masks.stored import Stored
-from dualdistill.spec import VirtualSpec
 
 __all__ = ["Instance", "MaskProvider", "open_masks"]
 
 
-def open_masks(spec: VirtualSpec, index: Index, root: Path, folder: Path | None) -> MaskProvider:
+def open_masks(spec: MaskSpec, index: Index, root: Path, folder: Path | None) -> MaskProvider:
     """The masks that a spec names; `folder` is where somebody else's lie."""
     if spec.masks == "oracle":
         return Oracle(index, root)

@@ -22,11 +22,12 @@ from dualdistill.data.geometry import inverse
 from dualdistill.data.index import LIDAR, Index
 from dualdistill.data.virtual import MANIFEST, SCHEMA, cloud_path
 from dualdistill.determinism import seed_for
+from dualdistill.mask_spec import VirtualSpec
 from dualdistill.masks import open_masks
 from dualdistill.masks.lift import View, lift
 from dualdistill.masks.oracle import Oracle
 from dualdistill.masks.quality import MaskAP
-from dualdistill.spec import CAMERAS, VirtualSpec
+from dualdistill.spec import CAMERAS
 from dualdistill.storage import atomic_write, write_json
 
 log = logging.getLogger(__name__)

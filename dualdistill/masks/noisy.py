@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 
 from dualdistill.determinism import seed_for
+from dualdistill.mask_spec import DamageSpec
 from dualdistill.masks.base import Instance, Mask, MaskProvider, overlap
-from dualdistill.spec import CLASSES, DamageSpec
+from dualdistill.spec import CLASSES
 
 # what a class is taken for
 ALIKE = {

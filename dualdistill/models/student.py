@@ -8,15 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dualdistill.batch import Batch, Detections, ImageDepth, Output
+from dualdistill.batch import SHORTEST_HISTORY_S, Batch, Detections, ImageDepth, Output
 from dualdistill.models.bev import BevEncoder, BevNeck, warp_to_current
 from dualdistill.models.blocks import channels_last, residual_stage
 from dualdistill.models.head import Head
 from dualdistill.models.image import ImageEncoder
 from dualdistill.models.view_transform import ViewTransform, bin_depths, depth_loss
 from dualdistill.spec import GridSpec, StudentSpec
-
-SHORTEST_HISTORY_S = 0.05  # below it a displacement says nothing about a velocity
 
 
 class Student(nn.Module):
@@ -48,27 +46,29 @@ class Student(nn.Module):
         return {"s0": both, **shapes, "head": (self.spec.bev_out_channels, cells, cells)}
 
     def forward(self, batch: Batch) -> Output:
-        current_BCYX, depth_logits = self._frame(batch, 0)
+        image_BNChw, current_BCYX, depth_logits = self._frame(batch, 0)
         with torch.no_grad():
-            previous_BCYX, _ = self._frame(batch, 1)
+            _, previous_BCYX, _ = self._frame(batch, 1)
             motion_B44 = given(batch.previous_to_current_B44, "previous_to_current_B44")
             previous_BCYX = warp_to_current(previous_BCYX, motion_B44, self.grid)
         both_BCYX = channels_last(torch.cat([current_BCYX, previous_BCYX], dim=1))
         taps = self.bev_encoder(both_BCYX)
         head_BCYX = self.bev_neck(taps)
         named = {"s0": both_BCYX, "s1": taps[0], "s2": taps[1], "s3": taps[2], "head": head_BCYX}
-        return Output(named, self.head(head_BCYX), depth_logits)
+        return Output(named, self.head(head_BCYX), depth_logits, image_BNChw)
 
-    def _frame(self, batch: Batch, frame: int) -> tuple[Tensor, Tensor]:
-        """BEV map and depth logits of one frame, in LIDAR_TOP of that frame's time."""
-        image_MChw = self.image_encoder(given(batch.images_BFNCHW, "images_BFNCHW")[:, frame].flatten(0, 1))
+    def _frame(self, batch: Batch, frame: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Image map, BEV map and depth logits of one frame, in LIDAR_TOP of that frame's time."""
+        images_BNCHW = given(batch.images_BFNCHW, "images_BFNCHW")[:, frame]
+        image_MChw = self.image_encoder(images_BNCHW.flatten(0, 1))
         bev_BCYX, depth_logits = self.view_transform(
             image_MChw,
             given(batch.intrinsics_BFN33, "intrinsics_BFN33")[:, frame],
             given(batch.image_affine_BFN33, "image_affine_BFN33")[:, frame],
             given(batch.camera_to_lidar_BFN44, "camera_to_lidar_BFN44")[:, frame],
         )
-        return self.refine(bev_BCYX), depth_logits
+        image_BNChw = image_MChw.unflatten(0, images_BNCHW.shape[:2])
+        return image_BNChw, self.refine(bev_BCYX), depth_logits
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Detection and depth losses, weighted."""

@@ -5,6 +5,8 @@ Axes: B batch, P points, C channels, Y X rows and columns of the BEV grid.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mmdet3d.models.backbones import SECOND
 from mmdet3d.models.necks import SECONDFPN
 from torch import Tensor, nn
@@ -59,7 +61,8 @@ class Teacher(nn.Module):
     def forward(self, batch: Batch) -> Output:
         canvas_BCYX = self.pillars(batch.points_PI)
         taps = self.backbone(channels_last(canvas_BCYX))
-        return self.read({f"t{i + 1}": tap_BCYX for i, tap_BCYX in enumerate(taps)})
+        named = {f"t{i + 1}": tap_BCYX for i, tap_BCYX in enumerate(taps)}
+        return replace(self.read(named), occupied_BYX=canvas_BCYX.detach().any(dim=1))
 
     def read(self, taps_BCYX: dict[str, Tensor]) -> Output:
         """What neck and head find in the backbone's maps, or in maps like them."""

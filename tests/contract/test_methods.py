@@ -45,17 +45,20 @@ def weights_of(name: str) -> list[str]:
 
 def change_samples(pair: FeaturePair, change: Callable[[Tensor], Tensor], order: list[int]) -> FeaturePair:
     """The pair with `change` applied to every batched tensor and its samples' boxes in `order`."""
+
+    def changed(predictions: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+        return [{output: change(tensor) for output, tensor in task.items()} for task in predictions]
+
     return replace(
         pair,
         student_BCHW={tap: change(feature) for tap, feature in pair.student_BCHW.items()},
         teacher_BCHW={tap: change(feature) for tap, feature in pair.teacher_BCHW.items()},
         label_BCHW={tap: change(feature) for tap, feature in pair.label_BCHW.items()},
-        student_predictions=[
-            {output: change(tensor) for output, tensor in task.items()} for task in pair.student_predictions
-        ],
-        teacher_predictions=[
-            {output: change(tensor) for output, tensor in task.items()} for task in pair.teacher_predictions
-        ],
+        student_predictions=changed(pair.student_predictions),
+        teacher_predictions=changed(pair.teacher_predictions),
+        image_BNChw=change(pair.image_BNChw),
+        instances=tuple(pair.instances[sample] for sample in order),
+        occupied_BYX=pair.occupied_BYX[order],
         boxes_K9=tuple(pair.boxes_K9[sample] for sample in order),
         labels_K=tuple(pair.labels_K[sample] for sample in order),
         depth=replace(
@@ -89,8 +92,11 @@ def test_constructor_is_the_schema(name: str) -> None:
 
 
 @each_method
-def test_the_plan_knows_who_learns_from_labels(name: str) -> None:
-    assert registry.learns_from_labels(name) is registry.load(name).label_encoder
+def test_what_a_class_says_of_itself_is_read_without_running_it(name: str) -> None:
+    for trait in ("reconstruction", "masks_option", "label_encoder"):
+        assert registry.trait(name, trait, getattr(Distiller, trait)) == getattr(registry.load(name), trait)
+    switch = registry.load(name).masks_option
+    assert switch is None or registry.fill(name, {})[switch] in (True, False)
 
 
 @each_method

@@ -13,12 +13,13 @@ from dualdistill.data.geometry import points_in_box
 from dualdistill.data.index import LIDAR, Index
 from dualdistill.data.virtual import VirtualClouds, cloud_path
 from dualdistill.errors import DataError
+from dualdistill.mask_spec import DamageSpec, VirtualSpec
 from dualdistill.masks import Instance, open_masks
 from dualdistill.masks.make import clouds, make
 from dualdistill.masks.noisy import ALIKE, Noisy
 from dualdistill.masks.oracle import Oracle
 from dualdistill.masks.quality import MaskAP
-from dualdistill.spec import CLASSES, DamageSpec, VirtualSpec
+from dualdistill.spec import CLASSES
 from dualdistill.storage import read_json
 
 CAR, BUS = CLASSES.index("car"), CLASSES.index("bus")

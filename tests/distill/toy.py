@@ -10,13 +10,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from dualdistill.batch import ImageDepth
+from dualdistill.batch import ImageDepth, Instances
 from dualdistill.distill.base import Distiller, FeaturePair
 from dualdistill.models.head import Head
 from dualdistill.spec import GridSpec, HeadSpec
 
 GRID = GridSpec(half_extent_m=6.4, cell_m=0.8)
 STUDENT_SHAPES = {"s0": (7, 16, 16), "s1": (4, 8, 8), "s2": (8, 4, 4), "s3": (16, 2, 2), "head": (8, 16, 16)}
+IMAGE_SHAPE, CAMERAS, STRIDE = (8, 6, 10), 2, 4  # of the map of one of the images
 TEACHER_SHAPES = {"t1": (4, 32, 32), "t2": (4, 16, 16), "t3": (8, 8, 8), "neck": (12, 16, 16)}
 BOXES = (
     (1.0, -2.0, 0.0, 4.1, 2.3, 1.5, 0.7, 1.0, 2.0),  # overlaps the next one
@@ -48,6 +49,16 @@ def make_depth(counts: tuple[int, ...]) -> ImageDepth:
     )
 
 
+def make_instances(count: int) -> Instances:
+    """Rectangles of several sizes in an image that the map is a quarter of; the last one is unlikely."""
+    height, width = (STRIDE * cells for cells in IMAGE_SHAPE[1:])
+    masks_SHW = torch.zeros(count, height, width, dtype=torch.bool)
+    for number, mask_HW in enumerate(masks_SHW):
+        mask_HW[2 + 3 * number : 14 + 4 * number, 9 * number + 1 : 9 * number + 8 + 5 * number] = True
+    scores_S = torch.tensor([0.9, 0.5, 0.1])[:count]
+    return Instances(masks_SHW, torch.tensor([0, 8, 3])[:count], scores_S)
+
+
 def make_pair(
     counts: tuple[int, ...] = (2, 0, 1), labels: tuple[int, ...] = (0, 8, 3), *, seed: int = 0
 ) -> FeaturePair:
@@ -60,18 +71,24 @@ def make_pair(
         predictions = head.eval()(teacher["neck"])
     for task in predictions:
         task["heatmap"] = torch.randn_like(task["heatmap"]).clamp(max=0.8) - 1
+        task["heatmap"][:, 0, 3, 12] = 0.9  # and is sure of one place, off the diagonal
     labels_BCHW = {tap: torch.randn_like(teacher[tap]).relu() for tap in ("t2", "t3")}
-    said = make_head(inputs=8)(student["head"].detach())
+    depth = make_depth(counts)
+    own_head = make_head(inputs=8)
+    images = torch.randn(batch, CAMERAS, *IMAGE_SHAPE, requires_grad=True)
     return FeaturePair(
         student_BCHW=student,
         teacher_BCHW=teacher,
         label_BCHW=labels_BCHW,
-        student_predictions=said,
+        student_predictions=own_head(student["head"]),
         teacher_predictions=predictions,
+        image_BNChw=images,
+        instances=tuple(tuple(make_instances(count + n) for n in range(CAMERAS)) for count in counts),
+        occupied_BYX=torch.rand(batch, 64, 64) < 0.1,
         boxes_K9=make_boxes(counts),
         labels_K=tuple(part.long() for part in torch.tensor(labels[: sum(counts)]).split(list(counts))),
         history_s_B=torch.full((batch,), 1.5),
-        depth=make_depth(counts),
+        depth=depth,
         grid=GRID,
         teacher_head=head,
     )
@@ -88,6 +105,11 @@ def in_float64(pair: FeaturePair) -> FeaturePair:
             {name: tensor.detach().double() for name, tensor in task.items()}
             for task in pair.student_predictions
         ],
+        teacher_predictions=[
+            {name: tensor.double() for name, tensor in task.items()} for task in pair.teacher_predictions
+        ],
+        image_BNChw=pair.image_BNChw.detach().double(),
+        history_s_B=pair.history_s_B.double(),
         boxes_K9=tuple(boxes.double() for boxes in pair.boxes_K9),
         depth=replace(
             pair.depth,
@@ -100,5 +122,5 @@ def in_float64(pair: FeaturePair) -> FeaturePair:
 
 def bound(method: Distiller) -> Distiller:
     """The method with adapters for the toy shapes."""
-    method.bind(STUDENT_SHAPES, TEACHER_SHAPES)
+    method.bind(STUDENT_SHAPES | {"image": IMAGE_SHAPE}, TEACHER_SHAPES)
     return method

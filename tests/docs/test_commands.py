@@ -1,13 +1,12 @@
 """Every command that the README and docs/ print is typed here, as printed, in a copy of the checkout.
 
-The copy says `profile: smoke`, so that what takes an hour by default takes minutes. Fenced blocks tagged
+Fenced blocks tagged
 `sh` are executed from top to bottom, one page after the other; blocks tagged `text` are output.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,26 +21,6 @@ def commands(page: Path) -> list[str]:
     blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     return [line.split("  #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
-
-
-@pytest.fixture(scope="module")
-def copy(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("docs") / "dualdistill"
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=checkout,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.splitlines():
-        if (checkout / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(checkout / name, target / name)
-    config = target / "config" / "config.yaml"
-    config.write_text(re.sub(r"^profile: world\b", "profile: smoke", config.read_text(), flags=re.MULTILINE))
-    assert "profile: smoke" in config.read_text()
-    return target
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -121,4 +121,4 @@ def test_a_class_says_whether_it_asks_for_one(tmp_path: Path):
         folder = tmp_path / said.replace(" ", "")
         folder.mkdir()
         (folder / "mine.py").write_text(f"class Mine(Distiller):\n    {said}\n")
-        assert registry.learns_from_labels("mine", folder) is asks
+        assert registry.trait("mine", "label_encoder", False, folder) is asks

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualdistill import config, names, plan, registry, resolve, spec, versions
+from dualdistill import config, mask_spec, names, plan, registry, resolve, spec, versions
 from dualdistill.jobs import Jobs
 from dualdistill.spec import RunSpec
 
@@ -215,8 +215,8 @@ def test_schemas_know_exactly_the_fields_of_the_specs():
         "student": spec.StudentSpec,
         "centerpoint": spec.TeacherSpec,
         "mvp": spec.MVPSpec,
-        "virtual": spec.VirtualSpec,
-        "damage": spec.DamageSpec,
+        "virtual": mask_spec.VirtualSpec,
+        "damage": mask_spec.DamageSpec,
         "crops": spec.CropSpec,
         "label_encoder": spec.LabelEncoderSpec,
         "schedule": spec.ScheduleSpec,

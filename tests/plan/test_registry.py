@@ -12,6 +12,9 @@ from typing import Literal
 import a_package_that_does_not_exist
 WEIGHT = 6e-3
 class TiGBEV(base.Distiller):
+    plain = WEIGHT
+    typed: ClassVar[bool] = True
+    empty: ClassVar[bool]
     def __init__(self, *, mode: Literal["a", "b"] = "a", weight: float = WEIGHT, steps: int = 3,
                  on: bool = True, level: float | None = None, sizes: tuple[float, ...] = (1.0, 2.0),
                  needed: str):
@@ -45,6 +48,16 @@ def test_the_signature_is_the_schema(folder: Path):
     }
     assert options["weight"].default == 6e-3
     assert [name for name, option in options.items() if option.required] == ["needed"]
+
+
+def test_a_class_is_asked_without_running_it(folder: Path):
+    told = {
+        name: registry.trait("tig_bev", name, "-", folder) for name in ("plain", "typed", "empty", "none")
+    }
+    assert told == {"plain": 6e-3, "typed": True, "empty": "-", "none": "-"}
+    assert registry.trait("plain", "typed", folder=folder) is None
+    with pytest.raises(UserError, match="unknown method 'plane'"):
+        registry.trait("plane", "typed", folder=folder)
 
 
 def test_an_omitted_and_an_explicit_default_are_equal(folder: Path):

@@ -1,0 +1,104 @@
+"""Boxes on an image's feature map, as two-stage detectors handle them: matching, sampling, proposals, crops.
+
+A box is (left, top, right, bottom) in cells of the map; the cell of column x spans [x, x + 1).
+Axes: C channels, H W rows and columns, S true instances, A anchors, P boxes in general, K boxes of one map.
+"""
+
+from __future__ import annotations
+
+import torch
+from mmcv.ops import nms
+from mmdet.models.task_modules import AnchorGenerator, MaxIoUAssigner
+from mmdet.models.task_modules.coders.delta_xywh_bbox_coder import bbox2delta, delta2bbox
+from mmengine.structures import InstanceData
+from torch import Tensor
+from torch.nn import functional
+
+SCALES = (1, 2, 4, 8)  # sides of the anchors
+RATIOS = (0.5, 1.0, 2.0)  # height over width
+ANCHORS = len(SCALES) * len(RATIOS)  # per cell
+BEST, NMS_IOU = 256, 0.7  # proposals before and while overlapping ones are dropped
+
+
+def anchors(size_HW: tuple[int, int], like: Tensor) -> Tensor:
+    """[A, 4], those of a cell side by side, cells row by row."""
+    maker = AnchorGenerator([1], RATIOS, SCALES, base_sizes=[1], center_offset=0.5)
+    found: Tensor = maker.grid_priors([size_HW], dtype=like.dtype, device=like.device)[0]
+    return found
+
+
+def tight_boxes(masks_SHW: Tensor) -> Tensor:
+    """The smallest box around each mask, in its pixels, [S, 4]."""
+    sides = []
+    for inside in (masks_SHW.any(dim=1), masks_SHW.any(dim=2)):
+        first = inside.int().argmax(dim=1)
+        last = inside.shape[1] - inside.flip(1).int().argmax(dim=1)
+        sides.append((first, last))
+    (left, right), (top, bottom) = sides
+    return torch.stack([left, top, right, bottom], dim=1)
+
+
+def deltas(boxes_P4: Tensor, truth_P4: Tensor, stds: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    """From boxes to true ones: shift of the middle over the size, log of the ratio of the sizes."""
+    found: Tensor = bbox2delta(boxes_P4, truth_P4, stds=stds)
+    return found
+
+
+def matched(boxes_P4: Tensor, truth_S4: Tensor, *, positive: float, negative: float, best: bool) -> Tensor:
+    """1 + the instance that a box overlaps most; 0 for background, below `negative`; -1 for in between.
+
+    With `best`, the boxes that overlap an instance most are its own even below `positive`.
+    """
+    least = negative if best else positive
+    assigner = MaxIoUAssigner(positive, negative, min_pos_iou=least, match_low_quality=best)
+    truth = InstanceData(bboxes=truth_S4, labels=truth_S4.new_zeros(len(truth_S4), dtype=torch.long))
+    found: Tensor = assigner.assign(InstanceData(priors=boxes_P4), truth).gt_inds
+    return found
+
+
+def sampled(owner_P: Tensor, count: int, share: float) -> tuple[Tensor, Tensor]:
+    """Places of at most count x share positives, and of negatives to fill up.
+
+    They are spread evenly instead of drawn, so that a batch has one loss.
+    """
+    positive_K = _spread((owner_P > 0).nonzero()[:, 0], int(count * share))
+    return positive_K, _spread((owner_P == 0).nonzero()[:, 0], count - len(positive_K))
+
+
+def _spread(places: Tensor, count: int) -> Tensor:
+    if len(places) <= count:
+        return places
+    return places[torch.arange(count, device=places.device) * len(places) // count]
+
+
+@torch.no_grad()
+def proposals(
+    score_A: Tensor, delta_A4: Tensor, anchors_A4: Tensor, size_HW: tuple[int, int], most: int
+) -> Tensor:
+    """The best boxes of a first stage, [P, 4]."""
+    best_A = score_A.argsort(descending=True, stable=True)[:BEST]
+    boxes_P4 = delta2bbox(anchors_A4[best_A], delta_A4[best_A], max_shape=size_HW)
+    # what lies beside the map has shrunk to a line at its border
+    wide_P = (boxes_P4[:, 2:] > boxes_P4[:, :2]).all(dim=1)
+    boxes_P4, score_P = boxes_P4[wide_P], score_A[best_A][wide_P]
+    # on the CPU wherever the network runs: ./run builds the library without its CUDA operations
+    keep_P = nms(boxes_P4.float().cpu(), score_P.float().cpu(), NMS_IOU)[1][:most]
+    kept_P4: Tensor = boxes_P4[keep_P.to(boxes_P4.device)]
+    return kept_P4
+
+
+def crops(map_BCHW: Tensor, boxes_BK4: Tensor, side: int) -> Tensor:
+    """RoIAlign, [B, K, C, side, side]: each cell of a crop is the mean of 2 x 2 bilinear readings.
+
+    The library's needs its CUDA operations on a GPU.
+    """
+    step_T = (torch.arange(2 * side, dtype=boxes_BK4.dtype, device=boxes_BK4.device) + 0.5) / (2 * side)
+    left, top, right, bottom = boxes_BK4[..., None].unbind(dim=2)
+    x_BKT, y_BKT = left + step_T * (right - left), top + step_T * (bottom - top)
+    height, width = map_BCHW.shape[-2:]
+    column_BKTT = (2 * x_BKT / width - 1)[:, :, None, :].expand(-1, -1, 2 * side, -1)
+    row_BKTT = (2 * y_BKT / height - 1)[:, :, :, None].expand(-1, -1, -1, 2 * side)
+    grid = torch.stack([column_BKTT, row_BKTT], dim=-1).flatten(1, 2)
+    read = functional.grid_sample(map_BCHW, grid, padding_mode="border", align_corners=False)
+    shape = (len(read), read.shape[1], boxes_BK4.shape[1], side, 2, side, 2)
+    return read.reshape(shape).mean(dim=(4, 6)).movedim(2, 1)

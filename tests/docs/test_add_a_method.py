@@ -1,0 +1,96 @@
+"""docs/add-a-method.md, followed to the letter in a copy of the checkout."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = "docs/add-a-method.md"
+FILE = re.compile(r"^`(dualdistill/distill/(\w+)\.py)`:\n\n```python\n(.*?)```", re.MULTILINE | re.DOTALL)
+DIFF = re.compile(r"```diff\n(.*?)```", re.DOTALL)
+
+
+def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    paths = {"PYTHONPATH": str(folder)}
+    line = [sys.executable, "-m", *words]
+    return subprocess.run(
+        line, cwd=folder, env=os.environ | paths, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def added(copy: Path) -> tuple[Path, str, str]:
+    """The copy once the page was followed, the method and its row."""
+    page = (copy / PAGE).read_text()
+    [(name, method, code)] = FILE.findall(page)
+    assert not (copy / name).exists()
+    (copy / name).write_text(code)
+    rows = []
+    for before, line in itertools.pairwise(DIFF.search(page)[1].splitlines()):
+        if line.startswith("+++ b/"):
+            target = copy / line.removeprefix("+++ b/")
+        elif line.startswith("+"):
+            text = target.read_text()
+            assert text.count(before[1:] + "\n") == 1, before
+            target.write_text(text.replace(before[1:] + "\n", f"{before[1:]}\n{line[1:]}\n"))
+            rows.append(line[1:].partition(":")[0])
+    assert len(rows) == 2
+    return copy, method, rows[0]
+
+
+def printed(page: str, pattern: str) -> list[str]:
+    """A command of the page, without what makes its environment."""
+    return re.search(rf"^\./run ({pattern}.*)$", page, re.MULTILINE)[1].split()
+
+
+def test_the_file_is_clean(added: tuple[Path, str, str]) -> None:
+    folder, method, _ = added
+    for words in (("check",), ("format", "--check")):
+        done = call(folder, "ruff", *words, f"dualdistill/distill/{method}.py")
+        assert done.returncode == 0, done.stdout
+
+
+def test_the_contract_finds_the_method_and_holds(added: tuple[Path, str, str]) -> None:
+    folder, method, _ = added
+    words = printed((folder / PAGE).read_text(), "pytest")
+    assert words[-1] == method
+    done = call(folder, *words)
+    assert done.returncode == 0, done.stdout
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 10
+
+
+def test_the_row_resolves_and_its_key_is_checked(added: tuple[Path, str, str]) -> None:
+    folder, method, row = added
+    done = call(folder, *printed((folder / PAGE).read_text(), "python")[2:])
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["rows"] == [row]
+    assert found["spec"]["distill"] == {"method": method, "options": {"hint_weight": 1.0}}
+    example = re.search(r"`(fitnets-\S+: \{.*?\})`", (folder / PAGE).read_text())[1]
+    rows = folder / "config" / "variants.yaml"
+    text = rows.read_text()
+    try:
+        rows.write_text(f"{text}{example}\n")
+        assert call(folder, "dualdistill", "resolve").returncode == 0
+        rows.write_text(f"{text}{example.replace('weight', 'wait')}\n")
+        told = call(folder, "dualdistill", "resolve").stderr
+        assert "unknown key 'hint_wait'" in told
+    finally:
+        rows.write_text(text)
+
+
+@pytest.mark.slow
+def test_the_row_trains_and_is_scored(added: tuple[Path, str, str]) -> None:
+    folder, _, row = added
+    run = json.loads(call(folder, "dualdistill", "resolve", row).stdout)["run"]
+    done = call(folder, "snakemake", "--cores", "2", f"results/runs/{run}/metrics.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    history = (folder / "results" / "runs" / run / "history.jsonl").read_text().splitlines()
+    assert json.loads(history[-1])["hint"] > 0
