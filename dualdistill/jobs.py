@@ -15,7 +15,7 @@ from dualdistill.document import nearest
 from dualdistill.errors import UserError
 from dualdistill.mask_spec import MaskSpec
 from dualdistill.names import DIGITS
-from dualdistill.plan import Plan, Run
+from dualdistill.plan import WITHOUT_BOXES, Plan, Run
 from dualdistill.spec import sha_of
 
 TRAINED = ("model.safetensors", "history.jsonl", "run.json")
@@ -37,9 +37,9 @@ class Jobs:
         self.cached_ids = one_of([plan.data_id] if plan.paths.cache else [])
         self.teachers = one_of(plan.of_kind("teacher"))
         self.label_encoders = one_of(plan.of_kind("labels"))
-        self.pretrainings = one_of(plan.of_kind("pretrain"))
+        self.pretrainings = one_of([*plan.of_kind("pretrain"), *plan.of_kind("detector")])
         self.students = one_of(plan.of_kind("student"))
-        self.detectors = one_of([*plan.of_kind("teacher"), *plan.of_kind("student")])
+        self.detectors = one_of(run.id for run in plan.runs.values() if run.spec.kind not in WITHOUT_BOXES)
         self.runs = one_of(plan.runs)
         self.tables = one_of(plan.tables)
         self.table_files = [str(plan.results / f"{name}.csv") for name in plan.tables]
@@ -87,7 +87,7 @@ class Jobs:
         return [str(folder / "run.json")] if folder else []
 
     def pretraining(self, wildcards: Any) -> list[str]:
-        """The record of the backbone a student starts from, for the same reason."""
+        """The record of what a student starts from, for the same reason."""
         name = self.plan.runs[wildcards.run].pretraining
         return [str(self.plan.results / "runs" / name / "run.json")] if name else []
 

@@ -104,7 +104,7 @@ def prepare(
     detector, started = models.build(spec), {"from": "random"}
     if isinstance(spec.model, StudentSpec) and isinstance(detector, models.Student):
         # draws no number: the rest of the student stays paired with students of another start
-        started = start.load(spec.model, start_file, detector.image_encoder.backbone)
+        started = start.load(spec.model, start_file, detector)
     if spec.distill is None or spec.teacher is None:
         seed_everything(seed_for(spec.seed, "train"))
         return Setting(Lesson(detector), None, started)

@@ -29,6 +29,8 @@ def label(spec: RunSpec) -> str:
         return spec.model.name
     assert isinstance(spec.model, StudentSpec)  # nothing else is left
     student = f"r{spec.model.depth}"
+    if spec.kind == "detector":
+        return f"detector-{student}"
     if spec.distill is None or spec.teacher is None:
         return f"bevdepth-{student}"
     return f"{spec.distill.method}-{student}-{label(spec.teacher)}"

@@ -21,7 +21,7 @@ from dualdistill.records import WEIGHTS
 from dualdistill.resolve import Resolver
 from dualdistill.spec import DataSpec, RunSpec, StudentSpec
 
-KINDS = ("teacher", "labels", "pretrain", "student")  # in this order they are listed
+KINDS = ("teacher", "labels", "pretrain", "detector", "student")  # in this order they are listed
 WITHOUT_BOXES = {"labels": "a label encoder", "pretrain": "a pre-training"}
 COLUMNS = ("backbone", "method", "base", "teacher")  # beside the options of methods
 
@@ -48,7 +48,7 @@ class Run:
     rows: tuple[str, ...]  # the rows of variants.yaml that resolve to it; none where students bring it along
     spec: RunSpec
     teacher: str | None  # the id of its teacher's run
-    pretraining: str | None  # the id of the run whose backbone it starts from
+    pretraining: str | None  # the id of the run whose weights it starts from
     label_encoder: str | None  # the id of the run that encodes its labels
 
 
@@ -230,7 +230,7 @@ def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
             spec = resolver.spec(name, seed)
             specs[run_id(spec)] = spec
             rows.setdefault(run_id(spec), set()).add(name)
-            specs |= {run_id(own): own for own in (spec.pretraining, spec.label_encoder) if own}
+            specs |= {run_id(own): own for own in spec.before()}
     runs = [
         Run(
             name,

@@ -79,7 +79,7 @@ class Resolver:
         recipe = self.recipe.changes(variant.method or variant.model, variant.backbone)
         for key, value in {**backbone, **recipe, **variant.changes}.items():
             values = _changed(values, key.split("."), value)
-        model = self._model(name, variant.model, values["model"])
+        model, seen = self._model(name, variant.model, values["model"]), build(InputSpec, values["input"])
         distill, teacher = None, None
         if variant.method and variant.teacher:
             teacher = self.spec(variant.teacher, self.config.settings.teacher_seed)
@@ -89,14 +89,14 @@ class Resolver:
             seed=seed,
             data=self.data,
             grid=build(GridSpec, self.profile["grid"]),
-            input=build(InputSpec, values["input"]),
+            input=seen,
             model=model,
             schedule=build(ScheduleSpec, values["schedule"]),
             threads=self.profile["threads"],
             versions=versions.of_training(self.data, model, distill),
             distill=distill,
             teacher=teacher,
-            pretraining=self.stages.pretraining(name, model),
+            pretraining=self.stages.start(name, model, seen),
         )
 
     def _distill(self, name: str, variant: Variant, teacher: RunSpec) -> DistillSpec:

@@ -140,7 +140,7 @@ class HeadSpec:
 class StudentSpec:
     """BEVDepth4D of the BEVDet code base (models.md 2). Slim presets differ by numbers only."""
 
-    start: str = "imagenet"  # of the ResNet: random | pretrained (by a run of this suite) | imagenet (a file)
+    start: str = "imagenet"  # random | pretrained or detector (a run of this suite) | imagenet (a file)
     depth: int = 50  # ResNet-50 or ResNet-101
     width: int = 64  # base channels of the ResNet
     feature_stride: int = 16  # pixels per cell of the map that is lifted: 8 | 16
@@ -270,7 +270,12 @@ class RunSpec:
     versions: dict[str, int]
     distill: DistillSpec | None = None
     teacher: RunSpec | None = None
-    pretraining: RunSpec | None = None  # whose backbone the student starts from
+    pretraining: RunSpec | None = None  # whose weights the student starts from
+
+    def before(self) -> list[RunSpec]:
+        """The runs that no row names and that have to be trained before this one."""
+        own = [spec for spec in (self.pretraining, self.label_encoder) if spec]
+        return own + [earlier for spec in own for earlier in spec.before()]
 
     @property
     def virtual(self) -> VirtualSpec | None:

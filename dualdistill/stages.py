@@ -1,6 +1,8 @@
-"""The runs that a student needs and that no row names: its backbone's pre-training, and a label encoder."""
+"""The runs that a student needs and that no row names: what it starts from, and a label encoder."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from dualdistill import versions
 from dualdistill.config import Config
@@ -27,20 +29,23 @@ class Stages:
     def __init__(self, config: Config, data: DataSpec) -> None:
         self.config, self.data, self.profile = config, data, config.profile.value
 
-    def pretraining(self, name: str, model: StudentSpec | TeacherSpec) -> RunSpec | None:
-        """The run whose backbone the row's student starts from."""
-        if isinstance(model, TeacherSpec) or model.start != "pretrained":
+    def start(self, name: str, model: StudentSpec | TeacherSpec, seen: InputSpec) -> RunSpec | None:
+        """The run whose weights the row's student starts from."""
+        if isinstance(model, TeacherSpec):
             return None
-        parts = {
-            ("data", "pretrain_split"): self.data.pretrain_split,
-            ("crops",): self.profile["crops"],
-            ("schedules", "pretrain"): self.profile["schedules"]["pretrain"],
-        }
-        for place, value in parts.items():
-            if value is None:
-                what = f"row '{name}' starts from a pre-training and '{'.'.join(place)}' is null"
-                where = self.config.profile.where(place)
-                raise UserError(what, where=where, hint="fill it in, or choose another model.start")
+        if model.start == "detector":
+            return self._detector(name, replace(model, start="pretrained"), seen)
+        return self._backbone(name, model) if model.start == "pretrained" else None
+
+    def _detector(self, name: str, model: StudentSpec, seen: InputSpec) -> RunSpec:
+        """The student without a teacher, on the same frames, itself from a pre-trained backbone."""
+        self._need(name, ("schedules", "detector"))
+        grid = build(GridSpec, self.profile["grid"])
+        return self._run("detector", grid, seen, model, pretraining=self._backbone(name, model))
+
+    def _backbone(self, name: str, model: StudentSpec) -> RunSpec:
+        for place in (("data", "pretrain_split"), ("crops",), ("schedules", "pretrain")):
+            self._need(name, place)
         # crops know neither grid nor frames: both keep the spec's own values, as a teacher's camera fields do
         return self._run(
             "pretrain",
@@ -60,13 +65,23 @@ class Stages:
             teacher,
         )
 
+    def _need(self, name: str, place: tuple[str, ...]) -> None:
+        value = self.profile
+        for key in place:
+            value = value[key]
+        if value is None:
+            what = f"row '{name}' starts from a pre-training and '{'.'.join(place)}' is null"
+            where = self.config.profile.where(place)
+            raise UserError(what, where=where, hint="fill it in, or choose another model.start")
+
     def _run(
         self,
         kind: str,
         grid: GridSpec,
         seen: InputSpec,
-        model: ClassifierSpec | LabelEncoderSpec,
+        model: ClassifierSpec | LabelEncoderSpec | StudentSpec,
         teacher: RunSpec | None = None,
+        pretraining: RunSpec | None = None,
     ) -> RunSpec:
         return RunSpec(
             kind=kind,
@@ -79,4 +94,5 @@ class Stages:
             threads=self.profile["threads"],
             versions=versions.of_training(self.data),
             teacher=teacher,
+            pretraining=pretraining,
         )

@@ -1,7 +1,8 @@
-"""The weights that a student's backbone starts from; the rest of the student comes from its seed alone.
+"""The weights that a student starts from; what they leave out comes from its seed alone.
 
-They are those of a pre-training of this suite, or a file of ImageNet weights under torchvision's names, which
-are the names of mmdet's ResNet too.
+For the backbone they are those of a classifier trained by this suite, or a file of ImageNet weights under
+torchvision's names, which are the names of mmdet's ResNet too. For all but the head they are those of a
+detector that this suite trained on the same frames without a teacher.
 """
 
 from __future__ import annotations
@@ -13,35 +14,40 @@ from torch import Tensor, nn
 
 from dualdistill.checkpoint import fit, load_plain, read_weights
 from dualdistill.errors import CheckpointError
+from dualdistill.models.student import Student
 from dualdistill.records import read_run
 from dualdistill.spec import StudentSpec
 from dualdistill.storage import sha256_file
 
 BACKBONE = "backbone."
+HEAD = "head"  # with it the methods would not start alike: some of them bring their teacher's
 CLASSIFIER = ("fc.weight", "fc.bias")  # of torchvision; nothing of a student corresponds to it
 COUNTER = "num_batches_tracked"  # the older ones of torchvision's files lack it, and nothing reads it
 
 
-def load(student: StudentSpec, file: Path | None, backbone: nn.Module) -> dict[str, Any]:
-    """Fill the backbone, and say for run.json with what; without a file it stays random."""
+def load(student: StudentSpec, file: Path | None, network: Student) -> dict[str, Any]:
+    """Fill the network, and say for run.json with what; without a file it stays random."""
+    backbone = network.image_encoder.backbone
     if file is None:
         if student.start != "random":
             what = f"a student that starts from {student.start} weights needs their file"
             raise CheckpointError(what, hint="model.start: random needs none")
         return {"from": student.start}
     if student.start == "pretrained":
-        fit(backbone, _pretrained(file), file)
+        fit(backbone, _part(file, BACKBONE), file)
+    elif student.start == "detector":
+        for name, part in network.named_children():
+            if name != HEAD:
+                fit(part, _part(file, f"{name}."), file)
     else:
         hint = f"imagenet.r{student.depth} takes torchvision's resnet{student.depth}-*.pth, width 64"
         fit(backbone, _imagenet(file, backbone, hint), file, hint)
     return {"from": student.start, "file": f"{file.parent.name}/{file.name}", "sha256": sha256_file(file)}
 
 
-def _pretrained(file: Path) -> dict[str, Tensor]:
+def _part(file: Path, prefix: str) -> dict[str, Tensor]:
     weights = read_weights(file, read_run(file.parent)["outputs"][file.name])
-    return {
-        name.removeprefix(BACKBONE): value for name, value in weights.items() if name.startswith(BACKBONE)
-    }
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
 def _imagenet(file: Path, backbone: nn.Module, hint: str) -> dict[str, Tensor]:

@@ -66,6 +66,29 @@ def test_nobody_waits_for_what_nobody_starts_from(folder: Path):
     assert planned(folder).of_kind("pretrain") == []
 
 
+def test_a_student_may_start_from_a_detector_that_itself_starts_from_a_backbone(folder: Path):
+    add(folder, "warm: {from: dualdistill-r50-centerpoint, model.start: detector, crd: false}")
+    found = planned(folder)
+    warm = found.run("warm")
+    detector = found.runs[warm.pretraining]
+    assert detector.id.startswith("detector-r50-s0-")
+    assert (detector.spec.kind, detector.rows, detector.teacher) == ("detector", (), None)
+    assert detector.spec.pretraining == found.run(R50).spec.pretraining
+    assert detector.spec.model == replace(warm.spec.model, start="pretrained")
+    assert detector.spec.input == warm.spec.input
+    assert found.start_file(warm) == found.folder(detector) / "model.safetensors"
+    assert found.detector(detector.id) == detector
+    order = list(found.runs)
+    assert order.index(detector.pretraining) < order.index(detector.id) < order.index(warm.id)
+
+
+def test_a_profile_without_a_detector_s_schedule_is_one_sentence(folder: Path):
+    add(folder, "warm: {from: bevdepth-r50, model.start: detector}")
+    what = r"row 'warm' starts from a pre-training and 'schedules\.detector' is null \(fill it in, or choose"
+    with pytest.raises(UserError, match=what):
+        planned(folder, profile="nuscenes")
+
+
 def test_a_teacher_starts_from_nothing(folder: Path):
     found = planned(folder)
     assert found.start_file(found.run("centerpoint")) is None

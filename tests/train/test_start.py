@@ -66,6 +66,20 @@ def test_the_backbone_is_the_file_s_and_the_rest_is_the_random_start(spec: RunSp
     assert not torch.equal(started[first], random[first])
 
 
+def test_all_but_the_head_is_the_detector_s(spec: RunSpec, checkout: Path, tmp_path: Path) -> None:
+    warm = starting(spec, "detector")
+    seed_everything(7)
+    trained, file = models.build(warm), tmp_path / "model.safetensors"
+    save_weights(file, trained.state_dict())
+    record = {"schema": 1, "spec_sha": warm.sha, "outputs": {file.name: sha256_file(file)}}
+    write_json(tmp_path / "run.json", record)
+    started, random = student(warm, file), student(starting(spec, "random"), None)
+    for name, value in trained.state_dict().items():
+        promised = random[name] if name.startswith("head.") else value
+        assert torch.equal(started[name], promised), name
+    assert lesson.prepare(warm, None, file).start["from"] == "detector"
+
+
 def test_the_course_of_the_run_does_not_depend_on_its_start(spec: RunSpec, pretrained: Path) -> None:
     numbers = []
     for own, file in ((spec, pretrained), (starting(spec, "random"), None)):

@@ -56,7 +56,8 @@ rule train_label_encoder:
 
 rule pretrain:
     input:
-        JOBS.training_data,
+        data=JOBS.training_data,
+        start=JOBS.pretraining,
     output:
         model="results/runs/{run}/model.safetensors",
         history="results/runs/{run}/history.jsonl",
@@ -75,7 +76,7 @@ rule pretrain:
     params:
         spec=JOBS.spec_sha,
     message:
-        "Pre-train the backbone {wildcards.run}"
+        "Pre-train {wildcards.run}"
     shell:
         f"{SUITE} train {{wildcards.run}} {PLAN} > {{log}} 2>&1"
 
