@@ -190,7 +190,7 @@ FAULTS = {
     "a start that there is not": (
         "variants.yaml",
         row("x: {from: bevdepth-r50, model.start: pretraind}"),
-        "'model.start' in row 'x' must be one of random, pretrained, detector, imagenet, not the text 'pretraind' (did",
+        "'model.start' in row 'x' must be one of random, pretrained, detector, imagenet, not",
     ),
     "a pre-training without its split": (
         "profiles/world.yaml",
