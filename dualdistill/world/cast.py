@@ -47,6 +47,10 @@ class Mover:
         radius = self.body.radius_m + slack_m
         return np.flatnonzero((gap @ gap - along**2 < radius**2) & (along > -radius))
 
+    def nearest(self, shot: Shot) -> float:
+        """The least depth that any part of it can have in a picture."""
+        return float((self.middle_3 - shot.origin_3) @ shot.ahead_3 - self.body.radius_m)
+
     @property
     def middle_3(self) -> Floats:
         return self.at_3 + floats([0.0, 0.0, self.body.middle_m])
@@ -150,13 +154,14 @@ class Shot:
 
     origin_3: Floats
     rays_N3: Floats
+    ahead_3: Floats  # the sensor's third axis
     size: tuple[int, int] | None = None  # of the image that they fill, row by row
     age_N: Floats | None = None  # seconds since each was shot
 
     @staticmethod
     def of(pose: Pose, rays_N3: Floats, size: tuple[int, int] | None, age_N: Floats | None) -> Shot:
         turned = np.ascontiguousarray(rays_N3 @ floats(pose.rotation_33.T))
-        return Shot(floats(pose.translation_3), turned, size, age_N)
+        return Shot(floats(pose.translation_3), turned, floats(pose.rotation_33[:, 2]), size, age_N)
 
 
 class Stage:
@@ -173,6 +178,8 @@ class Stage:
         for mover, tried in movers:
             if len(tried) == 0:
                 continue
+            if shot.size:  # distances are depths: what is nearer than the whole mover stays
+                tried = tried[distance.take(tried) > mover.nearest(shot)]
             age = None if shot.age_N is None else shot.age_N[tried]
             other, nearer = mover.hit(shot.origin_3, shot.rays_N3.take(tried, axis=0), age)
             closer = np.flatnonzero(nearer < distance.take(tried))
