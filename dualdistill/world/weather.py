@@ -98,7 +98,7 @@ BAD = (
 
 
 def of_scene(mix: float, number: int) -> Weather:
-    """The weather of a split's scene; every tenth part of a split has all kinds if `mix` is one."""
+    """The weather of a split's scene; with a mix of one, any ten scenes in a row have all kinds."""
     share = BAD_SHARE * mix
     before, after = (int(np.floor(count * share + 1e-9)) for count in (number, number + 1))
     return BAD[before % len(BAD)] if after > before else CLEAR
