@@ -47,31 +47,43 @@ class Mover:
         radius = self.body.radius_m + slack_m
         return np.flatnonzero((gap @ gap - along**2 < radius**2) & (along > -radius))
 
-    def shadows(self, points_N3: Floats, sun_3: Floats) -> Indices:
-        """Which points may lie in the mover's shadow."""
-        # two directions across the sun's; a matrix product is faster than anything along rows of three
-        across_32 = floats(np.linalg.svd(sun_3[None])[2][1:].T)
-        aside = points_N3 @ across_32 - self.middle_3 @ across_32
-        radius = np.float32(self.body.radius_m)
-        near = (np.abs(aside[:, 0]) < radius) & (np.abs(aside[:, 1]) < radius)
-        return np.flatnonzero(near)
+    def nearest(self, shot: Shot) -> float:
+        """The least depth that any part of it can have in a picture."""
+        return float((self.middle_3 - shot.origin_3) @ shot.ahead_3 - self.body.radius_m)
 
     @property
     def middle_3(self) -> Floats:
         return self.at_3 + floats([0.0, 0.0, self.body.middle_m])
 
-    def blocks(self, points_N3: Floats, towards_3: Floats) -> NDArray[np.bool_]:
-        blocked = np.zeros(len(points_N3), dtype=bool)
-        asked = self.shadows(points_N3, towards_3)
-        if len(asked):
-            own = np.ascontiguousarray((points_N3[asked] - self.at_3) @ self.rotation_33)
-            blocked[asked] = self.body.solid.blocks(own, towards_3 @ self.rotation_33)
-        return blocked
+    def shades(self, points: Points, towards_3: Floats) -> Indices:
+        """Which points see the mover in a direction."""
+        middle_2 = self.middle_3 @ points.across_32
+        radius = np.float32(self.body.radius_m)
+        near = np.abs(points.aside_2N[0] - middle_2[0]) < radius
+        near &= np.abs(points.aside_2N[1] - middle_2[1]) < radius
+        asked = np.flatnonzero(near)
+        own = np.ascontiguousarray((points.points_N3.take(asked, axis=0) - self.at_3) @ self.rotation_33)
+        return asked[self.body.solid.blocks(own, towards_3 @ self.rotation_33)]
 
     def surface(self, light: Light) -> Surface:
         normals = self.body.normals_T3 @ self.rotation_33.T
         owner = np.full(len(normals), self.instance, np.uint16)
         return Surface.of(self.body.mesh, normals, owner, light)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Places that the sun may reach, and where they lie in two directions across its rays."""
+
+    points_N3: Floats
+    across_32: Floats
+    aside_2N: Floats
+
+    @staticmethod
+    def of(points_N3: Floats, sun_3: Floats) -> Points:
+        level = np.array([-sun_3[1], sun_3[0], 0.0]) / np.hypot(sun_3[0], sun_3[1])
+        across = floats(np.stack([level, np.cross(sun_3, level)], 1))
+        return Points(points_N3, across, np.ascontiguousarray((points_N3 @ across).T))
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,8 @@ class Hits:
     distance_N: Floats
     origin_3: Floats
     rays_N3: Floats  # in global directions
-    blockers: tuple[Solid | Mover, ...]
+    standing: Solid
+    movers: tuple[Mover, ...]
 
     @property
     def instance_N(self) -> NDArray[np.uint16]:
@@ -128,9 +141,10 @@ class Hits:
         points *= LIFT_M
         for axis in range(3):
             points[:, axis] += points_3N[axis].take(wanted)
-        free = np.ones(len(points), dtype=bool)
-        for blocker in self.blockers:
-            free &= ~blocker.blocks(points, sun_3)
+        free = ~self.standing.blocks(points, sun_3)
+        placed = Points.of(points, sun_3)
+        for mover in self.movers:
+            free[mover.shades(placed, sun_3)] = False
         return free
 
 
@@ -140,13 +154,14 @@ class Shot:
 
     origin_3: Floats
     rays_N3: Floats
+    ahead_3: Floats  # the sensor's third axis
     size: tuple[int, int] | None = None  # of the image that they fill, row by row
     age_N: Floats | None = None  # seconds since each was shot
 
     @staticmethod
     def of(pose: Pose, rays_N3: Floats, size: tuple[int, int] | None, age_N: Floats | None) -> Shot:
         turned = np.ascontiguousarray(rays_N3 @ floats(pose.rotation_33.T))
-        return Shot(floats(pose.translation_3), turned, size, age_N)
+        return Shot(floats(pose.translation_3), turned, floats(pose.rotation_33[:, 2]), size, age_N)
 
 
 class Stage:
@@ -163,6 +178,8 @@ class Stage:
         for mover, tried in movers:
             if len(tried) == 0:
                 continue
+            if shot.size:  # distances are depths: what is nearer than the whole mover stays
+                tried = tried[distance.take(tried) > mover.nearest(shot)]
             age = None if shot.age_N is None else shot.age_N[tried]
             other, nearer = mover.hit(shot.origin_3, shot.rays_N3.take(tried, axis=0), age)
             closer = np.flatnonzero(nearer < distance.take(tried))
@@ -172,8 +189,8 @@ class Stage:
             triangle[ours], distance[ours] = other[closer] + count, nearer[closer]
             surfaces.append(mover.surface(light))
             count += len(mover.body.normals_T3)
-        blockers: tuple[Solid | Mover, ...] = (self._solid, *(mover for mover, _ in movers))
-        return Hits(Surface.join(surfaces), triangle, distance, shot.origin_3, shot.rays_N3, blockers)
+        surface, placed = Surface.join(surfaces), tuple(mover for mover, _ in movers)
+        return Hits(surface, triangle, distance, shot.origin_3, shot.rays_N3, self._solid, placed)
 
     def _image(self, shot: Shot) -> tuple[NDArray[np.int32], Floats]:
         """Every other pixel is cast; one whose four neighbours show one triangle shows it, too."""
@@ -184,14 +201,10 @@ class Stage:
         triangle_N[first], distance_N[first] = self._solid.hit(
             shot.origin_3, shot.rays_N3.take(first, axis=0)
         )
-        width = shot.size[1]
-        left = triangle_N.take(second - 1, mode="clip")
-        agree = np.ones(len(second), dtype=bool)
-        for neighbour in (1, -width, width):
-            agree &= triangle_N.take(second + neighbour, mode="clip") == left
-        inner = second % width
-        agree &= (inner > 0) & (inner < width - 1)
-        agree &= (second >= width) & (second < len(triangle_N) - width)
+        left, width = triangle_N.take(second - 1), shot.size[1]
+        agree = triangle_N.take(second + 1) == left
+        for neighbour in (-width, width):
+            agree &= triangle_N.take(second + neighbour) == left
         given, asked = second[agree], second[~agree]
         triangle_N[given] = left[agree]
         # along a row, the inverse of the depth of a plane is linear
@@ -205,6 +218,7 @@ class Stage:
 
 @functools.cache
 def _checkerboard(height: int, width: int) -> tuple[Indices, Indices]:
-    """The black and the white pixels of an image."""
-    white = np.add.outer(np.arange(height), np.arange(width)).reshape(-1) % 2 == 1
-    return np.flatnonzero(~white), np.flatnonzero(white)
+    """The pixels that are cast first, and those inside the image with four such neighbours."""
+    second = np.add.outer(np.arange(height), np.arange(width)) % 2 == 1
+    second[[0, -1]] = second[:, [0, -1]] = False
+    return np.flatnonzero(~second), np.flatnonzero(second)

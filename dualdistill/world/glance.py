@@ -56,8 +56,10 @@ class Glance:
 
     def _add(self, instant: _Instant, number: int, actor: Actor) -> None:
         xy, yaw = actor.motion.at([instant.time, exact(instant.time - TURN_S)])
-        mover = mover_at(actor.asset.body, np.column_stack([xy, yaw]))
         shot = instant.shot
+        if np.hypot(*(xy[0] - shot.origin_3[:2])) > self._reach + max(actor.asset.size_lwh):
+            return
+        mover = mover_at(actor.asset.body, np.column_stack([xy, yaw]))
         tried = mover.near(shot.origin_3, shot.rays_N3)
         if len(tried) == 0 or shot.age_N is None:
             return

@@ -18,9 +18,10 @@ PLANTS = ((street.tree, 0.5), (street.bin_or_box, 1.0), (street.bush, 1.3))
 PAVEMENT_MIX, PARK_MIX = (0.55, 0.3, 0.15), (0.7, 0.0, 0.3)
 PLACES_PER_PLANT, PARK_M_PER_PLANT = 14, 4.0  # places on the pavement are 1.6 m apart
 TRUCKS_PER_M = 0.5 / 80
-WALLS_PER_ACTOR = 0.3
+WALLS_PER_ACTOR = 0.12
 WALL_M, BEFORE_M = (1.2, 4.0), (0.5, 4.0)  # a wall's length, and how far before somebody it stands
 CLOSE_M = 0.1
+FAR_RADII = 2.0  # of the LiDAR from the ego's way, beyond which plants need no room
 KERB_SHIFT_M = 3.0
 TRIES = 12  # per wall or truck
 
@@ -72,9 +73,14 @@ def _plants(placer: Placer, rng: np.random.Generator, occlusion: float) -> None:
             count = round(occlusion * (plot.x[1] - plot.x[0]) / PARK_M_PER_PLANT)
             for _ in range(count):
                 wanted.append((plot.inside(stream, 1, 1.5)[0], int(stream.choice(len(PLANTS), p=PARK_MIX))))
-    for (x, y, yaw), kind in wanted:
+    at = np.array([place[:2] for place, _ in wanted]).reshape(-1, 1, 2)
+    gaps = np.linalg.norm(at - placer.seen_xy, axis=-1)
+    for ((x, y, yaw), kind), gap in zip(wanted, gaps.min(1), strict=True):
         build, size = PLANTS[kind]
-        _stand(placer, build(rng), (float(x), float(y), float(yaw)), (size, size))
+        if gap > FAR_RADII * placer.radius:  # nobody stands there: asking is what costs
+            placer.occluders.append(build(rng).moved(x, y, 0.0, yaw))
+        else:
+            _stand(placer, build(rng), (float(x), float(y), float(yaw)), (size, size))
 
 
 def _stand(placer: Placer, mesh: Mesh, place: tuple[float, float, float], size: tuple[float, float]) -> bool:

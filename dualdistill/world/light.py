@@ -43,8 +43,10 @@ class Light:
         height = np.sqrt(np.clip(directions_N3[:, 2:], 0, 1))
         colour = self.horizon_colour_3 * (1 - height) + self.sky_colour_3 * height
         if self.casts_shadows:
-            glare = np.clip(directions_N3 @ self.sun_3, 0, 1)[:, None] ** 64
-            colour = colour + np.float32(0.5) * glare * self.sun_colour_3
+            glare = np.maximum(directions_N3 @ self.sun_3, 0)
+            for _ in range(6):  # to the power of 64: around the sun only
+                glare *= glare
+            colour += np.float32(0.5) * glare[:, None] * self.sun_colour_3
         return colour
 
 

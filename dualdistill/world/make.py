@@ -21,7 +21,7 @@ from dualdistill.storage import atomic_write, read_json, write_json
 from dualdistill.world import records
 from dualdistill.world.draw import SPLITS
 from dualdistill.world.records import TABLES, VERSION
-from dualdistill.world.sensors import LIDAR, MOUNTS
+from dualdistill.world.sensors import LIDAR, MOUNTS, SOURCE_SIZE
 from dualdistill.world.shoot import fingerprint, fragment_path, shoot
 
 Job = tuple[str, int]
@@ -64,6 +64,9 @@ def _check(spec: WorldSpec, workers: int) -> None:
     ):
         if getattr(spec, name) < 1:
             raise UserError(f"world.{name} must be at least 1, not {getattr(spec, name)}", where="world")
+    if spec.image_height > spec.image_width * SOURCE_SIZE[1] / SOURCE_SIZE[0] + 1:
+        tall = f"world.image_height is {spec.image_height} for a width of {spec.image_width}"
+        raise UserError(f"{tall}, but a camera's picture is 16 by 9 at most", where="world")
     if spec.radius_m < 10:
         raise UserError(f"world.radius_m must be at least 10 m, not {spec.radius_m}", where="world")
     for name in ("density", "occlusion", "lidar_noise_m"):

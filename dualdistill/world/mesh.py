@@ -7,6 +7,7 @@ Axes: T triangles, the 3 corners of a triangle, 3 coordinates (or red, green, bl
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -65,19 +66,26 @@ def join(meshes: Iterable[Mesh]) -> Mesh:
 
 def turn(angle: float, axis: int = FACING_Z) -> NDArray[np.float64]:
     """Rotation about one axis, counter-clockwise seen from its tip."""
-    cosine, sine = np.cos(angle), np.sin(angle)
-    first, second = (axis + 1) % 3, (axis + 2) % 3
-    rotation = np.eye(3)
-    rotation[first, first] = rotation[second, second] = cosine
-    rotation[first, second], rotation[second, first] = -sine, sine
-    return rotation
+    cosine, sine = math.cos(angle), math.sin(angle)
+    if axis == FACING_Z:
+        rows = [[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]]
+    elif axis == FACING_Y:
+        rows = [[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]]
+    else:
+        rows = [[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]]
+    return np.array(rows)
+
+
+LIE = {FACING_X: turn(np.pi / 2, FACING_Y), FACING_Y: turn(-np.pi / 2, FACING_X)}  # what stood along z
 
 
 def paint(corners_T33: Floats, colour: Colour, intensity: float, texture: int = PLAIN) -> Mesh:
     count = len(corners_T33)
+    colours = np.empty((count, 3), np.float32)
+    colours[:] = colour
     return Mesh(
         np.ascontiguousarray(corners_T33, dtype=np.float32),
-        np.full((count, 3), floats(colour)),
+        colours,
         np.full(count, intensity, np.float32),
         np.full(count, texture, np.uint8),
     )
@@ -110,17 +118,19 @@ def box(
     texture: int = PLAIN,
 ) -> Mesh:
     """A box around `at`; its top is scaled by `taper` in x and y and pushed forward by `lean` metres."""
-    return _shape("box", size, at, colour, intensity, taper, lean, turn(pitch, FACING_Y), texture)
+    return _shape(
+        "box", size, at, colour, intensity, taper, lean, turn(pitch, FACING_Y) if pitch else None, texture
+    )
 
 
 def ball(size: Vector, at: Vector, colour: Colour, intensity: float = 30.0) -> Mesh:
     """An ellipsoid of twenty faces: heads, helmets."""
-    return _shape("ball", size, at, colour, intensity, (1.0, 1.0), 0.0, np.eye(3), PLAIN)
+    return _shape("ball", size, at, colour, intensity, (1.0, 1.0), 0.0, None, PLAIN)
 
 
 def blob(size: Vector, at: Vector, colour: Colour, intensity: float = 15.0, texture: int = FOLIAGE) -> Mesh:
     """An ellipsoid of eighty faces: tree crowns, bushes."""
-    return _shape("blob", size, at, colour, intensity, (1.0, 1.0), 0.0, np.eye(3), texture)
+    return _shape("blob", size, at, colour, intensity, (1.0, 1.0), 0.0, None, texture)
 
 
 def cylinder(
@@ -136,11 +146,8 @@ def cylinder(
     texture: int = PLAIN,
 ) -> Mesh:
     """A cylinder along an axis; `taper` is the ratio of the far radius to the near one."""
-    lay = {FACING_X: turn(np.pi / 2, FACING_Y), FACING_Y: turn(-np.pi / 2, FACING_X), FACING_Z: np.eye(3)}[
-        axis
-    ]
     size = (2 * radius, 2 * radius, length)
-    return _shape(str(sections), size, at, colour, intensity, (taper, taper), 0.0, lay, texture)
+    return _shape(str(sections), size, at, colour, intensity, (taper, taper), 0.0, LIE.get(axis), texture)
 
 
 def ring(radius: float, width: float, at: Vector, colour: Colour, intensity: float = 10.0) -> Mesh:
@@ -185,11 +192,14 @@ def _shape(
     intensity: float,
     taper: tuple[float, float],
     lean: float,
-    rotation_33: NDArray[np.float64],
+    rotation_33: NDArray[np.float64] | None,
     texture: int,
 ) -> Mesh:
     corners = _unit(kind) * floats(size)
-    share = _unit(kind)[..., 2:] + np.float32(0.5)  # 0 at the bottom, 1 at the top
-    corners[..., :2] *= 1 + share * (floats(taper) - 1)
-    corners[..., :1] += share * np.float32(lean)
-    return paint(corners @ floats(rotation_33.T) + floats(at), colour, intensity, texture)
+    if taper != (1.0, 1.0) or lean:
+        share = _unit(kind)[..., 2:] + np.float32(0.5)  # 0 at the bottom, 1 at the top
+        corners[..., :2] *= 1 + share * (floats(taper) - 1)
+        corners[..., :1] += share * np.float32(lean)
+    if rotation_33 is not None:
+        corners = corners @ floats(rotation_33.T)
+    return paint(corners + floats(at), colour, intensity, texture)

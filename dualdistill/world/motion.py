@@ -22,10 +22,13 @@ class Path:
     yaw_K: Array = field(init=False)
 
     def __post_init__(self) -> None:
-        steps = np.diff(self.points_K2, axis=0)
-        object.__setattr__(self, "distance_K", np.r_[0.0, np.cumsum(np.hypot(*steps.T))])
-        slopes = np.gradient(self.points_K2, axis=0)
-        object.__setattr__(self, "yaw_K", np.unwrap(np.arctan2(slopes[:, 1], slopes[:, 0])))
+        steps = self.points_K2[1:] - self.points_K2[:-1]
+        object.__setattr__(self, "distance_K", np.append(0.0, np.hypot(*steps.T).cumsum()))
+        if len(steps) == 1:  # thousands of them, for all that stands
+            object.__setattr__(self, "yaw_K", np.full(2, np.arctan2(steps[0, 1], steps[0, 0])))
+        else:
+            slopes = np.gradient(self.points_K2, axis=0)
+            object.__setattr__(self, "yaw_K", np.unwrap(np.arctan2(slopes[:, 1], slopes[:, 0])))
 
     @property
     def length(self) -> float:
@@ -36,8 +39,10 @@ class Path:
         x = np.interp(distance, self.distance_K, self.points_K2[:, 0])
         y = np.interp(distance, self.distance_K, self.points_K2[:, 1])
         yaw = np.interp(distance, self.distance_K, self.yaw_K)
-        beyond = distance - np.clip(distance, 0.0, self.length)
-        return np.stack([x + beyond * np.cos(yaw), y + beyond * np.sin(yaw)], -1), yaw
+        beyond = distance - np.minimum(np.maximum(distance, 0.0), self.length)
+        if beyond.any():
+            x, y = x + beyond * np.cos(yaw), y + beyond * np.sin(yaw)
+        return _pairs(x, y), yaw
 
 
 @dataclass(frozen=True)
@@ -53,14 +58,21 @@ class Motion:
     _slope_S: Array = field(init=False, repr=False)  # acceleration after each knot
 
     def __post_init__(self) -> None:
-        spans = self.times_S[1:] - self.times_S[:-1]
-        steps = (self.speed_S[1:] + self.speed_S[:-1]) / 2 * spans
-        object.__setattr__(self, "_slope_S", np.append((self.speed_S[1:] - self.speed_S[:-1]) / spans, 0.0))
-        object.__setattr__(self, "_at_knot_S", np.append(0.0, np.cumsum(steps)))
-        object.__setattr__(self, "_at_knot_S", self._at_knot_S + self.start_m - self.distance(np.zeros(1)))
+        if len(self.times_S) == 1:
+            slopes, passed = np.zeros(1), np.zeros(1)
+        else:
+            spans = self.times_S[1:] - self.times_S[:-1]
+            steps = (self.speed_S[1:] + self.speed_S[:-1]) / 2 * spans
+            slopes = np.append((self.speed_S[1:] - self.speed_S[:-1]) / spans, 0.0)
+            passed = np.append(0.0, np.cumsum(steps))
+        object.__setattr__(self, "_slope_S", slopes)
+        object.__setattr__(self, "_at_knot_S", passed)
+        object.__setattr__(self, "_at_knot_S", passed + self.start_m - self.distance(np.zeros(1)))
 
     def distance(self, times_T: Array) -> Array:
         """Metres along the path: the start plus the integral of the speed, exact piece by piece."""
+        if len(self.times_S) == 1:
+            return self._at_knot_S + self.speed_S * (times_T - self.times_S)
         after = np.searchsorted(self.times_S, times_T, side="right") - 1
         knot = np.maximum(after, 0)
         since = times_T - self.times_S[knot]
@@ -70,12 +82,20 @@ class Motion:
     def at(self, times_T: Array | list[float]) -> tuple[Array, Array]:
         """Centre positions [T, 2] and headings [T] at times in seconds."""
         xy, yaw = self.path.at(self.distance(np.asarray(times_T, dtype=float)))
-        ahead = np.stack([np.cos(yaw), np.sin(yaw)], -1) * self.offset_m
-        return xy + ahead, yaw
+        if self.offset_m:
+            xy = xy + self.offset_m * _pairs(np.cos(yaw), np.sin(yaw))
+        return xy, yaw
 
     @property
     def moves(self) -> bool:
         return bool(np.any(self.speed_S > 0))
+
+
+def _pairs(x_T: Array, y_T: Array) -> Array:
+    """As np.stack, which is slow on a few numbers."""
+    found = np.empty((len(x_T), 2))
+    found[:, 0], found[:, 1] = x_T, y_T
+    return found
 
 
 def still(x: float, y: float, yaw: float) -> Motion:

@@ -25,7 +25,10 @@ NEAR_M = 0.1  # cameras see nothing closer
 WIDER_HALF = 1.05  # of an image, over the half left of the principal point; at most
 LIDAR_AT = (0.94, 0.0, 1.84)
 ELEVATIONS_DEG = (-30.67, 10.67)
-SOURCE_SIZE = (1600.0, 900.0)  # of the real images; intrinsics scale with ours
+SOURCE_SIZE = (
+    1600.0,
+    900.0,
+)  # of the real images: ours are scaled by the width, and what a lower one lacks is sky
 # channel: position, heading in degrees, focal length in real pixels, seconds by which it precedes the LiDAR
 MOUNTS: dict[str, tuple[tuple[float, float, float], float, float, float]] = {
     "CAM_FRONT": ((1.70, 0.016, 1.51), 0.0, 1266.0, 0.035),
@@ -80,7 +83,8 @@ def heading(pose: Pose) -> list[float]:
 def rig(rng: np.random.Generator, spec: WorldSpec) -> dict[str, Sensor]:
     """The sensors of one log: the same mounts, calibrated a little differently each time."""
     sensors = {LIDAR: Sensor(LIDAR, turn(-np.pi / 2), np.array(LIDAR_AT), 0.0)}
-    scale_x, scale_y = spec.image_width / SOURCE_SIZE[0], spec.image_height / SOURCE_SIZE[1]
+    scale = spec.image_width / SOURCE_SIZE[0]
+    cut = scale * SOURCE_SIZE[1] - spec.image_height  # rows at the top
     for channel, (at, heading_deg, focal, lead_s) in MOUNTS.items():
         wobble = np.deg2rad(rng.normal(0, 0.4, 3).clip(-1, 1))
         rotation = (
@@ -88,9 +92,8 @@ def rig(rng: np.random.Generator, spec: WorldSpec) -> dict[str, Sensor]:
         )
         focal *= 1 + float(rng.normal(0, 0.004))
         centre = np.array(PRINCIPAL_POINT) + rng.normal(0, 4, 2)
-        intrinsics = np.array(
-            [[focal * scale_x, 0, centre[0] * scale_x], [0, focal * scale_y, centre[1] * scale_y], [0, 0, 1]]
-        )
+        x, y = scale * centre - (0.0, cut)
+        intrinsics = np.array([[focal * scale, 0, x], [0, focal * scale, y], [0, 0, 1]])
         position = np.array(at) + rng.normal(0, 0.01, 3)
         sensors[channel] = Sensor(channel, rotation, position, lead_s, intrinsics)
     return sensors
@@ -111,10 +114,13 @@ def window(
     assert sensor.intrinsics_33 is not None
     seen = (corners_K3 - pose.translation_3) @ pose.rotation_33
     height, width = size
-    if seen[:, 2].max() < NEAR_M:
+    before = seen[:, 2] >= NEAR_M
+    if not before.any():
         return None
-    if seen[:, 2].min() < NEAR_M:  # it reaches behind the camera: no telling where its picture ends
-        return slice(0, height), slice(0, width)
+    if not before.all():  # it reaches behind the camera: only what is cut off in front of it counts
+        here, there = seen[before][:, None], seen[~before]
+        share = (here[..., 2:] - NEAR_M) / (here[..., 2:] - there[..., 2:])
+        seen = np.concatenate([seen[before], (here + share * (there - here)).reshape(-1, 3)])
     pixels = seen @ sensor.intrinsics_33.T
     pixels = pixels[:, :2] / pixels[:, 2:]
     left, top = np.floor(np.clip(pixels.min(0), 0, (width, height))).astype(int)

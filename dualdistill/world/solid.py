@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore import EmbreeDevice
 from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
@@ -12,12 +15,18 @@ from dualdistill.world.mesh import Floats, Mesh
 FAR_M = np.float32(1e4)  # where rays that meet nothing are said to end
 
 
+@functools.cache
+def _device() -> EmbreeDevice:
+    """One for all meshes of a process: setting it up takes longer than building a small mesh."""
+    return EmbreeDevice()
+
+
 class Solid:
     """A mesh that rays can hit."""
 
     def __init__(self, mesh: Mesh) -> None:
         # robust: rays must not slip between neighbouring triangles
-        self._scene = EmbreeScene(robust=True)
+        self._scene = EmbreeScene(_device(), robust=True)
         self._mesh = TriangleMesh(self._scene, np.ascontiguousarray(mesh.corners_T33, dtype=np.float32))
 
     def hit(self, origins_3: Floats, rays_N3: Floats) -> tuple[NDArray[np.int32], Floats]:

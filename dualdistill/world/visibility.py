@@ -11,7 +11,7 @@ from dualdistill.world.mesh import Floats, floats, turn
 from dualdistill.world.scene import Scene
 from dualdistill.world.sensors import Pose, Sensor, out_of_view, window
 
-SAMPLES = 18  # rows and columns looked at per object and camera
+SAMPLES = 12  # rows and columns looked at per object and camera
 LEVELS = ((0.4, "1"), (0.6, "2"), (0.8, "3"), (1.0, "4"))  # nuScenes' visibility tokens by largest share
 
 

@@ -78,7 +78,7 @@ def test_radius_brings_more_objects_into_reach(scenes: list[Scene]) -> None:
 def test_occlusion_hides_objects() -> None:
     few, many = (
         visibility([draw(replace(SPEC, occlusion=amount), "world_train", number) for number in range(6)])
-        for amount in (0.0, 4.0)
+        for amount in (0.0, 8.0)
     )
     assert many < few - 0.1
 

@@ -98,6 +98,7 @@ def test_noise_moves_no_houses_and_no_cars(made: Path, tmp_path: Path) -> None:
     [
         ({"frames_per_scene": 0}, "frames_per_scene"),
         ({"radius_m": 1.0}, "radius_m"),
+        ({"image_height": 80}, "16 by 9"),
         ({"density": -1.0}, "density"),
         ({"occlusion": -1.0}, "occlusion"),
         ({"weather": 1.5}, "weather"),

@@ -13,7 +13,7 @@ from dualdistill.world.draw import draw, stage
 from dualdistill.world.lidar import measure
 from dualdistill.world.motion import still
 from dualdistill.world.scene import Scene
-from dualdistill.world.sensors import LIDAR, camera_rays, lidar_rays
+from dualdistill.world.sensors import LIDAR, MOUNTS, camera_rays, lidar_rays, on_ground, rig, window
 from dualdistill.world.traffic import Actor
 
 SPEC = WorldSpec(seed=5, frames_per_scene=2, image_height=90, image_width=160, density=0.0)
@@ -86,3 +86,27 @@ def test_front_and_rear_of_a_car_differ(empty: Scene) -> None:
         return float(((colour[0] > 0.4) & (colour[1] < 0.1)).mean())
 
     assert redness(ahead) > 2 * redness(towards) + 0.005
+
+
+def test_a_lower_picture_lacks_the_rows_at_the_top() -> None:
+    """Its rows are the last ones of the whole picture, ray by ray."""
+    whole = rig(np.random.default_rng(2), SPEC)
+    lower = rig(np.random.default_rng(2), replace(SPEC, image_height=58))
+    for channel in MOUNTS:
+        expected = camera_rays(whole[channel], SPEC.image_width, SPEC.image_height).reshape(90, 160, 3)[32:]
+        found = camera_rays(lower[channel], SPEC.image_width, 58).reshape(58, 160, 3)
+        assert np.allclose(found, expected, atol=1e-5)
+
+
+def test_of_what_reaches_behind_the_camera_the_part_before_it_counts() -> None:
+    """A long box at the left: its window begins at the left edge and ends where its far end is seen."""
+    sensor = rig(np.random.default_rng(2), SPEC)["CAM_FRONT"]
+    pose = on_ground((0.0, 0.0), 0.0) @ sensor
+    x, y, z = np.meshgrid([-10.0, 20.0], [2.0, 4.0], [0.0, 3.0])
+    corners = np.stack([x.ravel(), y.ravel(), z.ravel()], 1)
+    found = window(corners, pose, sensor, (90, 160))
+    assert found is not None
+    seen = (corners - pose.translation_3) @ pose.rotation_33 @ sensor.intrinsics_33.T
+    far = seen[seen[:, 2] > 0]
+    assert found[1] == slice(0, int(np.ceil((far[:, 0] / far[:, 2]).max())))
+    assert window(corners - (40.0, 0.0, 0.0), pose, sensor, (90, 160)) is None
