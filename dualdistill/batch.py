@@ -1,7 +1,7 @@
 """What travels between data, models, distillation and evaluation.
 
 Axes: B batch, F frames (0 current, 1 previous), N cameras (spec.CAMERAS), C channels, H W image or BEV rows
-and columns, h w image feature rows and columns, D depth bins, K boxes, P points.
+and columns, h w image feature rows and columns, D depth bins, K boxes, P points, I columns of a point.
 Boxes are rows (x, y, z, l, w, h, yaw, vx, vy) in the LIDAR_TOP frame of the key frame after BEV augmentation:
 x right, y forward, metres, gravity centre, l along the heading, yaw counter-clockwise from +x in radians,
 velocity in m/s over ground.
@@ -17,6 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+FLAG = 15  # column of a point of 17: 1 real, 0 painted, -1 virtual
+VIRTUAL = -1.0
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -24,9 +27,8 @@ class Batch:
     boxes_K9: tuple[Tensor, ...]
     labels_K: tuple[Tensor, ...]  # indices into spec.CLASSES
     bev_affine_B44: Tensor  # the BEV augmentation: plain LIDAR_TOP -> augmented LIDAR_TOP
-    points_P5: tuple[
-        Tensor, ...
-    ] = ()  # x, y, z, intensity 0..255, age in seconds; empty when nobody asked for points
+    # x, y, z, intensity 0..255, what data/virtual.py says of virtual points, age in seconds; or nobody asked
+    points_PI: tuple[Tensor, ...] = ()
     images_BFNCHW: Tensor | None = None  # float32, ImageNet-normalised RGB; None when nobody asked for images
     intrinsics_BFN33: Tensor | None = None  # of the stored image, before image augmentation
     image_affine_BFN33: Tensor | None = None  # stored pixel (u, v, 1) -> network pixel

@@ -30,6 +30,7 @@ NOUNS = {
     "run": "a run's id, or a row of variants.yaml",
     "table": "a table of tables.yaml",
     "scene": "a scene's name",
+    "points": "a folder of virtual points, or a run or row that is given them",
 }
 DEFAULT = "default: %(default)s"
 
@@ -63,6 +64,16 @@ def build_cache(plan: Plan, options: argparse.Namespace) -> None:
     from dualdistill.data.index import Index
 
     cache.build(Index.load(plan.paths.index), plan.paths.root, plan.paths.cache)
+
+
+def make_virtual(plan: Plan, options: argparse.Namespace) -> None:
+    name, spec = plan.virtual_points(options.points)
+    plan.check_masks(spec)
+    from dualdistill.data.index import Index
+    from dualdistill.masks import make
+
+    index, out = Index.load(plan.paths.index), plan.paths.index.parent / name
+    make.make(index, plan.paths.root, spec, plan.settings.masks, out, workers=plan.settings.workers)
 
 
 def train(plan: Plan, options: argparse.Namespace) -> None:
@@ -116,6 +127,7 @@ COMMANDS: dict[str, tuple[Callable[[Plan, argparse.Namespace], None], str, str]]
     "world-show": (show_world, "scene", "draw one frame of the world: six cameras and the LiDAR from above"),
     "index": (build_index, "", "read the tables of the data set"),
     "cache": (build_cache, "", "decode images and points once"),
+    "virtual": (make_virtual, "points", "add virtual points from instance masks to the clouds"),
     "train": (train, "run", "train a teacher, a backbone or a student, or go on where it stopped"),
     "predict": (predict, "run", "predict the boxes of the validation split"),
     "evaluate": (evaluate, "run", "score the boxes with the official evaluation"),

@@ -36,6 +36,7 @@ class Settings:
     seeds: tuple[int, ...]
     teacher_seed: int
     data_root: Path | None
+    masks: Path | None
     imagenet: Mapping[str, Path]  # backbone -> file, where there is one
     workers: int
     loaders: int
@@ -69,10 +70,10 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     document.check(written, schema("config"))
     document.check(overridden, {**schema("config"), "required": []})
     values = {**written.value, **overridden.value}
-    root, files = values["data_root"], values["imagenet"]
+    files = values["imagenet"]
     typed = {
         "seeds": tuple(values["seeds"]),
-        "data_root": None if root is None else Path(root),
+        **{name: None if values[name] is None else Path(values[name]) for name in ("data_root", "masks")},
         "imagenet": {name: Path(file) for name, file in files.items() if file is not None},
     }
     settings = Settings(**{**values, **typed})

@@ -66,7 +66,8 @@ class Feed:
 def of_frames(spec: RunSpec, data: DataPaths, *, images: bool, points: bool) -> Feed:
     """The training split, frame by frame, for a detector."""
     index, split = Index.load(data.index), spec.data.train_split
-    frames = FrameDataset(index, data.root, data.cache, split, spec, train=True, images=images, points=points)
+    where = (index, data.root, data.cache, split, spec)
+    frames = FrameDataset(*where, train=True, images=images, points=points, virtual=data.virtual(spec))
 
     def order(epoch: int) -> NDArray[np.int64]:
         return epoch_order(index, split, seed=spec.seed, epoch=epoch, cbgs=spec.schedule.cbgs)

@@ -13,7 +13,8 @@ from typing import Any
 from dualdistill import versions
 from dualdistill.document import nearest
 from dualdistill.errors import UserError
-from dualdistill.plan import DIGITS, Plan
+from dualdistill.names import DIGITS
+from dualdistill.plan import Plan, Run
 from dualdistill.spec import sha_of
 
 TRAINED = ("model.safetensors", "history.jsonl", "run.json")
@@ -31,6 +32,7 @@ class Jobs:
         self.plan = plan
         self.data_ids = one_of([plan.data_id])
         self.world_ids = one_of([plan.data_id] if plan.data.world else [])
+        self.virtual_ids = one_of(plan.virtual)
         self.cached_ids = one_of([plan.data_id] if plan.paths.cache else [])
         self.teachers = one_of(plan.of_kind("teacher"))
         self.pretrainings = one_of(plan.of_kind("pretrain"))
@@ -45,10 +47,15 @@ class Jobs:
         return [str(self.plan.paths.root / "world.json")] if self.plan.data.world else []
 
     def training_data(self, wildcards: Any) -> list[str]:
-        return self._unless_made(wildcards, TRAINED, [*self._index(), *self._cache()])
+        virtual = self._virtual(self.plan.runs[wildcards.run])
+        return self._unless_made(wildcards, TRAINED, [*self._index(), *self._cache(), *virtual])
 
     def prediction_data(self, wildcards: Any) -> list[str]:
-        return self._unless_made(wildcards, ("results_nusc.json",), [*self._index(), *self._cache()])
+        run = self.plan.runs[wildcards.run]
+        # a student that learned from them does without
+        virtual = self._virtual(run) if run.spec.kind == "teacher" else []
+        data = [*self._index(), *self._cache(), *virtual]
+        return self._unless_made(wildcards, ("results_nusc.json",), data)
 
     def evaluation_data(self, wildcards: Any) -> list[str]:
         return self._unless_made(wildcards, ("metrics.json",), self._index())
@@ -67,6 +74,10 @@ class Jobs:
 
     def _cache(self) -> list[str]:
         return [str(self.plan.paths.cache / "cache.json")] if self.plan.paths.cache else []
+
+    def _virtual(self, run: Run) -> list[str]:
+        folder = self.plan.paths.virtual(run.spec)
+        return [str(folder / "virtual.json")] if folder else []
 
     def teacher(self, wildcards: Any) -> list[str]:
         """The teacher's record with the hash of its weights: a teacher trained anew retrains its students."""
@@ -117,6 +128,19 @@ class Jobs:
                 self._refuse_unknown("data folder", match[1], {self.plan.data_id: None}, word)
             elif match := re.fullmatch(rf"(?:\./)?{results}/([^/]+)\.(?:csv|md|tex)", word):
                 self._refuse_unknown("table", match[1], self.plan.tables, word)
+
+    def check_masks(self, words: Iterable[str]) -> None:
+        """Refuse runs whose masks are not there: those that the command line names, or else all tables'."""
+        results, runs, text = re.escape(str(self.plan.results)), self.plan.runs, "\n".join(words)
+        tables = re.findall(rf"^(?:\./)?{results}/([^/\n]+)\.(?:csv|md|tex)$", text, re.MULTILINE)
+        named = re.findall(rf"^(?:\./)?{results}/runs/([^/\n]+)/", text, re.MULTILINE)
+        made = re.findall(rf"^(?:\./)?{results}/data/[^/\n]+/([^/\n]+)/", text, re.MULTILINE)
+        for table in tables or ([] if named or made else self.plan.tables):
+            named += [run for row in self.plan.tables[table].rows for run in row.runs]
+        asked = [runs[name].spec.virtual for name in named] + [self.plan.virtual.get(name) for name in made]
+        for virtual in asked:
+            if virtual:
+                self.plan.check_masks(virtual)
 
     def _refuse_unknown(self, noun: str, name: str, known: Mapping[str, Any], word: str) -> None:
         if name in known:

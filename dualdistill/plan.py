@@ -1,25 +1,25 @@
 """What there is to do: runs by their content, tables as views over them, and where everything lies.
 
-A run is named <label>-s<seed>-<ten digits of its spec's hash>; rows that resolve to equal specs are one run.
+Runs go by their content (names.py), so rows that resolve to equal specs are one run.
 Imports neither torch nor numpy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dualdistill import config, registry, versions
+from dualdistill import config, registry
 from dualdistill.config import Config, Reported, Settings
 from dualdistill.document import nearest
 from dualdistill.errors import DataError, UserError
+from dualdistill.names import data_id, run_id, virtual_id
 from dualdistill.records import WEIGHTS
 from dualdistill.resolve import Resolver
-from dualdistill.spec import ClassifierSpec, DataSpec, RunSpec, StudentSpec, sha_of
+from dualdistill.spec import DataSpec, RunSpec, StudentSpec, VirtualSpec
 
-DIGITS = 10
 KINDS = ("teacher", "pretrain", "student")  # in this order they are listed
 COLUMNS = ("backbone", "method", "base", "teacher")  # beside the options of methods
 
@@ -31,6 +31,10 @@ class DataPaths:
     root: Path
     index: Path
     cache: Path | None  # None decodes the files themselves
+
+    def virtual(self, spec: RunSpec) -> Path | None:
+        """The virtual points that a run is given; None where it is given none."""
+        return self.index.parent / virtual_id(spec.virtual) if spec.virtual else None
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,31 @@ class Plan:
                 hint = "see imagenet in config/config.yaml"
                 raise DataError("the ImageNet weights do not exist", where=str(file), hint=hint)
 
+    @property
+    def virtual(self) -> dict[str, VirtualSpec]:
+        """The virtual points of all runs by their folder's name."""
+        found = (run.spec.virtual for run in self.runs.values())
+        return {virtual_id(virtual): virtual for virtual in found if virtual}
+
+    def virtual_points(self, name: str) -> tuple[str, VirtualSpec]:
+        """Virtual points by their folder's name, or by a run or row that is given them."""
+        if name not in self.virtual:
+            virtual = self.run(name).spec.virtual
+            if virtual is None:
+                raise UserError(f"'{name}' is given no virtual points", hint=nearest(name, self.virtual))
+            name = virtual_id(virtual)
+        return name, self.virtual[name]
+
+    def check_masks(self, virtual: VirtualSpec) -> None:
+        """Masks from files are made by no rule, so they have to be there."""
+        folder = self.settings.masks
+        if virtual.masks == "file" and folder is None:
+            hint = "the folder of instance masks, in config/config.yaml; see docs/methods/mvp.md"
+            raise UserError("masks is not set", where=f"profile {self.settings.profile}", hint=hint)
+        if virtual.masks == "file" and folder and not folder.is_dir():
+            hint = "see masks in config/config.yaml"
+            raise DataError("the folder of masks does not exist", where=str(folder), hint=hint)
+
     def splits(self) -> dict[str, str]:
         """What this suite calls a split -> what the devkit calls it."""
         data = self.data
@@ -162,15 +191,14 @@ def load(
     resolver = Resolver(read)
     runs = _runs(resolver, read.settings)
     data = resolver.data
-    data_id = f"{data.name}-{sha_of({'data': asdict(data), 'versions': versions.of_data(data)})[:DIGITS]}"
-    folder = results / "data" / data_id
+    folder = results / "data" / data_id(data)
     profile = read.profile.value
     root = folder / "root" if data.world else read.settings.data_root or Path("data_root-is-not-set")
     return Plan(
         settings=read.settings,
         results=results,
         data=data,
-        data_id=data_id,
+        data_id=data_id(data),
         paths=DataPaths(root, folder / "index.npz", folder / "cache" if profile["cache"] else None),
         runs=runs,
         tables=_tables(read, resolver, runs),
@@ -178,22 +206,6 @@ def load(
         gpus=profile["gpus"],
         arguments=read.arguments,
     )
-
-
-def label(spec: RunSpec) -> str:
-    """What a run is called, from what it is."""
-    if isinstance(spec.model, ClassifierSpec):
-        return f"pretrain-r{spec.model.depth}"
-    if not isinstance(spec.model, StudentSpec):
-        return "centerpoint"
-    student = f"r{spec.model.depth}"
-    if spec.distill is None or spec.teacher is None:
-        return f"bevdepth-{student}"
-    return f"{spec.distill.method}-{student}-{label(spec.teacher)}"
-
-
-def run_id(spec: RunSpec) -> str:
-    return f"{label(spec)}-s{spec.seed}-{spec.sha[:DIGITS]}"
 
 
 def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:

@@ -63,7 +63,15 @@ def run(spec: RunSpec, run_dir: Path, data: DataPaths) -> Path:
         index, split = Index.load(data.index), spec.data.val_split
         camera, lidar = detector.needs_images, detector.needs_points
         frames = FrameDataset(
-            index, data.root, data.cache, split, spec, train=False, images=camera, points=lidar
+            index,
+            data.root,
+            data.cache,
+            split,
+            spec,
+            train=False,
+            images=camera,
+            points=lidar,
+            virtual=data.virtual(spec),
         )
         used = {"use_camera": camera, "use_lidar": lidar, "weights_sha256": weights}
         meta = dict.fromkeys(FLAGS, False) | used

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -15,14 +15,17 @@ from dualdistill import document, registry, versions
 from dualdistill.config import Config, schema
 from dualdistill.document import nearest
 from dualdistill.errors import UserError
+from dualdistill.keys import changeable, option_schema
 from dualdistill.spec import (
     CAMERA_FIELDS,
+    TEACHERS,
     ClassifierSpec,
     CropSpec,
     DataSpec,
     DistillSpec,
     GridSpec,
     InputSpec,
+    MVPSpec,
     RunSpec,
     ScheduleSpec,
     StudentSpec,
@@ -73,8 +76,8 @@ class Resolver:
         backbone = self.profile["backbones"][variant.backbone] if variant.backbone else {}
         for key, value in {**backbone, **variant.changes}.items():
             values = _changed(values, key.split("."), value)
-        kind: type[StudentSpec | TeacherSpec] = TeacherSpec if variant.kind == "teacher" else StudentSpec
-        model = build(kind, values["model"])
+        kind: type[StudentSpec | TeacherSpec] = TEACHERS.get(variant.model, StudentSpec)
+        model = self._masked(name, build(kind, values["model"]))
         distill, teacher = None, None
         if variant.method and variant.teacher:
             distill = DistillSpec(variant.method, registry.fill(variant.method, variant.options))
@@ -88,7 +91,7 @@ class Resolver:
             model=model,
             schedule=build(ScheduleSpec, values["schedule"]),
             threads=self.profile["threads"],
-            versions=versions.of_training(self.data),
+            versions=versions.of_training(self.data, model),
             distill=distill,
             teacher=teacher,
             pretraining=self._pretraining(name, model),
@@ -100,6 +103,23 @@ class Resolver:
             return shared
         seen = {key: value for key, value in shared.items() if key not in CAMERA_FIELDS}
         return seen | self.profile["teacher_input"]
+
+    def _masked(self, name: str, model: StudentSpec | TeacherSpec) -> StudentSpec | TeacherSpec:
+        """The model, once it is sure that its masks can be had; only noisy ones count their damage."""
+        if not isinstance(model, MVPSpec):
+            return model
+        masks = model.virtual.masks
+        if masks != "file" and self.data.world is None:
+            what = f"row '{name}' asks for {masks} masks, which only the synthetic world has"
+            where = self.where(name, "model.virtual.masks")
+            raise UserError(what, where=where, hint="model.virtual.masks: file")
+        if masks != "noisy":
+            return replace(model, virtual=replace(model.virtual, damage=None))
+        if model.virtual.damage is None:
+            what = f"row '{name}' asks for noisy masks, and model.virtual.damage is null"
+            where = self.where(name, "model.virtual.damage")
+            raise UserError(what, where=where, hint="see teachers.mvp in config/profiles/world.yaml")
+        return model
 
     def _pretraining(self, name: str, model: StudentSpec | TeacherSpec) -> RunSpec | None:
         """The run whose backbone a student starts from; one for the students of all seeds."""
@@ -195,7 +215,7 @@ class Resolver:
                 raise UserError(what, where=self.where(name, "method"), hint=nearest(method, methods))
             properties |= {key: option_schema(option) for key, option in registry.options(method).items()}
         if isinstance(model, str):
-            properties |= changeable(self._kind(name, model))
+            properties |= changeable(model if self._kind(name, model) == "teacher" else "student")
         wanted = {**shape, "properties": properties, "$defs": schema("profile")["$defs"]}
         document.check(self.config.variants, wanted, at=(name,), noun="row")
 
@@ -252,23 +272,6 @@ class Resolver:
         for name in self.profile["backbones"]:
             rules = {**allowed, "$defs": schema("profile")["$defs"]}
             document.check(self.config.profile, rules, at=("backbones", name), noun="backbone")
-
-
-def option_schema(option: registry.Option) -> dict[str, Any]:
-    """An option's type from the constructor, its range from variants.schema.yaml."""
-    known: dict[str, Any] = schema("variants")["$defs"]["options"].get(option.name, {})
-    return {**option.schema, **known}
-
-
-def changeable(kind: str) -> dict[str, Any]:
-    """The profile's numbers that a row may change, as dotted keys with their schemas."""
-    parts = schema("profile")["$defs"]
-    found = {}
-    for section, part in (("input", "input"), ("schedule", "schedule"), ("model", kind)):
-        for key, rules in parts[part]["properties"].items():
-            found[f"{section}.{key}"] = rules
-    head = found.pop("model.head")["$ref"].rsplit("/", 1)[-1]
-    return found | {f"model.head.{key}": rules for key, rules in parts[head]["properties"].items()}
 
 
 def build(kind: type[T], values: Mapping[str, Any]) -> T:

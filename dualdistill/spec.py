@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 CLASSES = (
     "car",
@@ -160,6 +160,9 @@ class StudentSpec:
 class TeacherSpec:
     """Dynamic-pillar CenterPoint (models.md 6.2)."""
 
+    name: ClassVar[str] = "centerpoint"  # of its preset in the profiles
+    columns: ClassVar[int] = 5  # of a point: x, y, z, intensity, age
+
     pillar_m: float = 0.2
     z_range_m: tuple[float, float] = (-5.0, 3.0)
     pillar_channels: int = 64
@@ -167,6 +170,44 @@ class TeacherSpec:
     channels: tuple[int, int, int] = (64, 128, 256)
     neck_channels: int = 128  # of each of the three levels
     head: HeadSpec = field(default_factory=lambda: HeadSpec(velocity_weight=0.2))
+
+
+@dataclass(frozen=True)
+class DamageSpec:
+    """What happens to rendered masks until they are as good as a segmenter's (docs/methods/mvp.md)."""
+
+    seed: int = 0
+    missed: float = 0.07  # share of the objects that are not found, whatever their size
+    small_px: float = 20.0  # of the others, exp(-visible pixels / small_px) is not found either
+    merged: float = 0.1  # share of the objects that touch one of their class and become one with it
+    confused: float = 0.07  # share that is taken for something alike
+    outline: float = 0.05  # spread of the outline's displacement, as a share of the root of the mask's area
+    shift: float = 0.04  # spread of the whole mask's displacement, likewise
+    false_masks: float = 0.5  # per image, on average
+    score_noise: float = 0.15  # spread of a score around the mask's quality
+
+
+@dataclass(frozen=True)
+class VirtualSpec:
+    """Points that instance masks add to a cloud (models.md 11.1)."""
+
+    masks: str = "file"  # oracle: rendered | noisy: rendered, then damaged | file: somebody else's
+    damage: DamageSpec | None = None  # of noisy masks
+    per_mask: int = 50
+    max_gap_s: float = 0.1  # a sweep takes no image that is further away in time
+
+
+@dataclass(frozen=True)
+class MVPSpec(TeacherSpec):
+    """The same network on real, painted and virtual points; 17 columns each (data/virtual.py)."""
+
+    name: ClassVar[str] = "mvp"
+    columns: ClassVar[int] = 17
+
+    virtual: VirtualSpec = field(default_factory=VirtualSpec)
+
+
+TEACHERS = {kind.name: kind for kind in (TeacherSpec, MVPSpec)}
 
 
 @dataclass(frozen=True)
@@ -231,6 +272,12 @@ class RunSpec:
     distill: DistillSpec | None = None
     teacher: RunSpec | None = None
     pretraining: RunSpec | None = None  # whose backbone the student starts from
+
+    @property
+    def virtual(self) -> VirtualSpec | None:
+        """The virtual points among those that the run, or the teacher it learns from, is given."""
+        model = self.teacher.model if self.teacher else self.model
+        return model.virtual if isinstance(model, MVPSpec) else None
 
     def canonical(self) -> str:
         return canonical_json(asdict(self))

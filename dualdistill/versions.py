@@ -6,11 +6,12 @@ anew that depend on it. Reformatting or speeding up code raises nothing.
 
 from __future__ import annotations
 
-from dualdistill.spec import DataSpec
+from dualdistill.spec import DataSpec, MVPSpec
 
 WORLD = 1  # the synthetic world's content for a given WorldSpec
 INDEX = 1  # what is read from the tables
 CACHE = 1  # decoding of images and points
+VIRTUAL = 1  # masks and the virtual points from them
 TRAIN = 1  # models, losses, methods, crops, augmentation, optimisation
 PREDICT = 1  # decoding of the test split into boxes
 EVALUATE = 1  # what surrounds the official evaluation
@@ -22,5 +23,7 @@ def of_data(data: DataSpec) -> dict[str, int]:
     return versions if data.world is None else {"world": WORLD, **versions}
 
 
-def of_training(data: DataSpec) -> dict[str, int]:
-    return {**of_data(data), "train": TRAIN}
+def of_training(data: DataSpec, model: object = None) -> dict[str, int]:
+    """Of a run; virtual points count where the model is fed with them."""
+    virtual = {"virtual": VIRTUAL} if isinstance(model, MVPSpec) else {}
+    return {**of_data(data), **virtual, "train": TRAIN}

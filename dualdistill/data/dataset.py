@@ -24,6 +24,7 @@ from dualdistill.data.geometry import Array, inverse, move_boxes, move_points
 from dualdistill.data.history import choose_history
 from dualdistill.data.index import LIDAR, Index
 from dualdistill.data.sweeps import load_sweeps
+from dualdistill.data.virtual import VirtualClouds
 from dualdistill.determinism import seed_for
 from dualdistill.spec import CAMERAS, RunSpec, StudentSpec
 
@@ -47,13 +48,13 @@ class CameraSample:
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample; `cameras` and `points_P5` are there when they were asked for."""
+    """One sample; `cameras` and `points_PI` are there when they were asked for."""
 
     token: str
     boxes_K9: Tensor
     labels_K: Tensor
     bev_affine_44: Tensor
-    points_P5: Tensor | None
+    points_PI: Tensor | None
     cameras: CameraSample | None
 
 
@@ -75,6 +76,7 @@ class FrameDataset(Dataset[Sample]):
         train: bool,
         images: bool,
         points: bool,
+        virtual: Path | None = None,
     ) -> None:
         self.index, self.spec = index, spec
         self.samples = index.samples(split)
@@ -82,6 +84,10 @@ class FrameDataset(Dataset[Sample]):
         # of the cells that depth targets stand for; a teacher has none, and asks for no images
         self.stride = spec.model.feature_stride if isinstance(spec.model, StudentSpec) else 0
         self.source: Files | Cache = Files(index, root) if cache is None else Cache(cache, index)
+        # depth targets come from the plain clouds, whatever a teacher is given
+        self.cloud = self.source.cloud
+        if points and virtual:
+            self.cloud = VirtualClouds(virtual, index, self.source.cloud).cloud
         # OpenCV's own threads do not survive a forked loader process, and an image is too small for them
         cv2.setNumThreads(0)
 
@@ -105,7 +111,7 @@ class FrameDataset(Dataset[Sample]):
             boxes_K9=_float32(boxes_K9),
             labels_K=torch.from_numpy(labels_K),
             bev_affine_44=_float32(affine),
-            points_P5=self._points(sample, affine) if self.points else None,
+            points_PI=self._points(sample, affine) if self.points else None,
             cameras=self._cameras(sample, affine, boxes_K9, draws) if self.images else None,
         )
 
@@ -119,9 +125,9 @@ class FrameDataset(Dataset[Sample]):
 
     def _points(self, sample: int, affine: Array) -> Tensor:
         key = int(self.index.sample_key_record[sample, LIDAR])
-        points_P5 = load_sweeps(self.index, key, self.spec.input.sweeps, self.source.cloud)
-        points_P5[:, :3] = move_points(affine, points_P5[:, :3])
-        return torch.from_numpy(points_P5)
+        points_PI = load_sweeps(self.index, key, self.spec.input.sweeps, self.cloud)
+        points_PI[:, :3] = move_points(affine, points_PI[:, :3])
+        return torch.from_numpy(points_PI)
 
     def _cameras(self, sample: int, affine: Array, boxes_K9: Array, draws: Draws | None) -> CameraSample:
         index, spec = self.index, self.spec.input
@@ -194,7 +200,7 @@ def collate(samples: list[Sample]) -> Batch:
         boxes_K9=tuple(sample.boxes_K9 for sample in samples),
         labels_K=tuple(sample.labels_K for sample in samples),
         bev_affine_B44=torch.stack([sample.bev_affine_44 for sample in samples]),
-        points_P5=tuple(sample.points_P5 for sample in samples if sample.points_P5 is not None),
+        points_PI=tuple(sample.points_PI for sample in samples if sample.points_PI is not None),
     )
     cameras = [sample.cameras for sample in samples if sample.cameras is not None]
     if not cameras:

@@ -1,7 +1,7 @@
 """Several LiDAR sweeps in one frame, each moved with the sensor's pose at its own time.
 
 mmdet3d 1.4 rotates before it subtracts the translation (0.88 m off at 10 degrees of yaw), hence a loader of
-our own. Axes: P points.
+our own. Axes: P points, C columns of a cloud, I of them with the age.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ SELF_M = 1.0  # half side of the square around the sensor whose returns are the 
 
 
 def load_sweeps(index: Index, key_record: int, sweeps: int, cloud: Callable[[int], Points]) -> Points:
-    """Points [P, 5] of the key frame and the sweeps before it.
+    """Points [P, I] of the key frame and the sweeps before it.
 
-    Columns: x, y, z in the key LIDAR_TOP frame, intensity, age in seconds.
+    Columns: x, y, z in the key LIDAR_TOP frame, the cloud's others as they are, age in seconds.
 
     As in mmdet3d's CenterPoint set-up, earlier sweeps lose the points within one metre of the sensor in both
     x and y and the key frame keeps them. Unlike there, the nearest sweeps are taken, not random ones, and a
@@ -30,18 +30,18 @@ def load_sweeps(index: Index, key_record: int, sweeps: int, cloud: Callable[[int
     global_to_key = inverse(index.record_sensor_to_global[key_record])
     parts = []
     for record in range(key_record, first - 1, -1):
-        points_P4 = cloud(record)
+        points_PC = cloud(record)
         if record != key_record:
-            near = (np.abs(points_P4[:, 0]) < SELF_M) & (np.abs(points_P4[:, 1]) < SELF_M)
-            points_P4 = points_P4[~near]
+            near = (np.abs(points_PC[:, 0]) < SELF_M) & (np.abs(points_PC[:, 1]) < SELF_M)
+            points_PC = points_PC[~near]
         age_us = index.record_timestamp_us[key_record] - index.record_timestamp_us[record]
-        moved_P5 = np.empty((len(points_P4), 5), dtype=np.float32)
+        moved_PI = np.empty((len(points_PC), points_PC.shape[1] + 1), dtype=np.float32)
         # float64 through the global frame: its coordinates are thousands of metres
         key_from_sweep = global_to_key @ index.record_sensor_to_global[record]
-        moved_P5[:, :3] = (
-            points_P4[:, :3] if record == key_record else move_points(key_from_sweep, points_P4[:, :3])
+        moved_PI[:, :3] = (
+            points_PC[:, :3] if record == key_record else move_points(key_from_sweep, points_PC[:, :3])
         )
-        moved_P5[:, 3] = points_P4[:, 3]
-        moved_P5[:, 4] = age_us * 1e-6
-        parts.append(moved_P5)
+        moved_PI[:, 3:-1] = points_PC[:, 3:]
+        moved_PI[:, -1] = age_us * 1e-6
+        parts.append(moved_PI)
     return np.concatenate(parts)

@@ -9,16 +9,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dualdistill.batch import FLAG, VIRTUAL
 from dualdistill.spec import GridSpec, TeacherSpec
 
-LIDAR_COLUMNS = 5  # x, y, z, intensity, age
 OFFSETS = 5  # three to the pillar's mean point, two to its centre
 
 
 class PillarEncoder(nn.Module):
     """Points -> canvas of pillar features, [B, C, Y, X]."""
 
-    def __init__(self, spec: TeacherSpec, grid: GridSpec, columns: int = LIDAR_COLUMNS) -> None:
+    def __init__(self, spec: TeacherSpec, grid: GridSpec, columns: int = TeacherSpec.columns) -> None:
         super().__init__()
         self.half_extent_m, self.pillar_m, self.z_range_m = grid.half_extent_m, spec.pillar_m, spec.z_range_m
         self.pillars = round(2 * grid.half_extent_m / spec.pillar_m)
@@ -42,7 +42,7 @@ class PillarEncoder(nn.Module):
     @torch.no_grad()
     def _assign(self, points_PI: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """Points inside the range, the canvas cell each is in, and that cell's centre."""
-        all_PI = torch.cat(points_PI)
+        all_PI = _flagged(torch.cat(points_PI))
         sizes = torch.tensor([len(own) for own in points_PI], device=all_PI.device)
         sample_P = torch.arange(len(points_PI), device=all_PI.device).repeat_interleave(sizes)
         cell_P2 = torch.floor((all_PI[:, :2] + self.half_extent_m) / self.pillar_m)
@@ -52,6 +52,14 @@ class PillarEncoder(nn.Module):
         column_P, row_P = cell_P2.long().unbind(dim=1)
         cell_P = (sample_P[inside_P] * self.pillars + row_P) * self.pillars + column_P
         return all_PI[inside_P], cell_P, (cell_P2 + 0.5) * self.pillar_m - self.half_extent_m
+
+
+def _flagged(points_PI: Tensor) -> Tensor:
+    """The flag as the published pillar network reads it: 1 for virtual points, 0 for all others."""
+    if points_PI.shape[1] <= FLAG:
+        return points_PI
+    virtual_P1 = (points_PI[:, FLAG : FLAG + 1] == VIRTUAL).to(points_PI.dtype)
+    return torch.cat([points_PI[:, :FLAG], virtual_P1, points_PI[:, FLAG + 1 :]], dim=1)
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ class Teacher(nn.Module):
     def __init__(self, spec: TeacherSpec, grid: GridSpec) -> None:
         super().__init__()
         self.spec, self.grid = spec, grid
-        self.pillars = PillarEncoder(spec, grid)
+        self.pillars = PillarEncoder(spec, grid, spec.columns)
         self.backbone = SECOND(
             in_channels=spec.pillar_channels,
             out_channels=list(spec.channels),
@@ -57,7 +57,7 @@ class Teacher(nn.Module):
         return {**shapes, "neck": (len(self.spec.channels) * self.spec.neck_channels, cells, cells)}
 
     def forward(self, batch: Batch) -> Output:
-        canvas_BCYX = self.pillars(batch.points_P5)
+        canvas_BCYX = self.pillars(batch.points_PI)
         taps = self.backbone(channels_last(canvas_BCYX))
         neck_BCYX = self.neck(taps)[0]
         named = {"t1": taps[0], "t2": taps[1], "t3": taps[2], "neck": neck_BCYX}

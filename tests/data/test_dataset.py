@@ -58,10 +58,10 @@ def test_a_batch_has_the_shapes_of_its_legend(dataset) -> None:
     assert batch.previous_to_current_B44.shape == batch.bev_affine_B44.shape == (3, 4, 4)
     assert batch.history_s_B.shape == (3,)
     assert batch.depth_BNhw.shape == batch.owner_BNhw.shape == (3, 6, 4, 11)
-    assert [points.shape[1] for points in batch.points_P5] == [5, 5, 5]
-    assert [points.dtype for points in batch.points_P5] == [torch.float32] * 3
-    assert len(batch.points_P5[0]) == 400  # nothing lies behind a scene's first frame
-    assert 1150 < len(batch.points_P5[1]) <= 1200  # two sweeps more, less the car's own returns
+    assert [points.shape[1] for points in batch.points_PI] == [5, 5, 5]
+    assert [points.dtype for points in batch.points_PI] == [torch.float32] * 3
+    assert len(batch.points_PI[0]) == 400  # nothing lies behind a scene's first frame
+    assert 1150 < len(batch.points_PI[1]) <= 1200  # two sweeps more, less the car's own returns
     assert all(
         boxes.shape == (len(labels), 9) for boxes, labels in zip(batch.boxes_K9, batch.labels_K, strict=True)
     )
@@ -71,9 +71,9 @@ def test_a_batch_has_the_shapes_of_its_legend(dataset) -> None:
 def test_only_what_was_asked_for_is_there(dataset) -> None:
     lidar_only = collate([dataset(images=False)[(1, 0)]])
     assert lidar_only.images_BFNCHW is None
-    assert len(lidar_only.points_P5) == 1
+    assert len(lidar_only.points_PI) == 1
     camera_only = collate([dataset(points=False)[(1, 0)]])
-    assert camera_only.points_P5 == ()
+    assert camera_only.points_PI == ()
     assert camera_only.depth_BNhw is not None
     assert torch.equal(lidar_only.bev_affine_B44, camera_only.bev_affine_B44)
     assert torch.equal(lidar_only.boxes_K9[0], camera_only.boxes_K9[0])
@@ -151,9 +151,9 @@ def test_points_and_boxes_share_the_bev_augmentation(toy, dataset) -> None:
     plain = collate([dataset(train=False)[3]])
     moved = collate([dataset()[(3, 2)]])
     affine = moved.bev_affine_B44[0]
-    expected = plain.points_P5[0][:, :3] @ affine[:3, :3].T + affine[:3, 3]
-    assert torch.allclose(moved.points_P5[0][:, :3], expected, atol=1e-4)
-    assert torch.equal(moved.points_P5[0][:, 3:], plain.points_P5[0][:, 3:])
+    expected = plain.points_PI[0][:, :3] @ affine[:3, :3].T + affine[:3, 3]
+    assert torch.allclose(moved.points_PI[0][:, :3], expected, atol=1e-4)
+    assert torch.equal(moved.points_PI[0][:, 3:], plain.points_PI[0][:, 3:])
     boxes = {int(label): box for box, label in zip(plain.boxes_K9[0], plain.labels_K[0], strict=True)}
     for box, label in zip(moved.boxes_K9[0], moved.labels_K[0], strict=True):
         centre = affine[:3, :3] @ boxes[int(label)][:3] + affine[:3, 3]

@@ -163,7 +163,7 @@ def random_batch(
         boxes_K9=tuple(own for own, _ in pairs),
         labels_K=tuple(labels for _, labels in pairs),
         bev_affine_B44=torch.eye(4).repeat(size, 1, 1),
-        points_P5=points_P5,
+        points_PI=points_P5,
         images_BFNCHW=torch.randn(size, 2, 6, 3, *image, generator=draw),
         intrinsics_BFN33=intrinsics,
         image_affine_BFN33=affines,

@@ -5,6 +5,7 @@ Each step runs in a process of its own, so that its peak memory is its own.
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import resource
 from concurrent.futures import ProcessPoolExecutor
@@ -14,12 +15,13 @@ import torch
 from batches import random_batch
 
 from dualdistill.models import Student, Teacher
-from dualdistill.spec import GridSpec, StudentSpec, TeacherSpec
+from dualdistill.spec import GridSpec, MVPSpec, StudentSpec, TeacherSpec
 
 GRID = GridSpec()
 R50 = (StudentSpec(), (256, 704))
 R101 = (StudentSpec(depth=101, activation_checkpoint=True), (512, 1408))
 PILLARS = (TeacherSpec(), (16, 16))
+VIRTUAL = (MVPSpec(), (16, 16))
 STUDENT_TAPS = {"s1": (128, 64, 64), "s2": (256, 32, 32), "s3": (512, 16, 16), "head": (256, 128, 128)}
 TEACHER_TAPS = {"t1": (64, 256, 256), "t2": (128, 128, 128), "t3": (256, 64, 64), "neck": (384, 128, 128)}
 
@@ -45,6 +47,16 @@ def test_the_full_size_teacher_has_the_published_taps_and_weights():
     assert millions(teacher.head) == pytest.approx(1.59, abs=0.005)
 
 
+def test_the_full_size_mvp_differs_in_its_first_layer_alone():
+    plain, virtual = Teacher(TeacherSpec(), GRID), Teacher(MVPSpec(), GRID)
+    assert virtual.tap_shapes() == TEACHER_TAPS
+    assert virtual.pillars.linear.weight.shape == (64, 22)
+    assert plain.pillars.linear.weight.shape == (64, 10)
+    sizes = ({name: weight.shape for name, weight in one.named_parameters()} for one in (plain, virtual))
+    first, second = sizes
+    assert [name for name in first if first[name] != second[name]] == ["pillars.linear.weight"]
+
+
 def test_megvii_bins_and_loss_are_numbers_of_the_same_student():
     megvii = StudentSpec(
         depth_bins_m=(2.0, 58.0, 0.5), depth_loss="megvii", depth_weight=3.0, context_channels=80
@@ -57,6 +69,10 @@ def step(spec: StudentSpec | TeacherSpec, image: tuple[int, int]) -> tuple[dict,
     torch.manual_seed(0)
     detector = Student(spec, GRID) if isinstance(spec, StudentSpec) else Teacher(spec, GRID)
     batch = random_batch(1, grid=GRID, image=image, boxes=30, per_box=500)
+    if isinstance(spec, MVPSpec):
+        batch = dataclasses.replace(
+            batch, points_PI=tuple(torch.rand(20_000, spec.columns) * 40 - 20 for _ in batch.points_PI)
+        )
     output = detector(batch)
     total = sum(detector.losses(output, batch).values())
     total.backward()
@@ -70,8 +86,8 @@ def step(spec: StudentSpec | TeacherSpec, image: tuple[int, int]) -> tuple[dict,
 @pytest.mark.timeout(1800)  # ResNet-101 takes minutes of one core, more when it is shared
 @pytest.mark.parametrize(
     ("preset", "taps"),
-    [(R50, STUDENT_TAPS), (R101, STUDENT_TAPS), (PILLARS, TEACHER_TAPS)],
-    ids=["bevdepth-r50", "bevdepth-r101", "centerpoint"],
+    [(R50, STUDENT_TAPS), (R101, STUDENT_TAPS), (PILLARS, TEACHER_TAPS), (VIRTUAL, TEACHER_TAPS)],
+    ids=["bevdepth-r50", "bevdepth-r101", "centerpoint", "mvp"],
 )
 def test_one_full_size_step_fits_a_cpu_with_24_gb(preset: tuple, taps: dict[str, tuple[int, int, int]]):
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:

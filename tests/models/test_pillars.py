@@ -81,9 +81,21 @@ def test_the_order_of_points_does_not_matter():
 
 def test_more_point_columns_are_a_parameter_and_all_of_them_get_a_gradient():
     encoder = PillarEncoder(SLIM_TEACHER, SLIM_GRID, columns=17)
-    encoder((cloud(0, columns=17),)).square().sum().backward()
+    points = cloud(0, columns=17)
+    points[::2, 15] = -1.0
+    encoder((points,)).square().sum().backward()
     assert encoder.linear.weight.shape == (16, 22)
     assert encoder.linear.weight.grad.abs().sum(0).gt(0).all()
+
+
+def test_the_flag_says_virtual_or_not():
+    encoder = PillarEncoder(SLIM_TEACHER, SLIM_GRID, columns=17).eval()
+    real, painted, virtual = (cloud(0, columns=17) for _ in range(3))
+    for points, flag in ((real, 1.0), (painted, 0.0), (virtual, -1.0)):
+        points[:, 15] = flag
+    canvas = {"real": encoder((real,)), "painted": encoder((painted,)), "virtual": encoder((virtual,))}
+    assert torch.equal(canvas["real"], canvas["painted"])
+    assert not torch.equal(canvas["real"], canvas["virtual"])
 
 
 def test_a_sample_without_points_is_an_empty_canvas():

@@ -122,7 +122,7 @@ FAULTS = {
     "a student as teacher": (
         "variants.yaml",
         row(f"x: {{from: {FULL}, teacher: bevdepth-r50}}"),
-        "row 'x' learns from 'bevdepth-r50', which is no teacher (there is centerpoint)",
+        "row 'x' learns from 'bevdepth-r50', which is no teacher (there is centerpoint, mvp)",
     ),
     "method without teacher": (
         "variants.yaml",
@@ -201,6 +201,21 @@ FAULTS = {
         "config.yaml",
         swap("r101: null", "r18: null"),
         "unknown key 'r18' in 'imagenet' (there is r101, r50)",
+    ),
+    "masks that there are not": (
+        "variants.yaml",
+        row("x: {from: mvp, model.virtual.masks: orcle}"),
+        "'model.virtual.masks' in row 'x' must be one of oracle, noisy, file, not the text 'orcle' (did you",
+    ),
+    "noisy masks without damage": (
+        "variants.yaml",
+        row("x: {from: mvp, model.virtual.damage: null}"),
+        "row 'x' asks for noisy masks, and model.virtual.damage is null (see teachers.mvp in",
+    ),
+    "virtual points of a teacher that has none": (
+        "variants.yaml",
+        row("x: {from: centerpoint, model.virtual.per_mask: 20}"),
+        "unknown key 'model.virtual.per_mask' in row 'x'",
     ),
     "a reported number": ("reported.csv", swap("35.1", "3S.1"), "'3S.1' is not a number"),
     "a reported certainty": ("reported.csv", swap("inferred", "infered"), "unknown word 'infered' (did"),

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualdistill import config, plan, registry, resolve, spec, versions
+from dualdistill import config, names, plan, registry, resolve, spec, versions
 from dualdistill.jobs import Jobs
 from dualdistill.spec import RunSpec
 
@@ -24,6 +24,7 @@ STUDENTS = (
     "bevdepth-r101",
     *(f"{method}-{backbone}-centerpoint" for method in METHODS for backbone in ("r50", "r101")),
 )
+MVP = ("mvp", *(f"{method}-{backbone}-mvp" for method in METHODS[:2] for backbone in ("r50", "r101")))
 
 
 def planned(folder: Path, **overrides: Any) -> plan.Plan:
@@ -53,9 +54,9 @@ def test_planning_is_quick_and_imports_no_torch():
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_plans_every_row(folder: Path, profile: str):
     found = planned(folder, profile=profile)
-    assert {row for run in found.runs.values() for row in run.rows} >= {"centerpoint", *STUDENTS}
+    assert {row for run in found.runs.values() for row in run.rows} >= {"centerpoint", *STUDENTS, *MVP}
     for run in found.runs.values():
-        assert run.id == f"{plan.label(run.spec)}-s0-{run.spec.sha[:10]}"
+        assert run.id == f"{names.label(run.spec)}-s0-{run.spec.sha[:10]}"
         assert run.id.startswith(run.rows[0] if run.rows else "pretrain-")
 
 
@@ -120,7 +121,9 @@ def test_another_method_drops_the_options_of_the_one_before(folder: Path, monkey
 def test_students_of_all_seeds_learn_from_one_teacher(folder: Path):
     found = planned(folder, seeds=[1, 2], teacher_seed=0)
     taught = [run for run in found.runs.values() if run.teacher]
-    assert {run.teacher for run in taught} == {run for run in found.runs if run.startswith("centerpoint-s0")}
+    teachers = {run for run in found.runs if run.startswith(("centerpoint-s0", "mvp-s0"))}
+    assert {run.teacher for run in taught} == teachers
+    assert len(teachers) == 2
     assert all(run.spec.teacher == found.runs[run.teacher].spec for run in taught)
     assert {run.spec.seed for run in taught} == {1, 2}
     assert [len(row.runs) for row in found.tables["table_main"].rows] == [2, 2, 2, 2, 2]
@@ -198,6 +201,7 @@ def test_the_published_sizes_are_in_the_nuscenes_profile(folder: Path):
     scales = (1.0, 0.7, 0.7, 0.4, 0.55, 1.0, 1.0, 1.0, 4.5, 9.0)
     assert r50.model == spec.StudentSpec(activation_checkpoint=True, head=spec.HeadSpec(nms_scale=scales))
     assert r50.teacher.model == spec.TeacherSpec()
+    assert spec_of(found, "mvp").model == spec.MVPSpec()
 
 
 def test_schemas_know_exactly_the_fields_of_the_specs():
@@ -209,7 +213,10 @@ def test_schemas_know_exactly_the_fields_of_the_specs():
         "input": spec.InputSpec,
         "head": spec.HeadSpec,
         "student": spec.StudentSpec,
-        "teacher": spec.TeacherSpec,
+        "centerpoint": spec.TeacherSpec,
+        "mvp": spec.MVPSpec,
+        "virtual": spec.VirtualSpec,
+        "damage": spec.DamageSpec,
         "crops": spec.CropSpec,
         "schedule": spec.ScheduleSpec,
     }

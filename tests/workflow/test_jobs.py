@@ -60,6 +60,16 @@ def test_a_single_run_can_be_asked_for(checkout: Checkout):
     assert "train_teacher" not in jobs
 
 
+def test_a_second_teacher_is_trained_when_it_is_asked_for(checkout: Checkout):
+    line = [sys.executable, "-m", "dualdistill", "resolve"]
+    listed = subprocess.run(line, cwd=checkout.root, capture_output=True, text=True, check=True).stdout
+    run = re.search(r"^(\S+)  dualdistill-r50-mvp$", listed, re.MULTILINE)[1]
+    jobs = checkout.jobs(f"results/runs/{run}/metrics.json")
+    data = {"world": 1, "index_data": 1, "cache": 1, "virtual": 1}
+    training = {"train_teacher": 1, "pretrain": 1, "train": 1}
+    assert jobs == {**data, **training, "predict": 1, "evaluate": 1}
+
+
 def test_a_student_that_starts_at_random_waits_for_no_pre_training(checkout: Checkout):
     checkout.add("config/variants.yaml", "x: {from: bevdepth-r50, model.start: random}")
     line = [sys.executable, "-m", "dualdistill", "resolve"]
@@ -296,4 +306,4 @@ def test_rules_are_thin():
     assert not re.findall(r"\blambda\b|^ +(?:run|script|notebook|wrapper):", text, re.MULTILINE)
     rules = re.findall(r"^rule (\w+):", text, re.MULTILINE)
     commands = re.findall(r'shell:\n +f"\{SUITE\} [a-z]+ [^|;&]*> \{\{log\}\} 2>&1"', text)
-    assert len(commands) == len(rules) - 1 == 9
+    assert len(commands) == len(rules) - 1 == 10

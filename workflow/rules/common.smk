@@ -11,6 +11,7 @@ try:
     JOBS.plan.check_root()
     JOBS.plan.check_starts()
     JOBS.check_targets(sys.argv[1:])
+    JOBS.check_masks(sys.argv[1:])
 except UserError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)

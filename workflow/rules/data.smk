@@ -50,3 +50,23 @@ rule cache:
         "Decode images and points of {wildcards.data}"
     shell:
         f"{SUITE} cache {PLAN} > {{log}} 2>&1"
+
+
+rule virtual:
+    input:
+        "results/data/{data}/index.npz",
+    output:
+        "results/data/{data}/{points}/virtual.json",
+    log:
+        "results/data/{data}/logs/{points}.log",
+    benchmark:
+        "results/data/{data}/benchmarks/{points}.jsonl"
+    wildcard_constraints:
+        points=JOBS.virtual_ids,
+    conda:
+        "../../environment.yml"
+    threads: JOBS.plan.settings.workers
+    message:
+        "Add virtual points to the clouds of {wildcards.data}"
+    shell:
+        f"{SUITE} virtual {{wildcards.points}} {PLAN} > {{log}} 2>&1"
