@@ -1,7 +1,7 @@
 """Everything under config/, read strictly and held against workflow/schemas/ before anything is planned.
 
-Settings say what to run, a profile holds every number, variants.yaml the rows, tables.yaml the views on them,
-reported.csv the poster's numbers.
+Settings say what to run, a profile holds every number, variants.yaml the rows, tables.yaml and claims.yaml
+views on them, reported.csv the poster's numbers.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Config:
     profile: Document
     variants: Document
     tables: Document
+    claims: Document
     reported: dict[str, dict[str, Reported]]  # row -> metric -> number
     arguments: str  # what a command needs on its line to read the same configuration again
 
@@ -79,12 +80,12 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     settings = Settings(**{**values, **typed})
     where = overridden.where() if "profile" in overridden.value else written.where(("profile",))
     folder = path.parent
-    tables = _checked(folder / "tables.yaml", "tables")
     return Config(
         settings=settings,
         profile=_profile(folder / "profiles", settings.profile, where),
         variants=_variants(folder / "variants.yaml"),
-        tables=tables,
+        tables=_checked(folder / "tables.yaml", "tables"),
+        claims=_checked(folder / "claims.yaml", "claims"),
         reported=_reported(folder / "reported.csv"),
         arguments=_arguments(path, overridden.value),
     )

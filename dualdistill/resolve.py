@@ -5,13 +5,12 @@ All rows are resolved before any job starts: a slip in the last row does not wai
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any
 
-from dualdistill import document, registry, versions
+from dualdistill import degraded, document, registry, sweeps, versions
+from dualdistill.building import build, changed
 from dualdistill.config import Config, schema
 from dualdistill.document import nearest
 from dualdistill.errors import UserError
@@ -32,8 +31,6 @@ from dualdistill.spec import (
     TeacherSpec,
 )
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True)
 class Variant:
@@ -53,8 +50,8 @@ class Resolver:
     """All rows of one configuration."""
 
     def __init__(self, config: Config) -> None:
-        self.config = config
-        self.rows: dict[str, dict[str, Any]] = config.variants.value
+        self.config = replace(config, variants=sweeps.expand(config.variants))
+        self.rows: dict[str, dict[str, Any]] = self.config.variants.value
         self.profile: dict[str, Any] = config.profile.value
         self.data = build(DataSpec, self.profile["data"])
         self._check_profile()
@@ -75,7 +72,7 @@ class Resolver:
         }
         backbone = self.profile["backbones"][variant.backbone] if variant.backbone else {}
         for key, value in {**backbone, **variant.changes}.items():
-            values = _changed(values, key.split("."), value)
+            values = changed(values, key.split("."), value)
         kind: type[StudentSpec | TeacherSpec] = TEACHERS.get(variant.model, StudentSpec)
         model = self._masked(name, build(kind, values["model"]))
         distill, teacher = None, None
@@ -87,7 +84,7 @@ class Resolver:
             seed=seed,
             data=self.data,
             grid=build(GridSpec, self.profile["grid"]),
-            input=build(InputSpec, values["input"]),
+            input=self._seen(variant, values["input"]),
             model=model,
             schedule=build(ScheduleSpec, values["schedule"]),
             threads=self.profile["threads"],
@@ -103,6 +100,15 @@ class Resolver:
             return shared
         seen = {key: value for key, value in shared.items() if key not in CAMERA_FIELDS}
         return seen | self.profile["teacher_input"]
+
+    def _seen(self, variant: Variant, values: Mapping[str, Any]) -> InputSpec:
+        """The input, once it is sure that its LiDAR can be had."""
+        seen = degraded.input_spec(values)
+        if TEACHERS.get(variant.model) is MVPSpec and isinstance(seen, degraded.DegradedInputSpec):
+            what = f"row '{variant.name}' degrades the LiDAR of a teacher with virtual points"
+            where = self.where(variant.name, *(f"input.{key}" for key in degraded.KEYS if key in values))
+            raise UserError(what, where=where, hint="they are made from the whole cloud; degrade centerpoint")
+        return seen
 
     def _masked(self, name: str, model: StudentSpec | TeacherSpec) -> StudentSpec | TeacherSpec:
         """The model, once it is sure that its masks can be had; only noisy ones count their damage."""
@@ -272,25 +278,3 @@ class Resolver:
         for name in self.profile["backbones"]:
             rules = {**allowed, "$defs": schema("profile")["$defs"]}
             document.check(self.config.profile, rules, at=("backbones", name), noun="backbone")
-
-
-def build(kind: type[T], values: Mapping[str, Any]) -> T:
-    """A spec dataclass from plain values: lists become tuples, whole numbers the floats that are meant."""
-    hints = get_type_hints(kind)
-    return kind(**{key: _typed(hints[key], value) for key, value in values.items()})
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    if isinstance(hint, UnionType):
-        return None if value is None else _typed(get_args(hint)[0], value)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return build(hint, value)
-    if get_origin(hint) is tuple:
-        return tuple(_typed(get_args(hint)[0], item) for item in value)
-    return float(value) if hint is float else value
-
-
-def _changed(values: Mapping[str, Any], keys: list[str], value: Any) -> dict[str, Any]:
-    """A copy with one number at a path replaced."""
-    first, *rest = keys
-    return {**values, first: _changed(values[first], rest, value) if rest else value}

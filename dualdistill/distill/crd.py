@@ -64,7 +64,7 @@ def soft_crd_loss(
 def soft_task_loss(
     student: dict[str, Tensor], teacher: dict[str, Tensor], temperature: float, velocity_weight: float
 ) -> Tensor:
-    """Quality focal loss of the heatmap (beta 1, as in CrossKD), L1 of the regression where the teacher fires.
+    """Quality focal loss of the heatmap (beta 1, as in CrossKD), L1 of the boxes where the teacher fires.
 
     With p = sigmoid(teacher logit / T) and q the student's probability, the heatmap term is
     sum |p - q| BCE(q, p) / max(1, sum p); a cell's L1 counts by its largest p. The normalisers are ours: the

@@ -2,7 +2,7 @@
 
 The query is a learned table that never sees the input, so the attention is a learned re-mixing of positions;
 the orthogonal map keeps lengths and angles inside the subspace it projects to. Two controls
-hold one half each: `attention` maps by a free linear layer, `orthogonal` (orthogonal_only.py) does not attend.
+hold one half each: `attention` maps by a free linear layer, `orthogonal` is in orthogonal_only.py.
 Axes: B batch, N cells as tokens, C student channels, T teacher channels, H W BEV rows and columns.
 """
 
