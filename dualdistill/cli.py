@@ -108,6 +108,12 @@ def table(plan: Plan, options: argparse.Namespace) -> None:
     tables.write(plan, options.table, plan.results / options.table, allow_missing=options.allow_missing)
 
 
+def claims(plan: Plan, options: argparse.Namespace) -> None:
+    from dualdistill.report import claims
+
+    claims.write(plan, plan.results / "claims", allow_missing=options.allow_missing)
+
+
 def status(plan: Plan, options: argparse.Namespace) -> None:
     from dualdistill import status
 
@@ -134,6 +140,7 @@ COMMANDS: dict[str, tuple[Callable[[Plan, argparse.Namespace], None], str, str]]
     "predict": (predict, "run", "predict the boxes of the validation split"),
     "evaluate": (evaluate, "run", "score the boxes with the official evaluation"),
     "table": (table, "table", "write a table as CSV, Markdown and LaTeX"),
+    "claims": (claims, "", "compare runs pair by pair and say which claims they bear out"),
     "status": (status, "", "say how far every run is, and how it scored"),
     "resolve": (resolve, "run?", "list the runs, or print every number of one"),
 }
@@ -164,7 +171,7 @@ def parser() -> argparse.ArgumentParser:
         if name == "world-show":
             command.add_argument("--frame", type=int, default=0, help="key frame from 0, " + DEFAULT)
             command.add_argument("--out", type=Path, default=Path("figures/world.png"), help=DEFAULT)
-        if name == "table":
+        if name in ("table", "claims"):
             command.add_argument(
                 "--allow-missing", action="store_true", help="a dash for a run that is not there"
             )
@@ -182,7 +189,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if options.profile:
             overrides["profile"] = options.profile
         plan = planning.load(options.config, overrides, options.results)
-        if options.command not in ("resolve", "status", "table"):
+        if options.command not in ("resolve", "status", "table", "claims"):
             plan.check_root()
         COMMANDS[options.command][0](plan, options)
         sys.stdout.flush()

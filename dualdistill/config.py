@@ -1,7 +1,7 @@
 """Everything under config/, read strictly and held against workflow/schemas/ before anything is planned.
 
 Settings say what to run, a profile holds every number, a recipe what methods change in it, variants.yaml the
-rows, tables.yaml the views on them, reported.csv the poster's numbers.
+rows, tables.yaml and claims.yaml views on them, reported.csv the poster's numbers.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class Config:
     recipe: Document
     variants: Document
     tables: Document
+    claims: Document
     reported: dict[str, dict[str, Reported]]  # row -> metric -> number
     arguments: str  # what a command needs on its line to read the same configuration again
 
@@ -84,13 +85,13 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
         where = overridden.where() if key in overridden.value else written.where((key,))
         return _chosen(folder / f"{key}s", key, values[key], where)
 
-    tables = _checked(folder / "tables.yaml", "tables")
     return Config(
         settings=settings,
         profile=chosen("profile"),
         recipe=chosen("recipe"),
         variants=_variants(folder / "variants.yaml"),
-        tables=tables,
+        tables=_checked(folder / "tables.yaml", "tables"),
+        claims=_checked(folder / "claims.yaml", "claims"),
         reported=_reported(folder / "reported.csv"),
         arguments=_arguments(path, overridden.value),
     )

@@ -6,7 +6,7 @@ A params hash covers what stands in no input file: another stage version or othe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -17,8 +17,10 @@ from dualdistill.mask_spec import MaskSpec
 from dualdistill.names import DIGITS
 from dualdistill.plan import WITHOUT_BOXES, Plan, Run
 from dualdistill.spec import sha_of
+from dualdistill.views import Claims, Table
 
 TRAINED = ("model.safetensors", "history.jsonl", "run.json")
+CLAIMS = ("claims", "claims_pairs")  # files of the claims, beside the tables
 NEVER = "(?!)"  # matches no wildcard at all
 
 
@@ -42,7 +44,7 @@ class Jobs:
         self.detectors = one_of(run.id for run in plan.runs.values() if run.spec.kind not in WITHOUT_BOXES)
         self.runs = one_of(plan.runs)
         self.tables = one_of(plan.tables)
-        self.table_files = [str(plan.results / f"{name}.csv") for name in plan.tables]
+        self.views = [str(plan.results / f"{name}.csv") for name in (*plan.tables, "claims")]
 
     def tables_of_root(self, wildcards: Any) -> list[str]:
         """What the index is read from: the world's manifest; a real root is not made by any rule."""
@@ -101,7 +103,14 @@ class Jobs:
 
         The student's training does not ask for that score: a teacher scored anew must retrain nobody.
         """
-        shown = [run for row in self.plan.tables[wildcards.table].rows for run in row.runs]
+        return self._scored(wildcards.table)
+
+    def compared(self, wildcards: Any) -> list[str]:
+        """The same of the runs that the claims compare."""
+        return self._scored(CLAIMS[0])
+
+    def _scored(self, view: str) -> list[str]:
+        shown = self._shown(view)
         taught_by = [teacher for run in shown if (teacher := self.plan.runs[run].teacher)]
         folder = self.plan.results / "runs"
         return [
@@ -109,6 +118,13 @@ class Jobs:
             for run in dict.fromkeys([*shown, *taught_by])
             for name in ("run.json", "metrics.json")
         ]
+
+    def _shown(self, view: str) -> list[str]:
+        """The runs of a table, or of the claims."""
+        if view not in CLAIMS:
+            return [run for row in self.plan.tables[view].rows for run in row.runs]
+        pairs = (pair for claim in self.plan.claims.claims for pair in claim.pairs)
+        return [run for pair in pairs for both in pair.runs for run in both]
 
     def spec_sha(self, wildcards: Any) -> str:
         return self.plan.runs[wildcards.run].spec.sha
@@ -121,10 +137,16 @@ class Jobs:
 
     def table_sha(self, wildcards: Any) -> str:
         """Changes with profile and recipe too, so that a table of one is not taken for the other's."""
-        settings, table = self.plan.settings, self.plan.tables[wildcards.table]
+        return self._view_sha(self.plan.tables[wildcards.table])
+
+    def claims_sha(self, wildcards: Any) -> str:
+        return self._view_sha(self.plan.claims)
+
+    def _view_sha(self, view: Table | Claims) -> str:
+        settings = self.plan.settings
         recipe = [settings.recipe, self.plan.recipe]
         named = {"profile": settings.profile, "recipe": recipe, "data": self.plan.data_id}
-        return sha_of({**named, "table": asdict(table)})
+        return sha_of({**named, "view": asdict(view)})
 
     def check_targets(self, words: Iterable[str]) -> None:
         """Refuse a file of the command line that no rule of this plan makes, with the name that was meant."""
@@ -133,25 +155,25 @@ class Jobs:
             if match := re.fullmatch(rf"(?:\./)?{results}/runs/([^/]+)/.*", word):
                 self._refuse_unknown("run", match[1], self.plan.runs, word)
             elif match := re.fullmatch(rf"(?:\./)?{results}/data/([^/]+)/.*", word):
-                self._refuse_unknown("data folder", match[1], {self.plan.data_id: None}, word)
+                self._refuse_unknown("data folder", match[1], {self.plan.data_id}, word)
             elif match := re.fullmatch(rf"(?:\./)?{results}/([^/]+)\.(?:csv|md|tex)", word):
-                self._refuse_unknown("table", match[1], self.plan.tables, word)
+                self._refuse_unknown("table", match[1], {*self.plan.tables, *CLAIMS}, word)
 
     def check_masks(self, words: Iterable[str]) -> None:
-        """Refuse runs whose masks are not there: those that the command line names, or else all tables'."""
+        """Refuse runs whose masks are not there: those that the command line names, or else all views'."""
         results, runs, text = re.escape(str(self.plan.results)), self.plan.runs, "\n".join(words)
-        tables = re.findall(rf"^(?:\./)?{results}/([^/\n]+)\.(?:csv|md|tex)$", text, re.MULTILINE)
+        views = re.findall(rf"^(?:\./)?{results}/([^/\n]+)\.(?:csv|md|tex)$", text, re.MULTILINE)
         named = re.findall(rf"^(?:\./)?{results}/runs/([^/\n]+)/", text, re.MULTILINE)
         made = re.findall(rf"^(?:\./)?{results}/data/[^/\n]+/([^/\n]+)/", text, re.MULTILINE)
-        for table in tables or ([] if named or made else self.plan.tables):
-            named += [run for row in self.plan.tables[table].rows for run in row.runs]
+        for view in views or ([] if named or made else [*self.plan.tables, CLAIMS[0]]):
+            named += self._shown(view)
         asked: list[MaskSpec | None] = [self.plan.virtual.get(name) for name in made]
         asked += [masks for name in named for masks in (runs[name].spec.virtual, runs[name].spec.masks)]
         for masks in asked:
             if masks:
                 self.plan.check_masks(masks)
 
-    def _refuse_unknown(self, noun: str, name: str, known: Mapping[str, Any], word: str) -> None:
+    def _refuse_unknown(self, noun: str, name: str, known: Collection[str], word: str) -> None:
         if name in known:
             return
         # an id of another profile or of an older plan differs in its digits only

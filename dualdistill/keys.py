@@ -17,8 +17,10 @@ def option_schema(option: registry.Option) -> dict[str, Any]:
 
 def changeable(model: str) -> dict[str, Any]:
     """The profile's numbers that a row with a model may change, as dotted keys with their schemas."""
-    sections = {"input": "input", "schedule": "schedule", "model": model}
-    return {key: rules for section, part in sections.items() for key, rules in _numbers(section, part)}
+    sections = [("input", "input"), ("schedule", "schedule"), ("model", model)]
+    if model != "student":
+        sections.append(("input", "degraded"))
+    return {key: rules for section, part in sections for key, rules in _numbers(section, part)}
 
 
 def _numbers(prefix: str, part: str) -> Iterator[tuple[str, Any]]:

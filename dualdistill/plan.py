@@ -6,13 +6,13 @@ Imports neither torch nor numpy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dualdistill import config, registry
-from dualdistill.config import Config, Reported, Settings
+from dualdistill import config
+from dualdistill.config import Settings
 from dualdistill.document import nearest
 from dualdistill.errors import DataError, UserError
 from dualdistill.mask_spec import MaskSpec, VirtualSpec
@@ -20,10 +20,10 @@ from dualdistill.names import data_id, run_id, virtual_id
 from dualdistill.records import WEIGHTS
 from dualdistill.resolve import Resolver
 from dualdistill.spec import DataSpec, RunSpec, StudentSpec
+from dualdistill.views import Claims, Table, Views
 
 KINDS = ("teacher", "labels", "pretrain", "detector", "student")  # in this order they are listed
 WITHOUT_BOXES = {"labels": "a label encoder", "pretrain": "a pre-training"}
-COLUMNS = ("backbone", "method", "base", "teacher")  # beside the options of methods
 
 
 @dataclass(frozen=True)
@@ -53,27 +53,6 @@ class Run:
 
 
 @dataclass(frozen=True)
-class TableRow:
-    """A line of a table."""
-
-    row: str  # of variants.yaml
-    shown: dict[str, str]  # column -> text as it is printed
-    runs: tuple[str, ...]  # run ids, one per seed
-    baseline: str | None  # the row whose line the deltas are taken against
-    reported: dict[str, Reported]  # metric -> the poster's number; empty where it has none
-
-
-@dataclass(frozen=True)
-class Table:
-    """A view over runs."""
-
-    name: str
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[TableRow, ...]
-
-
-@dataclass(frozen=True)
 class Plan:
     """Everything that follows from config/."""
 
@@ -84,6 +63,7 @@ class Plan:
     paths: DataPaths
     runs: dict[str, Run]
     tables: dict[str, Table]
+    claims: Claims
     threads: int
     gpus: int
     recipe: str  # what the recipe compares, in words
@@ -199,6 +179,7 @@ def load(
     read = config.load(path, overrides)
     resolver = Resolver(read)
     runs = _runs(resolver, read.settings)
+    views = Views(read, resolver, {(row, run.spec.seed): run.id for run in runs.values() for row in run.rows})
     data = resolver.data
     folder = results / "data" / data_id(data)
     profile = read.profile.value
@@ -211,7 +192,8 @@ def load(
         data_id=data_id(data),
         paths=DataPaths(root, folder / "index.npz", cache, read.settings.masks),
         runs=runs,
-        tables=_tables(read, resolver, runs),
+        tables=views.tables,
+        claims=views.claims,
         threads=profile["threads"],
         gpus=profile["gpus"],
         recipe=read.recipe.value["title"],
@@ -243,60 +225,3 @@ def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
         for name, spec in specs.items()
     ]
     return {run.id: run for run in sorted(runs, key=lambda run: (KINDS.index(run.spec.kind), run.id))}
-
-
-def _tables(read: Config, resolver: Resolver, runs: Mapping[str, Run]) -> dict[str, Table]:
-    tables = {}
-    for name, table in read.tables.value["tables"].items():
-        _check_table(read, resolver, name, table)
-        rows = tuple(
-            TableRow(
-                row=line["row"],
-                shown=_shown(read, resolver, line["row"], table["columns"]),
-                runs=tuple(run_id(resolver.spec(line["row"], seed)) for seed in read.settings.seeds),
-                baseline=line.get("baseline"),
-                reported=read.reported[line["reported"]] if "reported" in line else {},
-            )
-            for line in table["rows"]
-        )
-        tables[name] = Table(name, table["title"], tuple(table["columns"]), rows)
-    return tables
-
-
-def _check_table(read: Config, resolver: Resolver, name: str, table: Mapping[str, Any]) -> None:
-    """Every row, baseline, reported line and column that a table names exists."""
-    shown = [line["row"] for line in table["rows"]]
-    for number, line in enumerate(table["rows"]):
-        known = {"row": resolver.variants, "baseline": shown, "reported": read.reported}
-        for key, names in known.items():
-            if key in line and line[key] not in names:
-                what = f"table '{name}' names the unknown {key} '{line[key]}'"
-                where = read.tables.where(("tables", name, "rows", number, key))
-                raise UserError(what, where=where, hint=nearest(line[key], names))
-    columns = {*COLUMNS, *(option.name for found in registry.methods().values() for option in found)}
-    for number, column in enumerate(table["columns"]):
-        if column not in columns:
-            what = f"table '{name}' has the unknown column '{column}'"
-            where = read.tables.where(("tables", name, "columns", number))
-            raise UserError(what, where=where, hint=nearest(column, columns))
-
-
-def _shown(read: Config, resolver: Resolver, row: str, columns: Iterable[str]) -> dict[str, str]:
-    """What names a line, column by column, in the words of tables.yaml."""
-    variant, words = resolver.variants[row], read.tables.value["names"]
-    options = registry.fill(variant.method, variant.options) if variant.method else {}
-    values: dict[str, Any] = {
-        **options,
-        "backbone": variant.backbone,
-        "method": variant.method or variant.model,
-        "base": variant.model if variant.method else None,
-        "teacher": resolver.variants[variant.teacher].model if variant.teacher else None,
-    }
-    return {column: _word(values.get(column), words) for column in columns}
-
-
-def _word(value: Any, words: Mapping[str, str]) -> str:
-    if value is None:
-        return ""
-    text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-    return words.get(text, text)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from dualdistill import document, registry, versions
+from dualdistill import degraded, document, registry, sweeps, versions
+from dualdistill.building import build, changed
 from dualdistill.config import Config, schema
 from dualdistill.document import nearest
 from dualdistill.errors import UserError
@@ -32,7 +33,6 @@ from dualdistill.spec import (
     StudentSpec,
 )
 from dualdistill.stages import Stages
-from dualdistill.typed import build
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Resolver:
     """All rows of one configuration."""
 
     def __init__(self, config: Config) -> None:
-        self.config = config
-        self.rows: dict[str, dict[str, Any]] = config.variants.value
+        self.config = replace(config, variants=sweeps.expand(config.variants))
+        self.rows: dict[str, dict[str, Any]] = self.config.variants.value
         self.profile: dict[str, Any] = config.profile.value
         self.data = build(DataSpec, self.profile["data"])
         self.stages = Stages(config, self.data)
@@ -78,8 +78,8 @@ class Resolver:
         backbone = self.profile["backbones"][variant.backbone] if variant.backbone else {}
         recipe = self.recipe.changes(variant.method or variant.model, variant.backbone)
         for key, value in {**backbone, **recipe, **variant.changes}.items():
-            values = _changed(values, key.split("."), value)
-        model, seen = self._model(name, variant.model, values["model"]), build(InputSpec, values["input"])
+            values = changed(values, key.split("."), value)
+        model, seen = self._model(name, variant.model, values["model"]), self._seen(variant, values["input"])
         distill, teacher = None, None
         if variant.method and variant.teacher:
             teacher = self.spec(variant.teacher, self.config.settings.teacher_seed)
@@ -125,6 +125,15 @@ class Resolver:
             return found
         rendered, where = self.data.world is not None, partial(self.where, name)
         return replace(found, virtual=available(found.virtual, rendered, name, where))
+
+    def _seen(self, variant: Variant, values: Mapping[str, Any]) -> InputSpec:
+        """The input, once it is sure that its LiDAR can be had."""
+        seen = degraded.input_spec(values)
+        if TEACHERS.get(variant.model) is MVPSpec and isinstance(seen, degraded.DegradedInputSpec):
+            what = f"row '{variant.name}' degrades the LiDAR of a teacher with virtual points"
+            where = self.where(variant.name, *(f"input.{key}" for key in degraded.KEYS if key in values))
+            raise UserError(what, where=where, hint="they are made from the whole cloud; degrade centerpoint")
+        return seen
 
     def where(self, name: str, *keys: str) -> str:
         """The line on which a row, or the ancestor it has a key from, says something."""
@@ -249,9 +258,3 @@ class Resolver:
         for name in self.profile["backbones"]:
             rules = {**allowed, "$defs": schema("profile")["$defs"]}
             document.check(self.config.profile, rules, at=("backbones", name), noun="backbone")
-
-
-def _changed(values: Mapping[str, Any], keys: list[str], value: Any) -> dict[str, Any]:
-    """A copy with one number at a path replaced."""
-    first, *rest = keys
-    return {**values, first: _changed(values[first], rest, value) if rest else value}

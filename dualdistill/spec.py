@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 from dualdistill.mask_spec import MaskSpec, VirtualSpec
@@ -295,7 +296,7 @@ class RunSpec:
     def canonical(self) -> str:
         return canonical_json(asdict(self))
 
-    @property
+    @cached_property
     def sha(self) -> str:
         return sha_of(asdict(self))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dualdistill import versions
+from dualdistill.building import build
 from dualdistill.config import Config
 from dualdistill.errors import UserError
 from dualdistill.spec import (
@@ -20,7 +21,6 @@ from dualdistill.spec import (
     StudentSpec,
     TeacherSpec,
 )
-from dualdistill.typed import build
 
 
 class Stages:

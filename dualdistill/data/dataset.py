@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from dualdistill.batch import Batch, Instances
 from dualdistill.data.augment import Draws, between, bev_affine, image_affine, warp
 from dualdistill.data.cache import Cache
+from dualdistill.data.degraded import DegradedClouds
 from dualdistill.data.depth import depth_targets, owners, projection
 from dualdistill.data.files import Files, Pixels
 from dualdistill.data.geometry import Array, inverse, move_boxes, move_points
@@ -27,6 +28,7 @@ from dualdistill.data.index import LIDAR, Index
 from dualdistill.data.instances import as_seen
 from dualdistill.data.sweeps import load_sweeps
 from dualdistill.data.virtual import VirtualClouds
+from dualdistill.degraded import degradation
 from dualdistill.determinism import seed_for
 from dualdistill.spec import CAMERAS, RunSpec, StudentSpec
 
@@ -93,6 +95,8 @@ class FrameDataset(Dataset[Sample]):
         self.source: Files | Cache = Files(index, root) if cache is None else Cache(cache, index)
         # depth targets come from the plain clouds, whatever a teacher is given
         self.cloud = self.source.cloud
+        if points and (worse := degradation(spec)):
+            self.cloud = DegradedClouds(Files(index, root), worse).cloud
         if points and virtual:
             self.cloud = VirtualClouds(virtual, index, self.source.cloud).cloud
         # OpenCV's own threads do not survive a forked loader process, and an image is too small for them

@@ -50,6 +50,10 @@ class Files:
 
     def cloud(self, record: int) -> Points:
         """Points [P, 4]: x, y, z in the LiDAR's own frame and intensity 0..255."""
+        return self.returns(record)[:, :4].copy()
+
+    def returns(self, record: int) -> Points:
+        """Points [P, 5]: the same with the ring."""
         path = self.root / self.index.path(record)
         try:
             content = path.read_bytes()
@@ -68,7 +72,7 @@ class Files:
         points_P5 = np.frombuffer(content, dtype="<f4").reshape(-1, 5)
         if not np.isfinite(points_P5).all():
             raise self._damaged(record, path, "the point cloud holds values that are not finite")
-        return points_P5[:, :4].copy()
+        return points_P5.copy()
 
     def _damaged(self, record: int, path: Path, what: str) -> DataError:
         return DataError(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dualdistill.batch import Detections, ImageDepth, Instances
 from dualdistill.errors import UserError
-from dualdistill.spec import GridSpec
+from dualdistill.spec import GridSpec, HeadSpec
 
 Shape = tuple[int, int, int]  # C, H, W of a tap
 LEVELS = (("s2", "t2"), ("s3", "t3"), ("head", "neck"))  # student tap -> the teacher tap it imitates
@@ -26,6 +26,7 @@ class DetectionHead(Protocol):
     """The part of a CenterHead that methods use; dualdistill.models.head.Head is one."""
 
     layers: Any  # mmdet3d's CenterHead, with shared_conv and task_heads
+    spec: HeadSpec
 
     def __call__(self, feature_BCHW: Tensor) -> list[dict[str, Tensor]]: ...
 

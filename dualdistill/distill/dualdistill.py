@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dualdistill.distill import alignment as alignments
 from dualdistill.distill.base import LEVELS, Distiller, FeaturePair, Shape
-from dualdistill.distill.crd import Labels, crd_loss, ground_truth_labels, teacher_labels
+from dualdistill.distill.crd import Labels, crd_loss, ground_truth_labels, soft_crd_loss, teacher_labels
 from dualdistill.distill.mfd import MFD
 from dualdistill.errors import UserError
 
@@ -24,7 +24,7 @@ class DualDistill(Distiller):
     def __init__(
         self,
         *,
-        alignment: Literal["aoa", "upsample_conv3"] = "aoa",
+        alignment: Literal["aoa", "upsample_conv3", "orthogonal", "attention"] = "aoa",
         aoa_out_act: Literal["none", "relu"] = "none",  # teacher maps are post-ReLU, AOA's output is signed
         mfd: bool = True,
         mfd_weight: float = 1.0,  # multiplies all MFD terms: their sums grow with cells and channels
@@ -32,11 +32,11 @@ class DualDistill(Distiller):
         tn_weight: float = 4e-2,  # beta
         fp_weight: float = 6e-2,  # eta', head level only
         spatial_weight: float = 2.5e-3,
-        fp_threshold: float = 0.1,  # the teacher fires above it, the Gaussian targets stay below it
+        fp_threshold: float = 0.1,  # the teacher fires above it, the Gaussian targets stay below it; 1: never
         tau: float = 0.5,  # softness of both attentions
         crd: bool = True,
         crd_weight: float = 1.0,
-        labels: Literal["teacher", "gt"] = "teacher",
+        labels: Literal["teacher", "gt", "soft"] = "teacher",  # soft: the teacher's outputs, not its boxes
         temperature: float = 0.1,
         crd_threshold: float = 0.1,  # score cut of the pseudo labels, after the temperature
         rank_by: Literal["sharpened", "logit"] = "sharpened",
@@ -79,9 +79,13 @@ class DualDistill(Distiller):
         aligned_BCHW = {tap: adapter(pair.student_BCHW[tap]) for tap, adapter in self.adapters.items()}
         losses = self.mfd(aligned_BCHW, pair) if self.mfd else {}
         if self.crd:
-            labels = self.crd_labels(pair)
-            losses["crd"] = self.crd_weight * crd_loss(pair.teacher_head, aligned_BCHW["head"], labels)
+            losses["crd"] = self.crd_weight * self.crd_loss(aligned_BCHW["head"], pair)
         return losses
+
+    def crd_loss(self, aligned_BCHW: Tensor, pair: FeaturePair) -> Tensor:
+        if self.labels == "soft":
+            return soft_crd_loss(pair.teacher_head, aligned_BCHW, pair.teacher_predictions, self.temperature)
+        return crd_loss(pair.teacher_head, aligned_BCHW, self.crd_labels(pair))
 
     def crd_labels(self, pair: FeaturePair) -> Labels:
         if self.labels == "gt":

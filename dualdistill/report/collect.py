@@ -3,35 +3,51 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from dualdistill.config import METRICS
 from dualdistill.errors import DataError
-from dualdistill.plan import Plan, TableRow
-from dualdistill.records import DEVKIT_NAMES, RESULTS, WEIGHTS, read_metrics, read_run
+from dualdistill.measures import COST, MEASURES, Measure
+from dualdistill.plan import Plan
 from dualdistill.records import METRICS as METRICS_FILE
+from dualdistill.records import RESULTS, WEIGHTS, read_metrics, read_run
 from dualdistill.report.numbers import Score
 from dualdistill.spec import StudentSpec
 from dualdistill.storage import sha256_file
+from dualdistill.views import METRICS, TableRow
 
 NOT_COMPARABLE = "synthetic world - not comparable with the poster's numbers"
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What a run left behind, once its files are sure to belong together."""
+
+    metrics: dict[str, Any]
+    trained: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Row:
-    """One line of a table; metrics are unrounded in 0..1, reported ones in points as printed."""
+    """One line of a table; measures are unrounded as recorded, reported ones in points as printed."""
 
     labels: dict[str, str]  # by column name
     block: str  # rows of one block compete for the best number
-    score: dict[str, Score]  # by metric; empty when no run is there
-    delta: dict[str, Decimal]  # to the baseline row
+    score: dict[str, Score]  # by measure; empty when no run is there
+    delta: dict[str, Decimal]  # gain over the baseline row: a difference or a ratio, as the measure has it
     reported: dict[str, Decimal]
     reported_delta: dict[str, Decimal]
     run: str
     missing: tuple[str, ...] = ()  # runs of this row that are not there
+    inferred: frozenset[str] = frozenset()  # reported metrics whose print is damaged
+    remark: str = ""  # on the row's method
+
+    @property
+    def seeds(self) -> int:
+        return max((score.n for score in self.score.values()), default=0)
 
 
 @dataclass(frozen=True)
@@ -44,55 +60,80 @@ class Table:
     recipe: str
     compares: str  # what the recipe does, in words
     command: str
+    profile: str = ""
+    measures: tuple[str, ...] = METRICS
+    machines: tuple[str, ...] = ()  # that times and memory were taken on
 
     def heading(self) -> list[str]:
         """What a reader must know before comparing a number with another one."""
         data = f"{self.data} ({NOT_COMPARABLE})" if self.synthetic else self.data
-        counts = [score.n for row in self.rows for score in row.score.values()] or [0]
+        counts = [row.seeds for row in self.rows] or [0]
         fewest, most = min(counts), max(counts)
         seeds = f"{most}" if fewest == most else f"{fewest} to {most}"
-        spread = "" if most > 1 else ", so no standard deviation"
-        return [
-            f"Data: {data}.",
-            f"Recipe: {self.recipe} ({self.compares}).",
+        spread = "; ± is the standard deviation over them" if most > 1 else ", so no standard deviation"
+        lines = [
+            f"Data: {data}; profile: {self.profile}; recipe: {self.recipe} ({self.compares}).",
             f"Seeds per row: {seeds}{spread}.",
-            "In parentheses the difference to the baseline row; reported: the poster's numbers, on nuScenes.",
-            f"Made by: {self.command}",
         ]
+        if any(MEASURES[name].gain for name in self.measures):
+            kinds = {MEASURES[name].gain for name in self.measures}
+            gains = [word for word in ("difference", "ratio") if word in kinds]
+            lines.append(f"In parentheses the {' or '.join(gains)} to the baseline row.")
+        if any(row.reported for row in self.rows) and set(METRICS) & set(self.measures):
+            lines.append("Reported: the poster's numbers, on nuScenes.")
+        if self.machines:
+            lines.append(f"Wall-clock time and peak memory, measured on {'; '.join(self.machines)}.")
+        return [*lines, f"Made by: {self.command}"]
 
 
 def gather(plan: Plan, name: str, *, allow_missing: bool = False) -> Table:
     """The table with every number that its runs have; a hole in it is refused unless it is allowed."""
     view = plan.table(name)
     wanted = dict.fromkeys(run for row in view.rows for run in row.runs)
-    records = {run: _record(plan, run) for run in wanted if (_folder(plan, run) / METRICS_FILE).exists()}
-    missing = [run for run in wanted if run not in records]
-    if missing and not allow_missing:
-        raise DataError(
-            f"table '{name}' lacks {len(missing)} of {len(wanted)} runs: {', '.join(missing)}",
-            where=str(plan.results / "runs"),
-            hint="run snakemake for the table, or allow missing runs and get dashes",
-        )
-    lines = {row.row: _row(plan, row, records) for row in view.rows}
+    if any(MEASURES[measure].record == "teacher" for measure in view.measures):
+        wanted |= dict.fromkeys(teacher for run in wanted if (teacher := plan.runs[run].teacher))
+    records = evidence(plan, f"table '{name}'", wanted, allow_missing=allow_missing)
+    measures = [MEASURES[measure] for measure in view.measures]
+    lines = {row.row: _row(plan, row, measures, records) for row in view.rows}
     rows = tuple(_with_delta(lines[row.row], lines.get(row.baseline or "")) for row in view.rows)
-    profile, data = plan.settings.profile, plan.data.name
     return Table(
         title=view.title,
         columns=view.columns,
         rows=rows,
-        data=data if profile == data else f"{data}, profile {profile}",
+        data=plan.data.name,
         synthetic=plan.data.world is not None,
         recipe=plan.settings.recipe,
         compares=plan.recipe,
-        command=_command(plan, name),
+        command=command(plan, name),
+        profile=plan.settings.profile,
+        measures=view.measures,
+        machines=_machines(records.values()) if COST & set(view.measures) else (),
     )
 
 
-def _row(plan: Plan, row: TableRow, records: dict[str, dict[str, Any]]) -> Row:
+def evidence(
+    plan: Plan, view: str, wanted: Iterable[str], *, allow_missing: bool = False
+) -> dict[str, Evidence]:
+    """What the runs of a view left behind; one that is missing is refused unless that is allowed."""
+    wanted = list(wanted)
+    found = {run: _evidence(plan, run) for run in wanted if (_folder(plan, run) / METRICS_FILE).exists()}
+    missing = [run for run in wanted if run not in found]
+    if missing and not allow_missing:
+        raise DataError(
+            f"{view} lacks {len(missing)} of {len(wanted)} runs: {', '.join(missing)}",
+            where=str(plan.results / "runs"),
+            hint="run snakemake for it, or allow missing runs and get dashes",
+        )
+    return found
+
+
+def _row(plan: Plan, row: TableRow, measures: Sequence[Measure], records: Mapping[str, Evidence]) -> Row:
     there = [run for run in row.runs if run in records]
     score = {}
-    for name in METRICS if there else ():
-        score[name] = Score.over_seeds([records[run][DEVKIT_NAMES[name]] for run in there])
+    for measure in measures:
+        values = _values(plan, measure, there, records)
+        if values:
+            score[measure.name] = Score.over_seeds(values)
     model = plan.runs[row.runs[0]].spec.model
     return Row(
         labels=row.shown,
@@ -105,19 +146,50 @@ def _row(plan: Plan, row: TableRow, records: dict[str, dict[str, Any]]) -> Row:
         },
         run=" ".join(there),
         missing=tuple(run for run in row.runs if run not in records),
+        inferred=frozenset(name for name, told in row.reported.items() if told.certainty == "inferred"),
+        remark=row.remark,
     )
 
 
+def _values(
+    plan: Plan, measure: Measure, runs: Sequence[str], records: Mapping[str, Evidence]
+) -> list[float]:
+    """One number per run, or none if one of them lacks it; of the teacher that runs share, one in all."""
+    if measure.record == "teacher":
+        teachers = dict.fromkeys(teacher for run in runs if (teacher := plan.runs[run].teacher))
+        found = [measure.find(records[run].metrics) if run in records else None for run in teachers]
+    elif measure.record == "run":
+        found = [measure.find(records[run].trained) for run in runs]
+    else:
+        found = [measure.find(records[run].metrics) for run in runs]
+    values = [value for value in found if value is not None]
+    return values if len(values) == len(found) else []
+
+
 def _with_delta(row: Row, baseline: Row | None) -> Row:
-    """The row with its gain; means over different seeds are not subtracted from each other."""
-    if baseline is None or row.missing or baseline.missing:
+    """The row with its gains; means over different seeds are not compared with each other.
+
+    The poster prints few differences: where it has both numbers and no difference, theirs is taken.
+    """
+    if baseline is None:
         return row
-    gain = {name: row.score[name].mean - baseline.score[name].mean for name in METRICS}
+    theirs = baseline.reported
+    told = {name: value - theirs[name] for name, value in row.reported.items() if name in theirs}
+    row = replace(row, reported_delta=told | row.reported_delta)
+    if row.missing or baseline.missing:
+        return row
+    gain = {}
+    for name in row.score.keys() & baseline.score.keys():
+        ours, before, kind = row.score[name].mean, baseline.score[name].mean, MEASURES[name].gain
+        if kind == "difference":
+            gain[name] = ours - before
+        elif kind == "ratio" and before:
+            gain[name] = ours / before
     return replace(row, delta=gain)
 
 
-def _record(plan: Plan, run: str) -> dict[str, Any]:
-    """A run's metrics, if the chain from the number to weights, spec and index holds."""
+def _evidence(plan: Plan, run: str) -> Evidence:
+    """A run's records, if the chain from the number to weights, spec and index holds."""
     folder, spec_sha = _folder(plan, run), plan.runs[run].spec.sha
     trained, metrics = read_run(folder), read_metrics(folder)
     used, made = metrics["inputs"], trained["outputs"]
@@ -143,15 +215,25 @@ def _record(plan: Plan, run: str) -> dict[str, Any]:
                 where=str(folder),
                 hint="the files of this run do not belong together: evaluate it again",
             )
-    return metrics
+    return Evidence(metrics, trained)
+
+
+def _machines(records: Iterable[Evidence]) -> tuple[str, ...]:
+    """What the runs were trained on, without the names of hosts."""
+    found = set()
+    for record in records:
+        where = record.trained.get("provenance", {})
+        devices = ", ".join(where.get("devices", ())) or f"CPU, {where.get('threads', '?')} thread(s)"
+        found.add(f"{where.get('machine', 'unknown machine')}, {where.get('cores', '?')} cores, {devices}")
+    return tuple(sorted(found))
 
 
 def _folder(plan: Plan, run: str) -> Path:
     return plan.folder(plan.runs[run])
 
 
-def _command(plan: Plan, name: str) -> str:
-    """The line that makes this table from nothing."""
+def command(plan: Plan, name: str) -> str:
+    """The line that makes a view from nothing."""
     settings = plan.settings
     seeds = ",".join(str(seed) for seed in settings.seeds)
     words = ["snakemake", "--cores", "all", str(plan.results / f"{name}.csv")]

@@ -11,11 +11,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from dualdistill.config import METRICS
+from dualdistill.measures import MEASURES, Measure
 from dualdistill.plan import Plan
 from dualdistill.report.collect import Row, Table, gather
-from dualdistill.report.numbers import points, rounded
+from dualdistill.report.numbers import rounded
 from dualdistill.storage import atomic_write
+from dualdistill.views import METRICS
+
+DAGGER, DAMAGED, TIMES = "†", "‡", "\N{MULTIPLICATION SIGN}"
+# what LaTeX has for the characters that people read
+LATEX = {"±": r"$\pm$", TIMES: r"$\times$", DAGGER: r"$^\dagger$", DAMAGED: r"$^\ddagger$"}
+WIDE = 8  # columns of numbers from which a LaTeX table goes over both columns of a page, in small print
 
 
 def write(plan: Plan, name: str, stem: Path, *, allow_missing: bool = False) -> None:
@@ -27,26 +33,34 @@ def write(plan: Plan, name: str, stem: Path, *, allow_missing: bool = False) -> 
 
 
 def csv(table: Table) -> str:
-    """Plain numbers in points, one line per row, an empty cell for what is not there."""
+    """Plain numbers as they are printed, one line per row, an empty cell for what is not there."""
     frame = pd.DataFrame([_record(table, row) for row in table.rows])
     return str(frame.to_csv(index=False, lineterminator="\n"))
 
 
 def _record(table: Table, row: Row) -> dict[str, object]:
-    mean = {metric: score.mean for metric, score in row.score.items()}
-    std = {metric: score.std for metric, score in row.score.items()}
+    measures = [MEASURES[name] for name in table.measures]
+    reported = [name for name in METRICS if name in table.measures]
+    gained = [measure for measure in measures if measure.gain]
     return {
         **{name: row.labels.get(name, "") for name in table.columns},
-        **{metric: points(mean.get(metric)) for metric in METRICS},
-        **{f"{metric}_std": points(std.get(metric), places=2) for metric in METRICS},
-        "n_seeds": _seeds(row),
-        **{f"delta_{metric}": points(row.delta.get(metric)) for metric in METRICS},
-        **{f"reported_{metric}": _printed(row.reported.get(metric)) for metric in METRICS},
-        **{f"reported_delta_{metric}": _printed(row.reported_delta.get(metric)) for metric in METRICS},
+        **{measure.name: _mean(row, measure) for measure in measures},
+        **{f"{measure.name}_std": _std(row, measure) for measure in measures},
+        "n_seeds": row.seeds,
+        **{f"{_kind(measure)}_{measure.name}": _gain(row, measure, sign=False) for measure in gained},
+        **{f"reported_{name}": _printed(row.reported.get(name)) for name in reported},
+        **{f"reported_delta_{name}": _printed(row.reported_delta.get(name)) for name in reported},
+        "remark": row.remark,
         "data": table.data,
+        "profile": table.profile,
         "recipe": table.recipe,
         "run": row.run,
+        "command": table.command,
     }
+
+
+def _kind(measure: Measure) -> str:
+    return {"difference": "delta", "ratio": "ratio"}[measure.gain or "difference"]
 
 
 def markdown(table: Table) -> str:
@@ -67,76 +81,112 @@ def latex(table: Table, label: str) -> str:
     caption = " ".join([f"{table.title}.", *table.heading(), *footnotes(table)])
     for special in "&%$#_{}":
         caption = caption.replace(special, f"\\{special}")
-    layout = "l" * len(table.columns) + "r" * (len(frame.columns) - len(table.columns))
-    return str(
+    numbers = len(frame.columns) - len(table.columns)
+    text = str(
         style.to_latex(
             hrules=True,
             caption=caption,
             label=f"tab:{label}",
-            column_format=layout,
+            column_format="l" * len(table.columns) + "r" * numbers,
             position_float="centering",
+            environment="table*" if numbers > WIDE else "table",
         )
     )
+    if numbers > WIDE:
+        text = text.replace("\\centering\n", "\\centering\\scriptsize\\setlength{\\tabcolsep}{2pt}\n", 1)
+    for character, command in LATEX.items():
+        text = text.replace(character, command)
+    return text
 
 
 def footnotes(table: Table) -> list[str]:
-    """One sentence for every row that is not complete."""
-    notes = []
+    """A sentence for every mark: remarks on methods, damaged prints, rows that are not complete."""
+    notes = [f"{DAGGER} {remark}" for remark in dict.fromkeys(row.remark for row in table.rows) if remark]
+    if any(row.inferred & set(table.measures) for row in table.rows):
+        notes.append(f"{DAMAGED} Read from a damaged print; config/reported.csv says how.")
     for row in table.rows:
         if row.missing:
-            there = _seeds(row)
             name = " ".join(filter(None, (row.labels.get(column, "") for column in table.columns)))
-            wanted, missing = there + len(row.missing), ", ".join(row.missing)
-            notes.append(f"* {name}: {there} of {wanted} seeds, missing {missing}.")
+            wanted, missing = row.seeds + len(row.missing), ", ".join(row.missing)
+            notes.append(f"* {name}: {row.seeds} of {wanted} seeds, missing {missing}.")
     return notes
 
 
 def display(table: Table) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The cells as people read them, and which of them are the best of their block."""
+    measures = [MEASURES[name] for name in table.measures]
+    told = {name for row in table.rows for name in row.reported}
+    reported = [name for name in METRICS if name in table.measures and name in told]
+    several = any(row.seeds > 1 for row in table.rows)
     lines = []
     for row in table.rows:
-        line = {name.capitalize(): row.labels.get(name, "") for name in table.columns}
-        line |= {metric: _measured(row, metric) for metric in METRICS}
-        lines.append(line | {f"{metric} reported": _reported(row, metric) for metric in METRICS})
+        line = {_heading(name): row.labels.get(name, "") for name in table.columns}
+        if row.remark:
+            named = _heading("method" if "method" in table.columns else table.columns[0])
+            line[named] += DAGGER
+        line |= {_heading(measure.name): _measured(row, measure) for measure in measures}
+        line |= {"n": str(row.seeds)} if several else {}
+        lines.append(line | {f"{metric} reported": _reported(row, metric) for metric in reported})
     frame = pd.DataFrame(lines, dtype=object)
+    return frame, _best(table, frame)
+
+
+def _best(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
+    """Equal as printed is equal: nobody wins by a digit that is not shown."""
     best = pd.DataFrame(False, index=frame.index, columns=frame.columns)
     blocks: defaultdict[str, list[int]] = defaultdict(list)
     for place, row in enumerate(table.rows):
         blocks[row.block].append(place)
-    for metric in METRICS:
+    for measure in (MEASURES[name] for name in table.measures):
         for places in blocks.values():
-            there = [place for place in places if metric in table.rows[place].score]
-            shown = {place: _shown(table.rows[place], metric) for place in there}
-            if len(shown) > 1:
-                top = max(shown.values())
-                # equal as printed is equal: nobody wins by a digit that is not shown
-                best.loc[[place for place, value in shown.items() if value == top], metric] = True
-    return frame, best
+            shown = {place: Decimal(text) for place in places if (text := _mean(table.rows[place], measure))}
+            if measure.best and len(shown) > 1:
+                top = (max if measure.best == "most" else min)(shown.values())
+                winners = [place for place, value in shown.items() if value == top]
+                best.loc[winners, _heading(measure.name)] = True
+    return best
 
 
-def _seeds(row: Row) -> int:
-    return max((score.n for score in row.score.values()), default=0)
+def _heading(name: str) -> str:
+    """Of a column: labels are words, measures keep their name."""
+    return name if name in METRICS else (name[0].upper() + name[1:]).replace("_", " ")
 
 
-def _shown(row: Row, metric: str) -> Decimal:
-    return Decimal(points(row.score[metric].mean))
+def _mean(row: Row, measure: Measure) -> str:
+    score = row.score.get(measure.name)
+    return rounded(score.mean / measure.unit, places=measure.places) if score else ""
 
 
-def _measured(row: Row, metric: str) -> str:
+def _std(row: Row, measure: Measure) -> str:
+    score = row.score.get(measure.name)
+    if score is None or score.std is None:
+        return ""
+    return rounded(score.std / measure.unit, places=measure.places + 1)
+
+
+def _gain(row: Row, measure: Measure, *, sign: bool) -> str:
+    gain = row.delta.get(measure.name)
+    if gain is None:
+        return ""
+    if measure.gain == "ratio":
+        return rounded(gain, places=2)
+    return rounded(gain / measure.unit, places=measure.places, sign=sign)
+
+
+def _measured(row: Row, measure: Measure) -> str:
     mark = " *" if row.missing else ""
-    if metric not in row.score:
+    mean, std, gain = _mean(row, measure), _std(row, measure), _gain(row, measure, sign=True)
+    if not mean:
         return f"-{mark}"
-    score = row.score[metric]
-    spread = "" if score.std is None else f" ± {points(score.std, places=2)}"
-    gain = f" ({points(row.delta[metric], sign=True)})" if metric in row.delta else ""
-    return f"{points(score.mean)}{spread}{gain}{mark}"
+    times = TIMES if measure.gain == "ratio" else ""
+    return f"{mean}{f' ± {std}' if std else ''}{f' ({times}{gain})' if gain else ''}{mark}"
 
 
 def _reported(row: Row, metric: str) -> str:
     if metric not in row.reported:
         return "-"
     gain = f" ({_printed(row.reported_delta[metric], sign=True)})" if metric in row.reported_delta else ""
-    return f"{_printed(row.reported[metric])}{gain}"
+    return f"{_printed(row.reported[metric])}{DAMAGED if metric in row.inferred else ''}{gain}"
 
 
 def _printed(value: Decimal | None, *, sign: bool = False) -> str:

@@ -165,3 +165,35 @@ def conv_norm_relu(
             ]
         )
     return [[output[sample] for output in outputs] for sample in range(len(maps))]
+
+
+def soft_loss(
+    student: dict[str, Tensor], teacher: dict[str, Tensor], temperature: float, velocity_weight: float
+) -> float:
+    """Soft targets of one task, cell by cell: quality focal loss of the scores, weighted L1 of the boxes."""
+    batch, classes, height, width = teacher["heatmap"].shape
+    focal = regression = scores = fired = 0.0
+    for sample in range(batch):
+        for row, column in cells(height, width):
+            best = 0.0
+            for name in range(classes):
+                target = sigmoid(teacher["heatmap"][sample, name, row, column].item() / temperature)
+                guess = sigmoid(student["heatmap"][sample, name, row, column].item())
+                entropy = -target * math.log(guess) - (1 - target) * math.log(1 - guess)
+                focal += abs(target - guess) * entropy
+                scores += target
+                best = max(best, target)
+            difference = 0.0
+            for name in ("reg", "height", "dim", "rot", "vel"):
+                weight = velocity_weight if name == "vel" else 1.0
+                pair = (student[name][sample, :, row, column], teacher[name][sample, :, row, column])
+                difference += weight * sum(
+                    abs(a - b) for a, b in zip(*(values.tolist() for values in pair), strict=True)
+                )
+            regression += best * difference
+            fired += best
+    return focal / max(1.0, scores) + 0.25 * regression / max(1.0, fired)
+
+
+def sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit))

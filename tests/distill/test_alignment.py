@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dualdistill.distill import alignment as alignments
-from dualdistill.distill.alignment import AOA, OneByOne, UpsampleConv
+from dualdistill.distill.alignment import AOA, OneByOne, OrthogonalOnly, UpsampleConv
 from dualdistill.distill.alignment.aoa import heads_for, tokens
 from dualdistill.distill.alignment.orthogonal import OrthogonalProjection
 from dualdistill.distill.alignment.upsample_conv import upsample
@@ -45,7 +45,7 @@ def train_a_few_steps(module: nn.Module, student_BCHW: Tensor) -> None:
         optimizer.step()
 
 
-@pytest.mark.parametrize("name", ["aoa", "upsample_conv3"])
+@pytest.mark.parametrize("name", ["aoa", "attention", "orthogonal", "upsample_conv3"])
 @pytest.mark.parametrize(("student", "teacher"), [LEVEL_0, LEVEL_1])
 def test_alignment_has_the_shape_of_the_teachers_map(name: str, student: tuple, teacher: tuple) -> None:
     with torch.no_grad():
@@ -137,6 +137,30 @@ def test_aoa_equals_its_equations_written_out() -> None:
     up_1CHW = upsample(mixed_NC.T.reshape(1, 16, 4, 4), (16, 16))
     expected = torch.einsum("tc,bchw->bthw", aoa.project.linear.weight, up_1CHW)
     torch.testing.assert_close(aoa(feature_BCHW), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_the_orthogonal_half_alone_leaves_every_position_where_it_is() -> None:
+    torch.manual_seed(0)
+    half = OrthogonalOnly(*TOY).double()
+    feature_BCHW = torch.randn(2, *TOY[0], dtype=torch.float64)
+    expected = torch.einsum("tc,bchw->bthw", half.project.linear.weight, upsample(feature_BCHW, (16, 16)))
+    torch.testing.assert_close(half(feature_BCHW), expected, rtol=1e-9, atol=1e-9)
+    assert departure(half.project) < 1e-5
+
+
+def test_the_attentive_half_alone_is_aoa_with_a_free_map() -> None:
+    torch.manual_seed(0)
+    whole, half = AOA(*TOY).eval(), AOA(*TOY, orthogonal=False).eval()
+    own = {name: value for name, value in whole.state_dict().items() if not name.startswith("project.")}
+    assert half.load_state_dict(own, strict=False).missing_keys == ["project.weight", "project.bias"]
+    with torch.no_grad():
+        half.project.weight.copy_(whole.project.linear.weight)
+        half.project.bias.zero_()
+    feature_BCHW = torch.randn(2, *TOY[0])
+    torch.testing.assert_close(half(feature_BCHW), whole(feature_BCHW))
+    train_a_few_steps(half, feature_BCHW)
+    weight_TC = half.project.weight.detach()
+    assert (weight_TC @ weight_TC.T - torch.eye(8)).abs().max() > 1e-3
 
 
 def test_output_activation_comes_after_upsampling() -> None:

@@ -6,11 +6,18 @@ from dataclasses import replace
 
 import pytest
 import torch
-from distill import toy
+from distill import naive, toy
 from torch import Tensor
 
 from dualdistill.distill.base import FeaturePair
-from dualdistill.distill.crd import Labels, crd_loss, ground_truth_labels, teacher_labels
+from dualdistill.distill.crd import (
+    Labels,
+    crd_loss,
+    ground_truth_labels,
+    soft_crd_loss,
+    soft_task_loss,
+    teacher_labels,
+)
 from dualdistill.distill.dualdistill import DualDistill
 from dualdistill.errors import UserError
 
@@ -88,7 +95,43 @@ def test_crd_loss_is_the_heads_detection_loss_on_the_students_feature() -> None:
     torch.testing.assert_close(crd_loss(pair.teacher_head, feature_BCHW, labels), expected)
 
 
-@pytest.mark.parametrize("labels", ["teacher", "gt"])
+@pytest.mark.parametrize("temperature", [1.0, 0.1])
+def test_soft_targets_equal_the_loops(temperature: float) -> None:
+    pair = toy.make_pair()
+    with torch.no_grad():
+        guessed = pair.teacher_head(torch.randn_like(pair.teacher_BCHW["neck"]))
+    for student, teacher in zip(guessed, pair.teacher_predictions, strict=True):
+        expected = naive.soft_loss(student, teacher, temperature, velocity_weight=0.2)
+        found = soft_task_loss(student, teacher, temperature, velocity_weight=0.2)
+        assert found.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_soft_targets_are_met_exactly_by_the_teacher_itself_and_only_without_sharpening() -> None:
+    pair = toy.make_pair()
+    own = pair.teacher_head(pair.teacher_BCHW["neck"])
+    plain, sharpened = (
+        soft_crd_loss(pair.teacher_head, pair.teacher_BCHW["neck"], own, temperature)
+        for temperature in (1.0, 0.1)
+    )
+    assert plain.item() == pytest.approx(0, abs=1e-6)
+    assert sharpened > 0.01
+
+
+def test_soft_targets_count_velocity_as_the_teachers_head_does() -> None:
+    pair = toy.make_pair()
+    feature_BCHW = torch.randn_like(pair.teacher_BCHW["neck"])
+    by_velocity = []
+    for shift in (0.0, 1.0):
+        moved = [{**task, "vel": task["vel"] + shift} for task in pair.teacher_head(feature_BCHW)]
+        by_velocity.append(soft_crd_loss(pair.teacher_head, feature_BCHW, moved, 1.0).item())
+    with torch.no_grad():
+        fires = [task["heatmap"].sigmoid().amax(dim=1).sum() for task in pair.teacher_head(feature_BCHW)]
+    # two columns, each off by one, at the head's weight 0.2 and the boxes' 0.25
+    expected = sum(0.25 * 0.2 * 2 * min(1.0, float(total)) for total in fires)
+    assert by_velocity[1] - by_velocity[0] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("labels", ["teacher", "gt", "soft"])
 @pytest.mark.parametrize("mfd", [True, False])
 def test_frozen_head_gets_no_gradient_while_conv_and_student_do(labels: str, mfd: bool) -> None:
     pair = toy.make_pair()

@@ -7,7 +7,7 @@ import torch
 from distill import toy
 from torch import nn
 
-from dualdistill.distill.alignment import AOA, OneByOne, UpsampleConv
+from dualdistill.distill.alignment import AOA, OneByOne, OrthogonalOnly, UpsampleConv
 from dualdistill.distill.base import inherit_task_heads
 from dualdistill.distill.dualdistill import DualDistill
 from dualdistill.errors import UserError
@@ -36,7 +36,10 @@ def test_switches_decide_terms_and_adapters(
     assert list(method.adapters) == adapters
 
 
-@pytest.mark.parametrize(("name", "kind"), [("aoa", AOA), ("upsample_conv3", UpsampleConv)])
+KINDS = {"aoa": AOA, "attention": AOA, "orthogonal": OrthogonalOnly, "upsample_conv3": UpsampleConv}
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS.items())
 def test_alignment_key_reaches_both_backbone_levels(name: str, kind: type[nn.Module]) -> None:
     adapters = toy.bound(DualDistill(alignment=name)).adapters
     assert [type(adapter) for adapter in adapters.values()] == [kind, kind, OneByOne]
@@ -59,8 +62,20 @@ def test_mfd_weight_multiplies_every_mfd_term_and_nothing_else() -> None:
         torch.testing.assert_close(larger[name], 3 * loss if name in MFD_TERMS else loss)
 
 
-def test_every_adapter_learns_from_the_sum() -> None:
-    pair, method = toy.make_pair(), toy.bound(DualDistill())
+def test_a_false_positive_threshold_of_one_makes_the_region_plain_background() -> None:
+    pair = toy.make_pair()
+    method, size_HW = toy.bound(DualDistill(fp_threshold=1.0)), (16, 16)
+    with_region = toy.bound(DualDistill()).mfd.regions("head", pair, size_HW)
+    without = method.mfd.regions("head", pair, size_HW)
+    assert with_region.fp_BHW.any()
+    assert not without.fp_BHW.any()
+    assert torch.equal(without.tn_BHW > 0, (with_region.tn_BHW > 0) | (with_region.fp_BHW > 0))
+    assert method(pair)["mfd_fp_head"] == 0
+
+
+@pytest.mark.parametrize("alignment", KINDS)
+def test_every_adapter_learns_from_the_sum(alignment: str) -> None:
+    pair, method = toy.make_pair(), toy.bound(DualDistill(alignment=alignment))
     torch.stack(list(method(pair).values())).sum().backward()
     silent = [name for name, parameter in method.named_parameters() if parameter.grad is None]
     assert not silent

@@ -66,7 +66,7 @@ FAULTS = {
     "not a choice": (
         "variants.yaml",
         row(f"x: {{from: {FULL}, labels: techer}}"),
-        "'labels' in row 'x' must be one of teacher, gt, not the text 'techer' (did you mean 'teacher'?)",
+        "'labels' in row 'x' must be one of teacher, gt, soft, not the text 'techer' (did you mean",
     ),
     "number as text": (
         "variants.yaml",
@@ -122,7 +122,7 @@ FAULTS = {
     "a student as teacher": (
         "variants.yaml",
         row(f"x: {{from: {FULL}, teacher: bevdepth-r50}}"),
-        "row 'x' learns from 'bevdepth-r50', which is no teacher (there is centerpoint, mvp)",
+        "row 'x' learns from 'bevdepth-r50', which is no teacher (there is centerpoint, every-ring-2,",
     ),
     "method without teacher": (
         "variants.yaml",
@@ -154,12 +154,72 @@ FAULTS = {
     "unknown column": (
         "tables.yaml",
         swap("[backbone,", "[backbon,"),
-        "table 'table_main' has the unknown column 'backbon' (did you mean 'backbone'?)",
+        "table 'table_main' names the unknown column 'backbon' (did you mean 'backbone'?)",
     ),
     "unknown key of a line": (
         "tables.yaml",
         swap("reported: r50_ours_cp", "report: r50_ours_cp"),
         "unknown key 'report' in 'tables.table_main.rows.2' (did you mean 'reported'?)",
+    ),
+    "claim on an unknown row": (
+        "claims.yaml",
+        swap("row: dualdistill-r50-centerpoint", "row: dualdistil-r50-centerpoint"),
+        "claim 'distillation_helps' names the unknown row 'dualdistil-r50-centerpoint' (did you mean",
+    ),
+    "claim over an unknown row": (
+        "claims.yaml",
+        swap("beats: bevdepth-r101", "beats: bevdepth-r11"),
+        "claim 'distillation_helps' names the unknown row 'bevdepth-r11' (did you mean 'bevdepth-r101'?)",
+    ),
+    "claim without pairs": (
+        "claims.yaml",
+        row("  empty: {says: Nothing}"),
+        "missing key 'pairs' in 'claims.empty'",
+    ),
+    "level that is no share": (
+        "claims.yaml",
+        swap("level: 0.95", "level: 95"),
+        "'level' must be below 1, not 95",
+    ),
+    "sweep without values": (
+        "variants.yaml",
+        row(f"t: {{from: {FULL}, temperature: []}}"),
+        "'temperature' in row 't' is an empty list (a sweep needs values)",
+    ),
+    "sweep over a value twice": (
+        "variants.yaml",
+        row(f"t: {{from: {FULL}, temperature: [0.5, 0.5]}}"),
+        "the sweep 't' makes the row 't-0.5' a second time (rename one of the two)",
+    ),
+    "sweep onto a row": (
+        "variants.yaml",
+        row(f"t-0.5: {{from: {FULL}}}\nt: {{from: {FULL}, temperature: [0.5]}}"),
+        "the sweep 't' makes the row 't-0.5' a second time (rename one of the two)",
+    ),
+    "wrong value in a sweep": (
+        "variants.yaml",
+        row(f"t: {{from: {FULL}, temperature: [0.5, 0]}}"),
+        "'temperature' in row 't-0' must be above 0, not 0",
+    ),
+    "a sweep where a row belongs": (
+        "variants.yaml",
+        row(f"t: {{from: {FULL}, temperature: [2.0, 4.0]}}\nx: {{from: t}}"),
+        "row 'x' starts from the unknown row 't'",
+    ),
+    "a ring too many": (
+        "variants.yaml",
+        row("x: {from: centerpoint, input.every_ring: 33}"),
+        "'input.every_ring' in row 'x' must be at most 32, not 33",
+    ),
+    "a student's own LiDAR": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, input.every_ring: 4}"),
+        "unknown key 'input.every_ring' in row 'x'",
+    ),
+    "virtual points from half a LiDAR": (
+        "variants.yaml",
+        row("x: {from: mvp, input.range_noise_m: 0.1}"),
+        "row 'x' degrades the LiDAR of a teacher with virtual points (they are made from the whole cloud",
     ),
     "unknown profile": (
         "config.yaml",

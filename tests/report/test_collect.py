@@ -15,7 +15,7 @@ from dualdistill.report.tables import write
 from dualdistill.storage import write_json
 
 NAME = "table_main"
-NUMBER_COLUMNS = [
+REST = [
     "mAP",
     "NDS",
     "mAP_std",
@@ -27,9 +27,12 @@ NUMBER_COLUMNS = [
     "reported_NDS",
     "reported_delta_mAP",
     "reported_delta_NDS",
+    "remark",
     "data",
+    "profile",
     "recipe",
     "run",
+    "command",
 ]
 OURS = "dualdistill-r50-centerpoint"
 
@@ -65,7 +68,7 @@ def test_reported_numbers_stand_beside_and_keep_their_own_deltas(plan):
 def test_the_written_table_has_every_promised_column_and_its_numbers(plan):
     write(plan, NAME, plan.results / NAME)
     frame = pd.read_csv(plan.results / f"{NAME}.csv")
-    assert list(frame.columns) == ["backbone", "method", "base", "teacher", *NUMBER_COLUMNS]
+    assert list(frame.columns) == ["backbone", "method", "base", "teacher", *REST]
     assert frame.mAP.tolist() == [90.0, 35.1, 41.5, 45.0, 44.5]
     assert frame.delta_mAP.tolist()[2::2] == [6.4, -0.5]
     assert set(frame.n_seeds) == {2}

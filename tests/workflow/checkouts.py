@@ -49,7 +49,8 @@ class Checkout:
             stream.write(text + "\n")
 
 
-def copy(target: Path) -> Checkout:
+def copy(target: Path, *, whole: bool = False) -> Checkout:
+    """The checkout, with one small table and two claims unless all of config/ is asked for."""
     for name in PARTS:
         source = ROOT / name
         if source.is_dir():
@@ -57,4 +58,6 @@ def copy(target: Path) -> Checkout:
         elif source.exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target / name)
+    if not whole:
+        shutil.copytree(ROOT / "tests" / "small", target / "config", dirs_exist_ok=True)
     return Checkout(target)

@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from checkouts import Checkout
+import yaml
+from checkouts import Checkout, copy
 
-FULL = dict.fromkeys(("world", "index_data", "cache", "table"), 1) | {
+FULL = dict.fromkeys(("world", "index_data", "cache", "table", "claims"), 1) | {
     "train_teacher": 1,
     "pretrain": 2,
     "train": 4,
@@ -35,6 +36,17 @@ def planning_seconds(checkout: Checkout) -> float:
 def test_the_full_plan_is_ready_within_two_seconds(checkout: Checkout):
     # idle: 1.6 s, 1.3 of them snakemake's own; a busy neighbour on the same core adds half of that
     assert min(planning_seconds(checkout) for _ in range(3)) < 2 * 1.5
+
+
+def test_all_tables_and_claims_are_planned_soon_enough(tmp_path: Path):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    whole = copy(tmp_path / "checkout", whole=True)
+    jobs = whole.jobs()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    tables = yaml.safe_load((whole.root / "config" / "tables.yaml").read_text())["tables"]
+    assert (jobs["table"], jobs["claims"]) == (len(tables), 1)
+    # 41 runs in 8 tables: idle 3 s
+    assert after.ru_utime - before.ru_utime < 6
 
 
 def test_every_profile_can_be_planned(checkout: Checkout):
@@ -118,7 +130,7 @@ def test_no_student_is_shown_whose_teacher_has_no_score(checkout: Checkout):
         line for line in path.read_text().splitlines() if "{row:" not in line or "r50-centerpoint" in line
     ]
     path.write_text("\n".join(kept).replace("baseline: bevdepth-r50, ", "") + "\n")
-    jobs = checkout.jobs()
+    jobs = checkout.jobs("results/table_main.csv")
     assert (jobs["train_teacher"], jobs["train"], jobs["predict"], jobs["evaluate"]) == (1, 1, 2, 2)
 
 
@@ -132,11 +144,13 @@ def test_a_row_more_is_exactly_its_own_jobs(finished: Checkout):
 def test_a_changed_row_is_one_training_and_a_removed_one_is_none(finished: Checkout):
     changed = "{from: dualdistill-r50-centerpoint, backbone: r101, temperature: 0.5}"
     finished.edit("config/variants.yaml", "{from: dualdistill-r50-centerpoint, backbone: r101}", changed)
-    assert finished.jobs() == {"train": 1, "predict": 1, "evaluate": 1, "table": 1}
+    assert finished.jobs() == {"train": 1, "predict": 1, "evaluate": 1, "table": 1, "claims": 1}
     finished.edit("config/variants.yaml", f"dualdistill-r101-centerpoint: {changed}\n", "")
     line = "      - {row: dualdistill-r101-centerpoint, baseline: bevdepth-r101, reported: r101_ours_cp}\n"
     finished.edit("config/tables.yaml", line, "")
-    assert finished.jobs() == {"table": 1}
+    pair = "      - {row: dualdistill-r101-centerpoint, beats: bevdepth-r101}\n"
+    finished.edit("config/claims.yaml", pair, "")
+    assert finished.jobs() == {"table": 1, "claims": 1}
 
 
 def test_a_run_with_another_name_in_the_table_is_the_same_run(finished: Checkout):
@@ -148,8 +162,8 @@ def test_a_run_with_another_name_in_the_table_is_the_same_run(finished: Checkout
 @pytest.mark.parametrize(
     ("stage", "jobs"),
     [
-        ("EVALUATE", {"evaluate": 5, "table": 1}),
-        ("PREDICT", {"predict": 5, "evaluate": 5, "table": 1}),
+        ("EVALUATE", {"evaluate": 5, "table": 1, "claims": 1}),
+        ("PREDICT", {"predict": 5, "evaluate": 5, "table": 1, "claims": 1}),
         (
             "TRAIN",
             {rule: count for rule, count in FULL.items() if rule not in ("world", "index_data", "cache")},
@@ -165,19 +179,19 @@ def test_a_raised_version_runs_what_depends_on_it(finished: Checkout, stage: str
 def test_a_teacher_trained_anew_retrains_its_students(finished: Checkout):
     record = next((finished.root / "results" / "runs").glob("centerpoint-*")) / "run.json"
     record.write_text("another training\n")
-    assert finished.jobs() == {"train": 2, "predict": 3, "evaluate": 3, "table": 1}
+    assert finished.jobs() == {"train": 2, "predict": 3, "evaluate": 3, "table": 1, "claims": 1}
 
 
 def test_a_backbone_trained_anew_retrains_its_students(finished: Checkout):
     record = next((finished.root / "results" / "runs").glob("pretrain-r50-*")) / "run.json"
     record.write_text("another training\n")
-    assert finished.jobs() == {"train": 2, "predict": 2, "evaluate": 2, "table": 1}
+    assert finished.jobs() == {"train": 2, "predict": 2, "evaluate": 2, "table": 1, "claims": 1}
 
 
 def test_a_teacher_scored_anew_retrains_nobody(finished: Checkout):
     score = next((finished.root / "results" / "runs").glob("centerpoint-*")) / "metrics.json"
     score.write_text("another score\n")
-    assert finished.jobs() == {"table": 1}
+    assert finished.jobs() == {"table": 1, "claims": 1}
 
 
 def test_deleted_records_of_snakemake_start_no_training(finished: Checkout):
@@ -191,6 +205,18 @@ def test_scrambled_times_start_no_training(finished: Checkout):
     assert not {"train", "train_teacher", "pretrain"} & finished.jobs().keys()
 
 
+def test_claims_are_judged_anew_when_they_change_and_train_nothing(finished: Checkout):
+    finished.edit("config/claims.yaml", "level: 0.95", "level: 0.9")
+    assert finished.jobs() == {"claims": 1}
+
+
+def test_a_sweep_in_one_line_is_a_run_for_each_value(finished: Checkout):
+    finished.add("config/variants.yaml", "t: {from: dualdistill-r50-centerpoint, temperature: [2.0, 0.05]}")
+    for value in ("2.0", "0.05"):
+        finished.add("config/tables.yaml", f"      - {{row: t-{value}, baseline: bevdepth-r50}}")
+    assert finished.jobs() == {"train": 2, "predict": 2, "evaluate": 2, "table": 1}
+
+
 def test_a_table_is_made_anew_when_its_content_changes(finished: Checkout):
     finished.edit("config/tables.yaml", "title: Detection", "title: 3D detection")
     assert finished.jobs() == {"table": 1}
@@ -201,7 +227,7 @@ def test_a_table_is_made_anew_when_the_profile_changes(finished: Checkout):
     assert finished.jobs("--config", "profile=smoke") == FULL
     assert finished.snakemake("--config", "profile=smoke").returncode == 0
     assert finished.jobs("--config", "profile=smoke") == {}
-    assert finished.jobs() == {"table": 1}
+    assert finished.jobs() == {"table": 1, "claims": 1}
 
 
 def test_the_documented_ablation_is_three_jobs_and_the_table(finished: Checkout):
@@ -306,4 +332,4 @@ def test_rules_are_thin():
     assert not re.findall(r"\blambda\b|^ +(?:run|script|notebook|wrapper):", text, re.MULTILINE)
     rules = re.findall(r"^rule (\w+):", text, re.MULTILINE)
     commands = re.findall(r'shell:\n +f"\{SUITE\} [a-z]+ [^|;&]*> \{\{log\}\} 2>&1"', text)
-    assert len(commands) == len(rules) - 1 == 10
+    assert len(commands) == len(rules) - 1 == 11

@@ -68,3 +68,24 @@ rule table:
         "Write {output.csv}"
     shell:
         f"{SUITE} table {{wildcards.table}} {PLAN} > {{log}} 2>&1"
+
+
+rule claims:
+    input:
+        scores=JOBS.compared,
+        reported="config/reported.csv",
+        source="dualdistill/report/claims.py",
+    output:
+        csv="results/claims.csv",
+        pairs="results/claims_pairs.csv",
+        markdown="results/claims.md",
+    log:
+        "results/logs/claims.log",
+    conda:
+        "../../environment.yml"
+    params:
+        view=JOBS.claims_sha,
+    message:
+        "Judge the claims"
+    shell:
+        f"{SUITE} claims {PLAN} > {{log}} 2>&1"

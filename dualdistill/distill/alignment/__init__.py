@@ -8,18 +8,22 @@ from torch import nn
 
 from dualdistill.distill.alignment.aoa import AOA
 from dualdistill.distill.alignment.one_by_one import OneByOne
+from dualdistill.distill.alignment.orthogonal_only import OrthogonalOnly
 from dualdistill.distill.alignment.upsample_conv import UpsampleConv
 from dualdistill.distill.base import Shape
 from dualdistill.errors import UserError
 
 
 def build(name: str, student: Shape, teacher: Shape, *, out_act: str = "none") -> nn.Module:
-    """An alignment by its YAML name; `out_act` concerns AOA only, the others have theirs fixed."""
-    if name == "aoa":
-        return AOA(student, teacher, out_act=out_act)
+    """An alignment by its YAML name; `out_act` concerns AOA and its halves, the others have theirs fixed."""
+    if name in ("aoa", "attention"):
+        return AOA(student, teacher, out_act=out_act, orthogonal=name == "aoa")
+    if name == "orthogonal":
+        return OrthogonalOnly(student, teacher, out_act=out_act)
     if name == "upsample_conv3":
         return UpsampleConv(student, teacher)
-    raise UserError(f"unknown alignment '{name}'", where="alignment", hint="aoa or upsample_conv3")
+    hint = "aoa, its halves attention and orthogonal, or upsample_conv3"
+    raise UserError(f"unknown alignment '{name}'", where="alignment", hint=hint)
 
 
 def adapters(
@@ -41,4 +45,4 @@ def adapters(
     )
 
 
-__all__ = ["AOA", "OneByOne", "UpsampleConv", "adapters", "build"]
+__all__ = ["AOA", "OneByOne", "OrthogonalOnly", "UpsampleConv", "adapters", "build"]

@@ -1,7 +1,8 @@
 """AOA, attention-guided orthogonal alignment: DualDistill's way to the teacher's maps.
 
 The query is a learned table that never sees the input, so the attention is a learned re-mixing of positions;
-the orthogonal map keeps lengths and angles inside the subspace it projects to.
+the orthogonal map keeps lengths and angles inside the subspace it projects to. Two controls
+hold one half each: `attention` maps by a free linear layer, `orthogonal` is in orthogonal_only.py.
 Axes: B batch, N cells as tokens, C student channels, T teacher channels, H W BEV rows and columns.
 """
 
@@ -18,7 +19,9 @@ from dualdistill.distill.base import Shape
 class AOA(nn.Module):
     """Cross-attention from a learned query, feed-forward, orthogonal projection, upsampling."""
 
-    def __init__(self, student: Shape, teacher: Shape, *, out_act: str = "none") -> None:
+    def __init__(
+        self, student: Shape, teacher: Shape, *, out_act: str = "none", orthogonal: bool = True
+    ) -> None:
         super().__init__()
         channels, height, width = student
         self.size_HW = teacher[1:]
@@ -33,7 +36,7 @@ class AOA(nn.Module):
         self.feed_forward = nn.Sequential(
             nn.Linear(channels, 4 * channels), nn.ReLU(), nn.Linear(4 * channels, channels)
         )
-        self.project = OrthogonalProjection(channels, teacher[0])
+        self.project = (OrthogonalProjection if orthogonal else nn.Linear)(channels, teacher[0])
         self.out_act = nn.ReLU() if out_act == "relu" else nn.Identity()
 
     def forward(self, student_BCHW: Tensor) -> Tensor:

@@ -1,0 +1,105 @@
+"""A teacher's LiDAR made worse: which returns stay, how far they move, and who sees it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from dualdistill import degraded
+from dualdistill.data.degraded import DegradedClouds
+from dualdistill.degraded import DegradedInputSpec, degradation
+from dualdistill.spec import DataSpec, GridSpec, InputSpec, RunSpec, ScheduleSpec, StudentSpec, TeacherSpec
+
+RINGS, SHOTS = 32, 500
+
+
+class Stored:
+    """Returns of a turn at distances from 2 to 40 m, ring by ring."""
+
+    def __init__(self) -> None:
+        generator = np.random.default_rng(0)
+        rays = generator.standard_normal((RINGS * SHOTS, 3))
+        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+        points = np.empty((len(rays), 5), np.float32)
+        points[:, :3] = rays * generator.uniform(2, 40, (len(rays), 1))
+        points[:, 3] = generator.uniform(0, 255, len(rays))
+        points[:, 4] = np.repeat(np.arange(RINGS), SHOTS)
+        self.points_P5 = points
+        self.index = SimpleNamespace(path=lambda record: f"sweeps/{record}.bin")
+
+    def returns(self, record: int) -> np.ndarray:
+        return self.points_P5.copy()
+
+
+@pytest.fixture
+def stored() -> Stored:
+    return Stored()
+
+
+def cloud(stored: Stored, record: int = 0, **keys: float) -> np.ndarray:
+    return DegradedClouds(stored, DegradedInputSpec(**keys)).cloud(record)
+
+
+@pytest.mark.parametrize(("every", "kept"), [(1, 32), (2, 16), (4, 8), (8, 4), (5, 7)])
+def test_every_kth_ring_stays_whole_and_in_place(stored: Stored, every: int, kept: int) -> None:
+    found = cloud(stored, every_ring=every)
+    wanted = stored.points_P5[stored.points_P5[:, 4] % every == 0, :4]
+    assert len(found) == kept * SHOTS
+    assert np.array_equal(found, wanted)
+
+
+def test_noise_moves_returns_along_their_ray_by_the_spread_asked_for(stored: Stored) -> None:
+    before_P3, found = stored.points_P5[:, :3].astype(np.float64), cloud(stored, range_noise_m=0.5)
+    after_P3 = found[:, :3].astype(np.float64)
+    before_m, after_m = (np.linalg.norm(points, axis=1) for points in (before_P3, after_P3))
+    far = before_m > 5
+    cosine = np.einsum("pc,pc->p", before_P3, after_P3)[far] / before_m[far] / after_m[far]
+    assert cosine.min() > 1 - 1e-6
+    moved_m = (after_m - before_m)[far]
+    assert abs(moved_m.mean()) < 4 * 0.5 / np.sqrt(len(moved_m))
+    assert moved_m.std() == pytest.approx(0.5, rel=0.02)
+    assert np.array_equal(found[:, 3], stored.points_P5[:, 3])
+
+
+def test_a_return_has_one_noise_in_every_epoch_and_whatever_else_is_dropped(stored: Stored) -> None:
+    whole = cloud(stored, range_noise_m=0.5)
+    assert np.array_equal(whole, cloud(stored, range_noise_m=0.5))
+    assert not np.array_equal(whole, cloud(stored, 1, range_noise_m=0.5))
+    half = cloud(stored, range_noise_m=0.5, every_ring=2)
+    assert np.array_equal(half, whole[stored.points_P5[:, 4] % 2 == 0])
+
+
+def test_noise_never_puts_a_return_behind_the_sensor(stored: Stored) -> None:
+    stored.points_P5[:, :3] *= 0.01
+    stored.points_P5[0, :3] = 0
+    found = cloud(stored, range_noise_m=3.0)
+    assert np.isfinite(found).all()
+    assert np.einsum("pc,pc->p", found[:, :3], stored.points_P5[:, :3]).min() >= 0
+
+
+def test_what_is_off_is_the_plain_input() -> None:
+    assert degraded.input_spec({"sweeps": 3}) == InputSpec(sweeps=3)
+    assert degraded.input_spec({"sweeps": 3, "every_ring": 1, "range_noise_m": 0}) == InputSpec(sweeps=3)
+    found = degraded.input_spec({"sweeps": 3, "every_ring": 4})
+    assert found == DegradedInputSpec(sweeps=3, every_ring=4, range_noise_m=0.0)
+
+
+def test_a_student_is_shown_the_cloud_of_its_teacher() -> None:
+    teacher = RunSpec(
+        kind="teacher",
+        seed=0,
+        data=DataSpec("world", "v", "a", "b", "c"),
+        grid=GridSpec(),
+        input=DegradedInputSpec(every_ring=4),
+        model=TeacherSpec(),
+        schedule=ScheduleSpec(),
+        threads=1,
+        versions={},
+    )
+    student = replace(teacher, kind="student", input=InputSpec(), model=StudentSpec(), teacher=teacher)
+    alone = replace(student, teacher=None)
+    assert degradation(teacher) == degradation(student) == teacher.input
+    assert degradation(alone) is None

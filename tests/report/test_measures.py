@@ -1,0 +1,147 @@
+"""Tables of other numbers than mAP and NDS: errors, costs, the teacher's score; marks and what they mean."""
+
+import io
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from report_runs import planned
+
+from dualdistill.errors import UserError
+from dualdistill.measures import MEASURES
+from dualdistill.plan import Plan
+from dualdistill.report.collect import gather
+from dualdistill.report.tables import csv, latex, markdown
+
+OURS = "dualdistill-r50-centerpoint"
+
+
+def with_table(folder: Path, **table: object) -> Plan:
+    """The plan with one more table."""
+    path = folder / "tables.yaml"
+    value = yaml.safe_load(path.read_text())
+    table = {"title": "More", "columns": ["row"], **table}
+    value["remarks"] = {"dualdistill": "A remark."}
+    value["tables"]["more"] = table
+    path.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+    return planned(folder)
+
+
+def frame(plan: Plan) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(csv(gather(plan, "more"))), index_col=0)
+
+
+def test_every_measure_is_found_where_the_records_have_it(folder: Path):
+    found = frame(with_table(folder, rows_of=["table_main"], measures=list(MEASURES)))
+    ours, baseline = found.loc[OURS], found.loc["bevdepth-r50"]
+    assert ours.mATE == pytest.approx(0.585)  # 1 - 0.41455
+    assert (ours.AP_car, baseline.AP_car) == (46.5, 40.1)
+    assert (ours.minutes, ours.memory_MB) == (20, 1020)
+    assert (ours.parameters_M, ours.method_parameters_M) == (1.23, 0.09)
+    assert (ours.ratio_minutes, ours.ratio_memory_MB) == (2.0, 1.01)
+    assert pd.isna(baseline.ratio_minutes)
+    # no class has a velocity error here, and nobody measured trucks
+    assert pd.isna(ours.mAVE)
+    assert pd.isna(ours.AP_truck)
+
+
+def test_the_teachers_score_stands_once_beside_students_of_all_seeds(folder: Path):
+    plan = with_table(folder, rows=[{"row": "bevdepth-r50"}, {"row": OURS}], measures=["teacher_mAP", "mAP"])
+    alone, taught = gather(plan, "more").rows
+    assert "teacher_mAP" not in alone.score
+    assert (taught.score["teacher_mAP"].mean, taught.score["teacher_mAP"].n) == (Decimal("0.9"), 1)
+    assert (taught.score["mAP"].n, taught.seeds) == (2, 2)
+    assert "| 90.0 " in markdown(gather(plan, "more"))
+
+
+def test_the_smallest_error_is_the_best_and_the_longest_training_is_not(folder: Path):
+    plan = with_table(folder, rows_of=["table_main"], measures=["mATE", "minutes"])
+    lines = markdown(gather(plan, "more")).splitlines()
+    ours, baseline = (next(line for line in lines if f"| {row}" in line) for row in (OURS, "bevdepth-r50"))
+    assert "**0.585" in ours
+    assert "**" not in baseline
+    assert "20.0 ± 0.00 (×2.00)" in ours  # noqa: RUF001
+
+
+def test_a_cost_table_says_on_what_it_was_measured(folder: Path):
+    plan = with_table(folder, rows_of=["table_main"], measures=["minutes"])
+    assert "measured on x86_64, 2 cores, CPU, 1 thread(s)." in markdown(gather(plan, "more"))
+    assert "measured on" not in markdown(gather(plan, "table_main"))
+
+
+def test_a_row_of_several_tables_is_shown_once_and_its_texts_stay_where_they_were(folder: Path):
+    rows = [{"row": OURS, "shown": {"row": "ours"}}, {"row": "bevdepth-r50"}]
+    plan = with_table(folder, rows_of=["table_main"], rows=rows[:1])
+    shown = [row.labels["row"] for row in gather(plan, "more").rows]
+    assert shown == ["CenterPoint", "bevdepth-r50", "bevdepth-r101", "dualdistill-r101-centerpoint", "ours"]
+
+
+def test_a_remark_is_a_dagger_and_a_footnote(folder: Path):
+    table = gather(with_table(folder, rows_of=["table_main"]), "more")
+    text = markdown(table)
+    assert f"| {OURS}† " in text
+    assert "| bevdepth-r50 " in text
+    assert text.count("† A remark.") == 1
+    assert f"{OURS}$^\\dagger$" in latex(table, "more")
+    assert "†" not in csv(table)
+    assert frame(with_table(folder, rows_of=["table_main"])).loc[OURS].remark == "A remark."
+
+
+def test_a_reported_number_from_a_damaged_print_says_so(plan: Plan):
+    text = markdown(gather(plan, "table_main"))
+    assert "| 35.1‡ " in text
+    assert "| 40.5 (+5.4)" in text
+    assert text.count("‡ Read from a damaged print") == 1
+    assert "35.1$^\\ddagger$" in latex(gather(plan, "table_main"), "t")
+
+
+def test_where_the_poster_prints_no_difference_it_follows_from_its_numbers(folder: Path):
+    rows = [
+        {"row": "bevdepth-r50", "reported": "align_upconv3"},
+        {"row": OURS, "baseline": "bevdepth-r50", "reported": "align_aoa"},
+    ]
+    ours = gather(with_table(folder, rows=rows), "more").rows[1]
+    assert ours.reported_delta == {"mAP": Decimal("0.5"), "NDS": Decimal("0.6")}
+
+
+def test_a_wide_latex_table_goes_over_both_columns(folder: Path):
+    measures = [name for name in MEASURES if name.startswith("AP_")]
+    text = latex(gather(with_table(folder, rows_of=["table_main"], measures=measures), "more"), "more")
+    assert "\\begin{table*}" in text
+    assert "\\scriptsize" in text
+    assert "AP construction vehicle" in text
+
+
+FAULTS = {
+    "unknown measure": (
+        {"rows_of": ["table_main"], "measures": ["mAp"]},
+        "unknown measure 'mAp' (did you mean 'mAP'?)",
+    ),
+    "rows of an unknown table": (
+        {"rows_of": ["table_mian"]},
+        "takes the rows of 'table_mian', which has none of its own",
+    ),
+    "no rows": ({}, "table 'more' has no rows (rows: or rows_of:)"),
+    "text for no column": (
+        {"rows": [{"row": OURS, "shown": {"temperature": "-"}}]},
+        "table 'more' names the unknown column 'temperature'",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_a_table_is_one_sentence_with_its_line(folder: Path, fault: str):
+    table, sentence = FAULTS[fault]
+    with pytest.raises(UserError, match=re.escape(sentence)) as caught:
+        with_table(folder, **table)
+    assert re.fullmatch(rf"{re.escape(str(folder / 'tables.yaml'))}:\d+", caught.value.where)
+
+
+def test_a_remark_on_no_method_is_refused(folder: Path):
+    path = folder / "tables.yaml"
+    path.write_text("remarks: {dualdistil: x}\n" + path.read_text())
+    with pytest.raises(UserError, match="a remark on the unknown method 'dualdistil'"):
+        planned(folder)
