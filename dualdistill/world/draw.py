@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualdistill.spec import CLASSES, WorldSpec
+from dualdistill.spec import CLASSES
 from dualdistill.world import background, crowd, hide, light, traffic, weather
 from dualdistill.world.cast import Stage, Surface
 from dualdistill.world.glance import Glance
@@ -21,6 +21,7 @@ from dualdistill.world.solid import Solid
 from dualdistill.world.town import Town, plan
 from dualdistill.world.traffic import Actor, Drive, Placer
 from dualdistill.world.weather import Weather
+from dualdistill.world_spec import WorldSpec
 
 SPLITS = ("world_train", "world_dev", "world_val", "world_pretrain")
 ADDITIONS = 5  # times that what the LiDAR does not meet is joined by another of its class

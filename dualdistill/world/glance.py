@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dualdistill.spec import WorldSpec
 from dualdistill.world.cast import Shot, Solid
 from dualdistill.world.mesh import Floats
 from dualdistill.world.scene import exact, mover_at
 from dualdistill.world.sensors import FRAME_S, TURN_S, Sensor, ages, lidar_rays, on_ground
 from dualdistill.world.traffic import Actor, Drive
+from dualdistill.world_spec import WorldSpec
 
 ENOUGH = 2  # returns in one frame that make an object one that the LiDAR meets
 

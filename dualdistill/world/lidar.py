@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dualdistill.spec import WorldSpec
 from dualdistill.world.cast import Hits
 from dualdistill.world.mesh import Floats
 from dualdistill.world.weather import CLEAR, Weather
+from dualdistill.world_spec import WorldSpec
 
 ECHO_FROM_M, ECHO_MEAN_M = 1.2, 1.8  # drops return from here on, most of them soon after
 ECHO_INTENSITY = 6.0

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from dualdistill.errors import DataError, DiskError, UserError
-from dualdistill.spec import CLASSES, WorldSpec
+from dualdistill.spec import CLASSES
 from dualdistill.storage import atomic_write, read_json, write_json
 from dualdistill.world import records
 from dualdistill.world.draw import SPLITS
 from dualdistill.world.records import TABLES, VERSION
 from dualdistill.world.sensors import LIDAR, MOUNTS, SOURCE_SIZE
 from dualdistill.world.shoot import fingerprint, fragment_path, shoot
+from dualdistill.world_spec import WorldSpec
 
 Job = tuple[str, int]
 

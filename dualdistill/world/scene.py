@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dualdistill.spec import WorldSpec
 from dualdistill.world.cast import Hits, Mover, Shot, Stage
 from dualdistill.world.light import Light
 from dualdistill.world.mesh import Floats, floats, turn
@@ -33,6 +32,7 @@ from dualdistill.world.solid import Body
 from dualdistill.world.town import Town
 from dualdistill.world.traffic import Actor
 from dualdistill.world.weather import Weather
+from dualdistill.world_spec import WorldSpec
 
 EDGE_M = 30.0  # of map beyond the ends of the streets
 SEEN_M = 90.0  # movers further away are left out

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pyquaternion import Quaternion
 
-from dualdistill.spec import WorldSpec
 from dualdistill.world.mesh import Floats, turn
 from dualdistill.world.motion import Array
+from dualdistill.world_spec import WorldSpec
 
 FRAME_S = 0.5  # between key frames
 TURN_S = 0.05  # that a turn of the LiDAR takes; it ends at the sweep's time

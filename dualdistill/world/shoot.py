@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from dualdistill.spec import WorldSpec, sha_of
+from dualdistill.spec import sha_of
 from dualdistill.storage import atomic_write
 from dualdistill.world import camera, describe, lidar, records
 from dualdistill.world.draw import NOISE, SPLITS, draw, generator
@@ -26,6 +26,7 @@ from dualdistill.world.records import Row, token
 from dualdistill.world.scene import Scene, exact, sweep_times
 from dualdistill.world.sensors import FRAME_S, LIDAR, MOUNTS, camera_rays, lidar_rays, on_ground
 from dualdistill.world.visibility import Silhouettes, View
+from dualdistill.world_spec import WorldSpec
 
 REVISION = 8  # raise when the same spec makes a different world
 FIRST_DAY_US = 1_735_725_600_000_000

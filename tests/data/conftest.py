@@ -30,9 +30,9 @@ from dualdistill.spec import (
     ScheduleSpec,
     StudentSpec,
     TeacherSpec,
-    WorldSpec,
 )
 from dualdistill.world import make
+from dualdistill.world_spec import WorldSpec
 
 HEIGHT, WIDTH = 225, 400
 INTRINSICS = np.array([[210.0, 0, 203.0], [0, 210.0, 118.0], [0, 0, 1]])

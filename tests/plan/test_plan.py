@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualdistill import config, mask_spec, names, plan, registry, spec, versions
+from dualdistill import config, mask_spec, names, plan, registry, spec, versions, world_spec
 from dualdistill.building import build
 from dualdistill.jobs import Jobs
 from dualdistill.spec import RunSpec
@@ -211,7 +211,7 @@ def test_schemas_know_exactly_the_fields_of_the_specs():
     parts = config.schema("profile")["$defs"]
     kinds = {
         "data": spec.DataSpec,
-        "world": spec.WorldSpec,
+        "world": world_spec.WorldSpec,
         "grid": spec.GridSpec,
         "input": spec.InputSpec,
         "head": spec.HeadSpec,

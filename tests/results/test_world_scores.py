@@ -19,9 +19,10 @@ from dualdistill.evaluate import evaluate, run
 from dualdistill.plan import DataPaths
 from dualdistill.predict import lidar_poses, to_nuscenes
 from dualdistill.records import RESULTS, read_metrics
-from dualdistill.spec import CLASSES, RunSpec, WorldSpec
+from dualdistill.spec import CLASSES, RunSpec
 from dualdistill.storage import read_json, sha256_file, write_json
 from dualdistill.validate import FLAGS
+from dualdistill.world_spec import WorldSpec
 
 SMALL = WorldSpec(
     train_scenes=1,

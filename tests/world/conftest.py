@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from nuscenes.nuscenes import NuScenes
 
-from dualdistill.spec import WorldSpec
 from dualdistill.world import make
 from dualdistill.world.records import VERSION
+from dualdistill.world_spec import WorldSpec
 
 
 @pytest.fixture(scope="session")

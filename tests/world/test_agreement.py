@@ -12,13 +12,14 @@ from nuscenes.utils.geometry_utils import points_in_box, view_points
 from PIL import Image
 from pyquaternion import Quaternion
 
-from dualdistill.spec import CAMERAS, WorldSpec
+from dualdistill.spec import CAMERAS
 from dualdistill.world.draw import draw
 from dualdistill.world.records import token
 from dualdistill.world.scene import Scene
 from dualdistill.world.sensors import FRAME_S
 from dualdistill.world.shoot import mask_name
 from dualdistill.world.solid import FAR_M
+from dualdistill.world_spec import WorldSpec
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dualdistill.spec import WorldSpec
 from dualdistill.world.draw import draw
 from dualdistill.world.lidar import measure
 from dualdistill.world.scene import Scene
 from dualdistill.world.sensors import LIDAR, MOUNTS, camera_rays, lidar_rays
 from dualdistill.world.visibility import Silhouettes, View
+from dualdistill.world_spec import WorldSpec
 
 SPEC = WorldSpec(
     seed=4,

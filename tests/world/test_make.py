@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from dualdistill.errors import UserError
-from dualdistill.spec import WorldSpec
 from dualdistill.world import make, show
 from dualdistill.world.shoot import fragment_path
+from dualdistill.world_spec import WorldSpec
 
 SPEC = WorldSpec(
     seed=1,

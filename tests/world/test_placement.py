@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dualdistill.spec import CAMERAS, WorldSpec
+from dualdistill.spec import CAMERAS
 from dualdistill.world import assets, background
 from dualdistill.world.draw import draw, stage
 from dualdistill.world.lidar import measure
@@ -15,6 +15,7 @@ from dualdistill.world.motion import still
 from dualdistill.world.scene import Scene
 from dualdistill.world.sensors import LIDAR, MOUNTS, camera_rays, lidar_rays, on_ground, rig, window
 from dualdistill.world.traffic import Actor
+from dualdistill.world_spec import WorldSpec
 
 SPEC = WorldSpec(seed=5, frames_per_scene=2, image_height=90, image_width=160, density=0.0)
 

@@ -12,9 +12,10 @@ from nuscenes.nuscenes import NuScenes
 from nuscenes.utils.geometry_utils import BoxVisibility
 from PIL import Image
 
-from dualdistill.spec import CAMERAS, CLASSES, WorldSpec
+from dualdistill.spec import CAMERAS, CLASSES
 from dualdistill.world import show
 from dualdistill.world.shoot import mask_name
+from dualdistill.world_spec import WorldSpec
 
 
 def keys(nusc: NuScenes, channel: str) -> list[dict]:

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dualdistill.spec import WorldSpec
 from dualdistill.world import camera
 from dualdistill.world.draw import draw
 from dualdistill.world.lidar import Cloud, measure
 from dualdistill.world.scene import Scene
 from dualdistill.world.sensors import LIDAR, camera_rays, lidar_rays
 from dualdistill.world.weather import BAD, CLEAR, Weather, of_scene
+from dualdistill.world_spec import WorldSpec
 
 SPEC = WorldSpec(seed=8, frames_per_scene=2, image_height=45, image_width=80, lidar_azimuths=360)
 SIZE = (SPEC.image_height, SPEC.image_width)
