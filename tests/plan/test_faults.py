@@ -286,10 +286,10 @@ FAULTS = {
 def test_a_fault_is_one_sentence_with_its_line(folder: Path, fault: str):
     name, change, sentence = FAULTS[fault]
     spoil(folder, name, change)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(UserError) as caught:
         plan.load(folder / "config.yaml")
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     where, _, what = str(caught.value).partition(": ")
     path, _, line = where.rpartition(":")
     assert what.startswith(sentence)
