@@ -122,7 +122,7 @@ def test_another_method_drops_the_options_of_the_one_before(folder: Path, monkey
 
 def test_students_of_all_seeds_learn_from_one_teacher(folder: Path):
     found = planned(folder, seeds=[1, 2], teacher_seed=0)
-    taught = [run for run in found.runs.values() if run.teacher]
+    taught = [run for run in found.runs.values() if run.spec.distill]
     teachers = {run for run in found.runs if run.startswith(("centerpoint-s0", "mvp-s0"))}
     assert {run.teacher for run in taught} == teachers
     # one run per row that teaches
