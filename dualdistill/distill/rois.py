@@ -12,7 +12,6 @@ from mmdet.models.task_modules import AnchorGenerator, MaxIoUAssigner
 from mmdet.models.task_modules.coders.delta_xywh_bbox_coder import bbox2delta, delta2bbox
 from mmengine.structures import InstanceData
 from torch import Tensor
-from torch.nn import functional
 
 SCALES = (1, 2, 4, 8)  # sides of the anchors
 RATIOS = (0.5, 1.0, 2.0)  # height over width
@@ -90,15 +89,24 @@ def proposals(
 def crops(map_BCHW: Tensor, boxes_BK4: Tensor, side: int) -> Tensor:
     """RoIAlign, [B, K, C, side, side]: each cell of a crop is the mean of 2 x 2 bilinear readings.
 
-    The library's needs its CUDA operations on a GPU.
+    Reading is linear in each direction, so a crop is two matrix products. The library's own would need its
+    CUDA operations on a GPU.
     """
-    step_T = (torch.arange(2 * side, dtype=boxes_BK4.dtype, device=boxes_BK4.device) + 0.5) / (2 * side)
-    left, top, right, bottom = boxes_BK4[..., None].unbind(dim=2)
-    x_BKT, y_BKT = left + step_T * (right - left), top + step_T * (bottom - top)
-    height, width = map_BCHW.shape[-2:]
-    column_BKTT = (2 * x_BKT / width - 1)[:, :, None, :].expand(-1, -1, 2 * side, -1)
-    row_BKTT = (2 * y_BKT / height - 1)[:, :, :, None].expand(-1, -1, -1, 2 * side)
-    grid = torch.stack([column_BKTT, row_BKTT], dim=-1).flatten(1, 2)
-    read = functional.grid_sample(map_BCHW, grid, padding_mode="border", align_corners=False)
-    shape = (len(read), read.shape[1], boxes_BK4.shape[1], side, 2, side, 2)
-    return read.reshape(shape).mean(dim=(4, 6)).movedim(2, 1)
+    left_BK, top_BK, right_BK, bottom_BK = boxes_BK4.unbind(dim=2)
+    column_BKXW = readings(left_BK, right_BK, side, map_BCHW.shape[3])
+    row_BKYH = readings(top_BK, bottom_BK, side, map_BCHW.shape[2])
+    narrow_BKCHX = torch.einsum("bchw,bkxw->bkchx", map_BCHW, column_BKXW)
+    return torch.einsum("bkyh,bkchx->bkcyx", row_BKYH, narrow_BKCHX)
+
+
+def readings(first_BK: Tensor, last_BK: Tensor, side: int, size: int) -> Tensor:
+    """How much each of `size` cells counts in each of `side` cells between two edges, [B, K, side, size].
+
+    Beyond the middle of the outermost cell that cell is read.
+    """
+    share_T = (torch.arange(2 * side, dtype=first_BK.dtype, device=first_BK.device) + 0.5) / (2 * side)
+    place_BKT = first_BK[..., None] + share_T * (last_BK - first_BK)[..., None]
+    place_BKT1 = (place_BKT - 0.5).clamp(0, size - 1)[..., None]
+    cell_W = torch.arange(size, dtype=first_BK.dtype, device=first_BK.device)
+    share_BKTW = (1 - (place_BKT1 - cell_W).abs()).clamp(min=0)
+    return share_BKTW.unflatten(2, (side, 2)).mean(dim=3)
