@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from dualdistill import degraded
+from dualdistill.data.dataset import FrameDataset
 from dualdistill.data.degraded import DegradedClouds
 from dualdistill.degraded import DegradedInputSpec, degradation
 from dualdistill.spec import DataSpec, GridSpec, InputSpec, RunSpec, ScheduleSpec, StudentSpec, TeacherSpec
@@ -103,3 +105,28 @@ def test_a_student_is_shown_the_cloud_of_its_teacher() -> None:
     alone = replace(student, teacher=None)
     assert degradation(teacher) == degradation(student) == teacher.input
     assert degradation(alone) is None
+
+
+def test_a_distilled_sample_loses_the_teachers_rings_and_keeps_the_students_depth(
+    world, student_spec: RunSpec
+) -> None:
+    teacher = replace(student_spec, kind="teacher", model=TeacherSpec())
+    worse = replace(
+        teacher, input=DegradedInputSpec(**asdict(teacher.input), every_ring=4, range_noise_m=0.1)
+    )
+    whole, less = (
+        FrameDataset(
+            world.index,
+            world.root,
+            None,
+            "train",
+            replace(student_spec, teacher=taught_by),
+            train=True,
+            images=True,
+            points=True,
+        ).get(1)
+        for taught_by in (teacher, worse)
+    )
+    assert len(whole.points_PI) / 6 < len(less.points_PI) < len(whole.points_PI) / 3
+    assert torch.equal(whole.cameras.depth_Nhw, less.cameras.depth_Nhw)
+    assert torch.equal(whole.boxes_K9, less.boxes_K9)

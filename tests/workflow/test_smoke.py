@@ -15,8 +15,8 @@ COLUMNS |= {"reported_delta_mAP", "reported_delta_NDS", "data", "recipe", "run"}
 
 
 @pytest.mark.slow
-def test_the_smoke_profile_ends_in_the_table(checkout: Checkout):
-    done = checkout.snakemake("results/table_main.csv", "--config", "profile=smoke")
+def test_the_smoke_profile_ends_in_the_table_and_the_claims(checkout: Checkout):
+    done = checkout.snakemake("--config", "profile=smoke")
     assert done.returncode == 0, done.stdout + done.stderr
     with (checkout.root / "results" / "table_main.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -29,8 +29,10 @@ def test_the_smoke_profile_ends_in_the_table(checkout: Checkout):
         ("DualDistill", "ResNet-101"),
     ]
     assert all(0 <= float(row[metric]) <= 100 for row in rows for metric in ("mAP", "NDS"))
-    assert all("smoke" in row["data"] for row in rows)
+    assert {(row["data"], row["profile"]) for row in rows} == {("world", "smoke")}
     assert rows[2]["reported_mAP"] == "40.5"
+    with (checkout.root / "results" / "claims.csv").open(newline="") as stream:
+        assert {row["verdict"] for row in csv.DictReader(stream)} == {"undecided"}
     # the same command again has nothing to do
     assert checkout.jobs("--config", "profile=smoke") == {}
 
