@@ -82,7 +82,7 @@ def gather(plan: Plan, name: str, *, allow_missing: bool = False) -> Table:
         data=data if profile == data else f"{data}, profile {profile}",
         synthetic=plan.data.world is not None,
         recipe=plan.settings.recipe,
-        command=_command(plan, name),
+        command=command(plan, f"{name}.csv"),
     )
 
 
@@ -148,11 +148,11 @@ def _folder(plan: Plan, run: str) -> Path:
     return plan.folder(plan.runs[run])
 
 
-def _command(plan: Plan, name: str) -> str:
-    """The line that makes this table from nothing."""
+def command(plan: Plan, file: str) -> str:
+    """The line that makes a file of results/ from nothing; the workflow writes to no other folder."""
     settings = plan.settings
     seeds = ",".join(str(seed) for seed in settings.seeds)
-    words = ["snakemake", "--cores", "all", str(plan.results / f"{name}.csv")]
+    words = ["snakemake", "--cores", "all", f"results/{file}"]
     return shlex.join([*words, "--config", f"profile={settings.profile}", f"seeds=[{seeds}]"])
 
 
