@@ -95,6 +95,12 @@ def table(plan: Plan, options: argparse.Namespace) -> None:
     tables.write(plan, options.table, plan.results / options.table, allow_missing=options.allow_missing)
 
 
+def page(plan: Plan, options: argparse.Namespace) -> None:
+    from dualdistill.report import page
+
+    page.write(plan, plan.results / "index.html", options.tables, options.figures, options.config.parent)
+
+
 def status(plan: Plan, options: argparse.Namespace) -> None:
     from dualdistill import status
 
@@ -120,6 +126,7 @@ COMMANDS: dict[str, tuple[Callable[[Plan, argparse.Namespace], None], str, str]]
     "predict": (predict, "run", "predict the boxes of the validation split"),
     "evaluate": (evaluate, "run", "score the boxes with the official evaluation"),
     "table": (table, "table", "write a table as CSV, Markdown and LaTeX"),
+    "page": (page, "", "write results/index.html: tables, figures and runs on one page"),
     "status": (status, "", "say how far every run is, and how it scored"),
     "resolve": (resolve, "run?", "list the runs, or print every number of one"),
 }
@@ -150,6 +157,10 @@ def parser() -> argparse.ArgumentParser:
         if name == "world-show":
             command.add_argument("--frame", type=int, default=0, help="key frame from 0, " + DEFAULT)
             command.add_argument("--out", type=Path, default=Path("figures/world.png"), help=DEFAULT)
+        if name == "page":
+            for part, ending in (("tables", "csv"), ("figures", "svg or png")):
+                there = f"files, {ending}, default: those of the configuration that are there"
+                command.add_argument(f"--{part}", type=Path, nargs="*", metavar="FILE", help=there)
         if name == "table":
             command.add_argument(
                 "--allow-missing", action="store_true", help="a dash for a run that is not there"
@@ -168,7 +179,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if options.profile:
             overrides["profile"] = options.profile
         plan = planning.load(options.config, overrides, options.results)
-        if options.command not in ("resolve", "status", "table"):
+        if options.command not in ("resolve", "status", "table", "page"):
             plan.check_root()
         COMMANDS[options.command][0](plan, options)
         sys.stdout.flush()

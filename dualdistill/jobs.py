@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from dualdistill import versions
@@ -16,6 +17,7 @@ from dualdistill.errors import UserError
 from dualdistill.plan import DIGITS, Plan
 from dualdistill.spec import sha_of
 
+PAGE = Path(__file__).parent / "report" / "page"
 TRAINED = ("model.safetensors", "history.jsonl", "run.json")
 NEVER = "(?!)"  # matches no wildcard at all
 
@@ -38,6 +40,7 @@ class Jobs:
         self.detectors = one_of([*plan.of_kind("teacher"), *plan.of_kind("student")])
         self.runs = one_of(plan.runs)
         self.tables = one_of(plan.tables)
+        self.page_source = sorted(str(path) for path in PAGE.glob("*.*"))
         self.table_files = [str(plan.results / f"{name}.csv") for name in plan.tables]
 
     def tables_of_root(self, wildcards: Any) -> list[str]:
@@ -92,6 +95,16 @@ class Jobs:
             for name in ("run.json", "metrics.json")
         ]
 
+    def page_records(self, wildcards: Any) -> list[str]:
+        """Records of every run that a table shows or rests on, and scores where it has some."""
+        folder = self.plan.results / "runs"
+        detectors = {*self.plan.of_kind("teacher"), *self.plan.of_kind("student")}
+        return [
+            str(folder / run / name)
+            for run in self.plan.shown_runs()
+            for name in ("run.json", *(["metrics.json"] if run in detectors else []))
+        ]
+
     def spec_sha(self, wildcards: Any) -> str:
         return self.plan.runs[wildcards.run].spec.sha
 
@@ -106,6 +119,15 @@ class Jobs:
         settings, table = self.plan.settings, self.plan.tables[wildcards.table]
         named = {"profile": settings.profile, "recipe": settings.recipe, "data": self.plan.data_id}
         return sha_of({**named, "table": asdict(table)})
+
+    def table_title(self, wildcards: Any) -> str:
+        return self.plan.tables[wildcards.table].title
+
+    def page_sha(self, wildcards: Any) -> str:
+        """Changes with every table and with the profile."""
+        settings, tables = self.plan.settings, [asdict(table) for table in self.plan.tables.values()]
+        named = {"profile": settings.profile, "recipe": settings.recipe, "data": self.plan.data_id}
+        return sha_of({**named, "seeds": settings.seeds, "tables": tables})
 
     def check_targets(self, words: Iterable[str]) -> None:
         """Refuse a file of the command line that no rule of this plan makes, with the name that was meant."""

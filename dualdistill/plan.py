@@ -148,6 +148,13 @@ class Plan:
             what = f"there is no {self.data.version}/ in data_root"
             raise DataError(what, where=str(self.paths.root), hint="see config/config.yaml")
 
+    def shown_runs(self) -> tuple[str, ...]:
+        """The runs of all tables with the teachers and backbones behind them, in the order of the plan."""
+        shown = {run for table in self.tables.values() for row in table.rows for run in row.runs}
+        for name in tuple(shown):
+            shown |= {other for other in (self.runs[name].teacher, self.runs[name].pretraining) if other}
+        return tuple(name for name in self.runs if name in shown)
+
     def of_kind(self, kind: str) -> list[str]:
         return [run.id for run in self.runs.values() if run.spec.kind == kind]
 

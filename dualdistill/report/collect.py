@@ -64,7 +64,7 @@ def gather(plan: Plan, name: str, *, allow_missing: bool = False) -> Table:
     """The table with every number that its runs have; a hole in it is refused unless it is allowed."""
     view = plan.table(name)
     wanted = dict.fromkeys(run for row in view.rows for run in row.runs)
-    records = {run: _record(plan, run) for run in wanted if (_folder(plan, run) / METRICS_FILE).exists()}
+    records = {run: measured(plan, run) for run in wanted if (_folder(plan, run) / METRICS_FILE).exists()}
     missing = [run for run in wanted if run not in records]
     if missing and not allow_missing:
         raise DataError(
@@ -114,7 +114,7 @@ def _with_delta(row: Row, baseline: Row | None) -> Row:
     return replace(row, delta=gain)
 
 
-def _record(plan: Plan, run: str) -> dict[str, Any]:
+def measured(plan: Plan, run: str) -> dict[str, Any]:
     """A run's metrics, if the chain from the number to weights, spec and index holds."""
     folder, spec_sha = _folder(plan, run), plan.runs[run].spec.sha
     trained, metrics = read_run(folder), read_metrics(folder)

@@ -1,7 +1,7 @@
-"""A real headless Chromium over its debugging pipe: opens a file, listens to complaints, presses keys, takes pictures.
+"""A real headless Chromium over its debugging pipe: opens a file, hears complaints, presses keys, takes shots.
 
-The protocol (https://chromedevtools.github.io/devtools-protocol) is JSON with a zero byte after each message, which needs
-no package. It resolves no host name, so a page that wanted the network would be caught complaining.
+The protocol (https://chromedevtools.github.io/devtools-protocol) is JSON with a zero byte after each message,
+which needs no package. No host name resolves, so a page that wanted the network would be caught complaining.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-NAMES = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+NAMES = (
+    "chromium",
+    "chromium-headless-shell",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+)
 WAIT_S = 60.0
 KEYS = {"Enter": ("\r", 13), "Escape": ("", 27), "Tab": ("", 9), "/": ("/", 191), " ": (" ", 32)}
 
@@ -48,7 +55,13 @@ class Chromium:
         self._in, theirs_out = os.pipe()
         # it reads from 3 and writes to 4; the copies lie above both, so that neither overwrites the other
         ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (theirs_in, theirs_out)]
-        line = ["bash", "-c", f'exec "$@" 3<&{ends[0]} 4>&{ends[1]} {ends[0]}<&- {ends[1]}>&-', "bash", *words]
+        line = [
+            "bash",
+            "-c",
+            f'exec "$@" 3<&{ends[0]} 4>&{ends[1]} {ends[0]}<&- {ends[1]}>&-',
+            "bash",
+            *words,
+        ]
         self.process = subprocess.Popen(line, pass_fds=ends, stderr=subprocess.DEVNULL)
         for end in (theirs_in, theirs_out, *ends):
             os.close(end)
@@ -70,7 +83,9 @@ class Chromium:
     def call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
-        os.write(self._out, json.dumps(message | ({"sessionId": session} if session else {})).encode() + b"\0")
+        os.write(
+            self._out, json.dumps(message | ({"sessionId": session} if session else {})).encode() + b"\0"
+        )
         while True:
             answer = self._read()
             if answer.get("id") == self._number:
@@ -96,7 +111,9 @@ class Chromium:
 class Tab:
     """A file in a window of a size."""
 
-    def __init__(self, browser: Chromium, address: str, *, width: int, height: int, dark: bool = False) -> None:
+    def __init__(
+        self, browser: Chromium, address: str, *, width: int, height: int, dark: bool = False
+    ) -> None:
         self.browser = browser
         target = browser.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -140,7 +157,11 @@ class Tab:
         """Errors and warnings that the console would show, policies that were violated among them."""
         self.js("new Promise(requestAnimationFrame).then(() => 0)")
         mine = [event for event in self.browser.events if event.get("sessionId") == self.session]
-        told = [event["params"] for event in mine if event["method"] in ("Log.entryAdded", "Runtime.exceptionThrown")]
+        told = [
+            event["params"]
+            for event in mine
+            if event["method"] in ("Log.entryAdded", "Runtime.exceptionThrown")
+        ]
         spoken = [event["params"] for event in mine if event["method"] == "Runtime.consoleAPICalled"]
         return told + spoken
 

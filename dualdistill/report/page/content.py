@@ -1,12 +1,14 @@
-"""What stands on the page: the tables and pictures it is given, and every trained run that the tables rest on."""
+"""What stands on the page: the tables and pictures it is given, and every trained run behind the tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from dualdistill.plan import Plan
+from dualdistill.plan import Plan, TableRow
 from dualdistill.report.collect import NOT_COMPARABLE, command
 from dualdistill.report.page import grid, pictures
 from dualdistill.report.page import run as runs
@@ -37,21 +39,25 @@ class Content:
         return {run.id: run.title for run in self.runs}
 
 
-def gather(plan: Plan, tables: Sequence[Path], figures: Sequence[Path]) -> Content:
+def gather(plan: Plan, tables: Sequence[Path], figures: Sequence[Path], views: Mapping[str, Any]) -> Content:
     """Everything of these files and of the plan's runs, as far as they are there."""
     titles = {name: table.title for name, table in plan.tables.items()}
     grids = [grid.read(path, titles.get(path.stem, "")) for path in tables]
-    images = pictures.load(figures)
+    images = pictures.load(figures, views, titles)
+    known = {name: _known(plan, name) for name in plan.shown_runs()}
+    taken = Counter(one.title for one in known.values())
     found = []
-    for name in shown_runs(plan):
+    for name, one in known.items():
         run = plan.runs[name]
-        own = tuple(image for image in images if name in image.name)
+        if taken[one.title] > 1:
+            # rows that a table tells apart by a column of its own
+            one = replace(one, title=f"{one.title} ({', '.join(run.rows) or name})")
+        shown_on = tuple(image for image in images if image.rows & set(run.rows))
         line = command(plan, f"runs/{name}/{TARGET.get(run.spec.kind, LAST)}")
-        if page := runs.build(plan, run, _known(plan, name), own, line):
+        if page := runs.build(plan, run, one, shown_on, line):
             found.append(page)
     facets = _facets(grids)
     grids = [_with_facets(table, facets) for table in grids]
-    owned = {image.name for page in found for image in page.pictures}
     data = plan.data.name
     return Content(
         title=f"LiDAR-to-camera distillation {'in a synthetic world' if plan.data.world else f'on {data}'}",
@@ -60,49 +66,47 @@ def gather(plan: Plan, tables: Sequence[Path], figures: Sequence[Path]) -> Conte
         facts=_facts(plan, found),
         tables=tuple(grids),
         facets=_choices(grids),
-        pictures=tuple(image for image in images if image.name not in owned),
+        pictures=images,
         run_table=_run_table(found, facets),
         runs=tuple(found),
         command=command(plan, "index.html"),
     )
 
 
-def shown_runs(plan: Plan) -> tuple[str, ...]:
-    """The runs of all tables with the teachers and backbones behind them, in the order of the plan."""
-    shown = {run for table in plan.tables.values() for row in table.rows for run in row.runs}
-    for name in tuple(shown):
-        behind = (plan.runs[name].teacher, plan.runs[name].pretraining)
-        shown |= {other for other in behind if other}
-    return tuple(name for name in plan.runs if name in shown)
-
-
 def _known(plan: Plan, name: str) -> Known:
     """A run's title, baseline and reported numbers, from the first table that has them."""
-    title, baseline, reported = "", None, {}
+    title, baseline = "", None
+    reported: dict[str, float] = {}
     for table in plan.tables.values():
         lines = {row.row: row for row in table.rows}
         for row in table.rows:
             if name in row.runs:
-                title = title or " \N{MIDDLE DOT} ".join(filter(None, row.shown.values()))
+                title = title or _title(row)
                 reported = reported or {metric: told.value for metric, told in row.reported.items()}
                 if row.baseline and not baseline:
                     baseline = lines[row.baseline].runs[row.runs.index(name)]
     run = plan.runs[name]
-    title = title or name.rsplit("-s", 1)[0]
-    return Known(f"{title}, seed {run.spec.seed}", baseline, reported)
+    title = title or ", ".join(run.rows) or name.rsplit("-s", 1)[0]
+    return Known(f"{title}, seed\N{NO-BREAK SPACE}{run.spec.seed}", baseline, reported)
+
+
+def _title(row: TableRow) -> str:
+    """Method, backbone and teacher, in a table that shows them; one on a single option names no run."""
+    words = [row.shown.get(column, "") for column in ("method", "backbone", "teacher")]
+    return " \N{MIDDLE DOT} ".join(filter(None, words)) if words[0] else ""
 
 
 def _facts(plan: Plan, found: Sequence[RunPage]) -> Facts:
     """What a reader asks first; the date and the code are those of the newest run."""
     settings, newest = plan.settings, max(found, key=lambda run: (run.time, run.id), default=None)
     commits = sorted({run.commit for run in found})
-    others = f" and {len(commits) - 1} other" if len(commits) > 1 else ""
+    others = f" and {len(commits) - 1} more" if len(commits) > 1 else ""
     facts = {
         "Data set": plan.data_id if plan.data.world else plan.data.version,
         "Profile": settings.profile,
         "Recipe": settings.recipe,
         "Seeds": ", ".join(map(str, settings.seeds)),
-        "Runs": f"{len(found)} of {len(shown_runs(plan))} trained",
+        "Runs": f"{len(found)} of {len(plan.shown_runs())} trained",
         "Code": f"{newest.commit}{others}" if newest else "",
         "Newest run": newest.time[:10] if newest else "",
     }
@@ -140,7 +144,7 @@ def _choices(grids: Iterable[Grid]) -> tuple[tuple[str, tuple[str, ...]], ...]:
 def _run_table(found: Sequence[RunPage], facets: dict[str, dict[str, str]]) -> Grid:
     """All runs in one table, the pre-trainings and teachers that no other table shows among them."""
     columns = (
-        Column("run", "Run"),
+        Column("run", "Run", names=True),
         Column("kind", "Kind"),
         Column("rows", "Rows of variants.yaml"),
         Column("mAP", "mAP", numeric=True),

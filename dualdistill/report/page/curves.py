@@ -1,10 +1,11 @@
-"""What a training's losses did, one small panel each, as SVG paths: no colours to tell apart, no library to load.
+"""What a training's losses did, one small panel each, as SVG paths: no colours to tell apart.
 
-The vertical axis is logarithmic, since terms fall by orders of magnitude; a panel's own limits stand beside it.
+The vertical axis is logarithmic, since terms fall by orders of magnitude; its limits stand beside the panel.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -59,7 +60,7 @@ def _panel(title: str, values: Sequence[float]) -> Panel | None:
     """Means over equal stretches of the training; None where there is nothing to draw."""
     count = min(BINS, len(values))
     edges = [len(values) * number // count for number in range(count + 1)] if count else []
-    bins = [_mean(values[left:right]) for left, right in zip(edges, edges[1:], strict=False)]
+    bins = [_mean(values[left:right]) for left, right in itertools.pairwise(edges)]
     there = [value for value in bins if value > 0]
     if len(there) < 2:
         return None
@@ -83,4 +84,5 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _short(value: float) -> str:
-    return f"{value:.3g}"
+    """Three digits; a power of ten without the zeros that pad it."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}".replace("e-0", "e-")

@@ -1,7 +1,7 @@
-"""A table file as the page shows it: spread and gain stand in the cell of their number, data and run beside it.
+"""A table file as the page shows it: spread and gain stand in the cell of their number.
 
-Knows the naming of columns and nothing else, so a table that is new to the suite is shown without a change here:
-X_std and delta_X belong to X, reported_X is the poster's X, `run` names the runs behind a line.
+Knows how columns are named and nothing else, so a new table is shown without a change here: X_std and delta_X
+belong to X, reported_X is the poster's X, `run` names the runs behind a line, `data` and `recipe` the whole.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dualdistill.errors import DataError
 
 MEASURED, REPORTED = "measured", "reported"
 FACETS = ("backbone", "teacher", "method")  # what a reader filters by
+CALLED = ("claim", "method")  # the column that a line is called by; otherwise the first
 ABOUT = ("data", "recipe")  # of the whole table, as a rule
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
 
@@ -27,6 +28,8 @@ class Column:
     group: str = ""  # measured | reported, where the table has both
     numeric: bool = False
     largest: float = 0.0  # of a measured column: what fills a bar
+    gains: bool = False  # whether a line of it has a difference to its baseline
+    names: bool = False  # what a line is called by, and leads to its run
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,11 @@ class Grid:
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     about: tuple[str, ...]  # data set and recipe
-    groups: tuple[tuple[str, int], ...] = field(default=())  # title and width, from left to right
+    groups: tuple[tuple[str, int], ...] = ()  # group and width, from left to right
+
+    @property
+    def short(self) -> str:
+        return _words(self.name)
 
 
 def read(path: Path, title: str = "") -> Grid:
@@ -79,7 +86,9 @@ def read(path: Path, title: str = "") -> Grid:
     )
 
 
-def _columns(names: Sequence[str], rows: Sequence[Mapping[str, str]], about: Sequence[str]) -> tuple[Column, ...]:
+def _columns(
+    names: Sequence[str], rows: Sequence[Mapping[str, str]], about: Sequence[str]
+) -> tuple[Column, ...]:
     """The columns with a cell of their own; a column that says nothing anywhere is left out."""
     known = set(names)
     columns = []
@@ -93,8 +102,10 @@ def _columns(names: Sequence[str], rows: Sequence[Mapping[str, str]], about: Seq
         paired = numeric and {f"reported_{base}", f"delta_{base}", f"{base}_std"} & known
         group = (REPORTED if base != name else MEASURED) if paired else ""
         largest = max(map(float, values)) if group == MEASURED else 0.0
-        columns.append(Column(name, _words(base), group, numeric, largest))
-    return tuple(columns)
+        gains = any(row.get(f"{name.removesuffix(base)}delta_{base}") for row in rows)
+        columns.append(Column(name, _words(base), group, numeric, largest, gains))
+    called = next((name for name in CALLED if name in {column.name for column in columns}), names[0])
+    return tuple(replace(column, names=column.name == called) for column in columns)
 
 
 def _line(row: Mapping[str, str], columns: Sequence[Column]) -> Line:
@@ -129,7 +140,7 @@ def _groups(columns: Sequence[Column]) -> tuple[tuple[str, int], ...]:
 
 def _words(name: str) -> str:
     """A file's or column's name as a heading; metrics keep their spelling."""
-    text = name.removeprefix("table_").replace("_", " ")
+    text = name.removeprefix("table_").removeprefix("n_").replace("_", " ")
     return text if text != text.lower() else text[:1].upper() + text[1:]
 
 

@@ -16,6 +16,8 @@ function route(moved) {
   const view = target?.closest(".view") ?? overview;
   for (const other of all(".view")) other.classList.toggle("current", other === view);
   document.title = view.dataset.title;
+  // a picture lies in the file once and is shown wherever it belongs
+  for (const image of all("[data-from]", view)) image.src = document.querySelector(`#${CSS.escape(image.dataset.from)} img`).src;
   if (!moved) return;
   if (target && target !== view) target.scrollIntoView();
   else window.scrollTo(0, 0);

@@ -1,12 +1,13 @@
-"""Figures as data URIs: of a picture that lies there in several formats the page takes the one that is best on a screen."""
+"""Figures as data URIs; of several formats the page takes the one that is best on a screen."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -21,24 +22,36 @@ RASTERS = (".png", ".jpg", ".jpeg", ".webp")
 class Picture:
     name: str  # of the file, without its folder and ending
     title: str
+    rows: frozenset[str]  # of variants.yaml, whose runs it shows
     source: str  # data URI
     files: tuple[str, ...]  # all formats
 
 
-def load(paths: Sequence[Path]) -> tuple[Picture, ...]:
+def load(paths: Sequence[Path], views: Mapping[str, Any], titles: Mapping[str, str]) -> tuple[Picture, ...]:
+    """The pictures of these files; `views` says what each shows, `titles` what the tables are called."""
     formats: dict[Path, list[Path]] = {}
     for path in paths:
         formats.setdefault(path.with_suffix(""), []).append(path)
     return tuple(
         Picture(
             name=stem.name,
-            title=stem.name.replace("_", " ").replace("-", " "),
+            title=_title(stem.name, views.get(stem.name, {}), titles),
+            rows=_rows(views.get(stem.name, {})),
             source=_source(shown),
             files=tuple(sorted(path.name for path in files)),
         )
         for stem, files in formats.items()
         if (shown := _best(files))
     )
+
+
+def _title(name: str, view: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    return str(view.get("title") or titles.get(view.get("table", "")) or name.replace("_", " "))
+
+
+def _rows(view: Mapping[str, Any]) -> frozenset[str]:
+    named = (view.get("student"), view.get("teacher"), *view.get("rows", ()))
+    return frozenset(row for row in named if row)
 
 
 def _best(files: Sequence[Path]) -> Path | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from dualdistill.errors import DataError
 from dualdistill.plan import Plan, Run
-from dualdistill.records import DEVKIT_NAMES, RUN, read_metrics, read_run
+from dualdistill.records import DEVKIT_NAMES, RUN, read_run
 from dualdistill.records import METRICS as METRICS_FILE
+from dualdistill.report.collect import measured
 from dualdistill.report.page.curves import Panel, panels
 from dualdistill.report.page.pictures import Picture
 
@@ -44,7 +44,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Bar:
-    """How well a class is found: average precision, of a pre-training its accuracy; the baseline's beside it."""
+    """How well a class is found: average precision, of a pre-training its accuracy."""
 
     name: str
     share: float
@@ -59,7 +59,7 @@ class RunPage:
     kind: str
     rows: tuple[str, ...]
     related: Facts  # role -> run
-    changes: tuple[tuple[str, str, str], ...]  # of the spec, against the baseline: key, there, here
+    changes: tuple[tuple[str, Any, Any], ...]  # of the spec, against the baseline: key, there, here
     baseline: str | None
     tiles: tuple[Tile, ...]
     bars: tuple[Bar, ...]
@@ -80,7 +80,7 @@ def build(plan: Plan, run: Run, known: Known, pictures: tuple[Picture, ...], com
     folder = plan.folder(run)
     if not (folder / RUN).exists():
         return None
-    record, metrics = read_run(folder), scores(folder)
+    record, metrics = read_run(folder), scores(plan, run)
     if record["spec_sha"] != run.spec.sha:
         what = "the record belongs to another run: its spec is not the planned one"
         raise DataError(what, where=str(folder / RUN), hint="delete the folder and train the run again")
@@ -97,7 +97,7 @@ def build(plan: Plan, run: Run, known: Known, pictures: tuple[Picture, ...], com
         changes=differences(asdict(baseline.spec), spec) if baseline else (),
         baseline=baseline.id if baseline else None,
         tiles=_tiles(record, metrics, known.reported),
-        bars=_bars(record, metrics, scores(plan.folder(baseline)) if baseline else {}),
+        bars=_bars(record, metrics, scores(plan, baseline) if baseline else {}),
         curves=panels(folder / "history.jsonl"),
         pictures=pictures,
         facts=_facts(record, metrics, made_on),
@@ -111,16 +111,16 @@ def build(plan: Plan, run: Run, known: Known, pictures: tuple[Picture, ...], com
     )
 
 
-def scores(folder: Path) -> dict[str, Any]:
-    """What the evaluation measured; nothing where it has not run."""
-    return read_metrics(folder) if (folder / METRICS_FILE).exists() else {}
+def scores(plan: Plan, run: Run) -> dict[str, Any]:
+    """What the evaluation measured, nothing where it has not run; contradictory files are refused."""
+    return measured(plan, run.id) if (plan.folder(run) / METRICS_FILE).exists() else {}
 
 
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[tuple[str, Any, Any], ...]:
     """The keys in which two specs differ, as dotted names; runs with a section of their own are left out."""
     old, new = (_flat(spec) for spec in (there, here))
     keys = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
-    return tuple((key, _text(old.get(key)), _text(new.get(key))) for key in keys)
+    return tuple((key, old.get(key), new.get(key)) for key in keys)
 
 
 def duration(seconds: float) -> str:
@@ -212,7 +212,3 @@ def _flat(value: Any, place: str = "") -> dict[str, Any]:
         if place or key not in ELSEWHERE:
             found |= _flat(inner, f"{place}.{key}" if place else key)
     return found
-
-
-def _text(value: Any) -> str:
-    return "-" if value is None else str(value)
