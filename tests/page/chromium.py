@@ -1,4 +1,4 @@
-"""A real headless Chromium over its debugging pipe: opens a file, hears complaints, presses keys, takes shots.
+"""A real headless Chromium over its debugging pipe: opens a file, hears complaints, presses keys.
 
 The protocol (https://chromedevtools.github.io/devtools-protocol) is JSON with a zero byte after each message,
 which needs no package. No host name resolves, so a page that wanted the network would be caught complaining.
@@ -112,10 +112,18 @@ class Tab:
     """A file in a window of a size."""
 
     def __init__(
-        self, browser: Chromium, address: str, *, width: int, height: int, dark: bool = False
+        self,
+        browser: Chromium,
+        address: str,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        dark: bool = False,
+        script: bool = True,
     ) -> None:
         self.browser = browser
         target = browser.call("Target.createTarget", url="about:blank")["targetId"]
+        self.target = target
         self.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         browser.events.clear()
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -124,11 +132,19 @@ class Tab:
         self.call("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Emulation.setScriptExecutionDisabled", value=not script)
         self.call("Page.navigate", url=address)
         browser.wait_for("Page.loadEventFired")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self.browser.call(method, self.session, **parameters)
+
+    def close(self) -> None:
+        self.browser.call("Target.closeTarget", targetId=self.target)
+
+    def go(self, place: str) -> None:
+        """To another place of the same file, as a link would."""
+        self.js(f"location.hash = {place!r}, new Promise((done) => setTimeout(done, 50))")
 
     def js(self, expression: str) -> Any:
         """The value of an expression in the page; what it throws is a failed test."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dualdistill.plan import Plan, TableRow
+from dualdistill.plan import Plan
 from dualdistill.report.collect import NOT_COMPARABLE, command
 from dualdistill.report.page import grid, pictures
 from dualdistill.report.page import run as runs
@@ -81,7 +81,7 @@ def _known(plan: Plan, name: str) -> Known:
         lines = {row.row: row for row in table.rows}
         for row in table.rows:
             if name in row.runs:
-                title = title or _title(row)
+                title = title or _title(row.shown)
                 reported = reported or {metric: told.value for metric, told in row.reported.items()}
                 if row.baseline and not baseline:
                     baseline = lines[row.baseline].runs[row.runs.index(name)]
@@ -90,9 +90,9 @@ def _known(plan: Plan, name: str) -> Known:
     return Known(f"{title}, seed\N{NO-BREAK SPACE}{run.spec.seed}", baseline, reported)
 
 
-def _title(row: TableRow) -> str:
+def _title(shown: Mapping[str, str]) -> str:
     """Method, backbone and teacher, in a table that shows them; one on a single option names no run."""
-    words = [row.shown.get(column, "") for column in ("method", "backbone", "teacher")]
+    words = [shown.get(column, "") for column in ("method", "backbone", "teacher")]
     return " \N{MIDDLE DOT} ".join(filter(None, words)) if words[0] else ""
 
 

@@ -16,7 +16,7 @@ from dualdistill.errors import DataError
 
 MEASURED, REPORTED = "measured", "reported"
 FACETS = ("backbone", "teacher", "method")  # what a reader filters by
-CALLED = ("claim", "method")  # the column that a line is called by; otherwise the first
+CALLED = ("claim", "says", "method", "row")  # the column that a line is called by; otherwise the first
 ABOUT = ("data", "recipe")  # of the whole table, as a rule
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
 
