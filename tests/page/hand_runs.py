@@ -21,6 +21,14 @@ CLASSES += ("motorcycle", "bicycle", "traffic_cone", "barrier")
 ERRORS = ("trans_err", "scale_err", "orient_err", "vel_err", "attr_err")
 # everything that HTML, an attribute and a script could fall for
 HOSTILE = """</script><script>alert("x")</script><img src=x onerror='alert(1)'>&amp;{{ 7 * 7 }}"""
+# numbers whose order as text is another one
+VERDICTS = """claim,effect,verdict
+first,0.25,supported
+second,,undecided
+third,-0.5,contradicted
+fourth,10,supported
+fifth,0.5,supported
+"""
 
 
 def configured(folder: Path, seeds: list[int], edits: dict[str, dict[str, str]] | None = None) -> Plan:
@@ -120,11 +128,14 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def build(plan: Plan, figures: list[Path]) -> str:
-    """The page with every table of the plan, as the rule makes it."""
+def build(plan: Plan, figures: list[Path], verdicts: str = "") -> str:
+    """The page with every table of the plan, as the rule makes it, and one that is none of them."""
     made = [plan.results / f"{name}.csv" for name in plan.tables]
     for path in made:
         tables.write(plan, path.stem, path.with_suffix(""), allow_missing=True)
+    if verdicts:
+        made.append(plan.results / "verdicts.csv")
+        made[-1].write_text(verdicts)
     target = plan.results / "index.html"
     page.write(plan, target, made, figures, plan.results.parent / "config")
     return target.read_text()

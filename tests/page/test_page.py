@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hand_runs import HOSTILE, build, configured, leave, leave_all
+from hand_runs import VERDICTS, HOSTILE, build, configured, leave, leave_all
 
 from dualdistill.errors import DataError
 from dualdistill.plan import Plan
@@ -72,13 +72,13 @@ def test_nothing_is_loaded_from_anywhere(two_seeds: tuple[Plan, str]):
 def test_the_same_inputs_are_the_same_bytes(two_seeds: tuple[Plan, str], tmp_path: Path):
     plan, text = two_seeds
     figures = sorted((plan.results.parent / "figures").iterdir())
-    assert build(plan, figures) == text
+    assert build(plan, figures, VERDICTS) == text
     other = configured(tmp_path, [0, 1])
     (tmp_path / "config" / "figures.yaml").write_text(
         (plan.results.parent / "config/figures.yaml").read_text()
     )
     leave_all(other)
-    assert build(other, figures) == text
+    assert build(other, figures, VERDICTS) == text
     assert str(plan.results.parent) not in text
 
 
