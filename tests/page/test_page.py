@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hand_runs import VERDICTS, HOSTILE, build, configured, leave, leave_all
+from hand_runs import HOSTILE, VERDICTS, build, configured, leave, leave_all
 
 from dualdistill.errors import DataError
 from dualdistill.plan import Plan

@@ -34,7 +34,7 @@ def write(
     named = config / "figures.yaml"
     views = document.read(named).value["figures"] if named.exists() else {}
     if tables is None:
-        tables = _there(plan.results / f"{name}.csv" for name in plan.tables)
+        tables = _there(plan.results / f"{name}.csv" for name in (*plan.tables, "claims"))
     if figures is None:
         figures = _there(FIGURES / f"{name}.{ending}" for name in views for ending in ("svg", "png"))
     atomic_write(path, html(content.gather(plan, tables, figures, views)))

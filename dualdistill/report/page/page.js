@@ -66,12 +66,15 @@ const chips = all(".chip");
 const rows = all(".results tbody tr");
 const pressed = (chip) => chip.ariaPressed === "true";
 
+// a table that does not have a facet, such as one of claims, is not filtered by it
+const knows = (row, facet) => row.parentElement.querySelector(`[data-${facet}]`) !== null;
+
 function filter() {
   const wanted = box.value.toLowerCase().split(/\s+/).filter(Boolean);
   const chosen = new Map();
   for (const { dataset } of chips.filter(pressed)) chosen.set(dataset.facet, [...(chosen.get(dataset.facet) ?? []), dataset.value]);
   const fits = (row) => wanted.every((word) => row.textContent.toLowerCase().includes(word))
-    && [...chosen].every(([facet, values]) => values.includes(row.dataset[facet]));
+    && [...chosen].every(([facet, values]) => values.includes(row.dataset[facet]) || !knows(row, facet));
   for (const row of rows) row.hidden = !fits(row);
   for (const part of all(".results")) part.querySelector(".none").hidden = all("tbody tr:not([hidden])", part).length > 0;
   const active = wanted.length + chosen.size > 0;
