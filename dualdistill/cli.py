@@ -114,6 +114,12 @@ def claims(plan: Plan, options: argparse.Namespace) -> None:
     claims.write(plan, plan.results / "claims", allow_missing=options.allow_missing)
 
 
+def page(plan: Plan, options: argparse.Namespace) -> None:
+    from dualdistill.report import page
+
+    page.write(plan, plan.results / "index.html", options.tables, options.figures, options.config.parent)
+
+
 def status(plan: Plan, options: argparse.Namespace) -> None:
     from dualdistill import status
 
@@ -141,6 +147,7 @@ COMMANDS: dict[str, tuple[Callable[[Plan, argparse.Namespace], None], str, str]]
     "evaluate": (evaluate, "run", "score the boxes with the official evaluation"),
     "table": (table, "table", "write a table as CSV, Markdown and LaTeX"),
     "claims": (claims, "", "compare runs pair by pair and say which claims they bear out"),
+    "page": (page, "", "write results/index.html: tables, figures and runs on one page"),
     "status": (status, "", "say how far every run is, and how it scored"),
     "resolve": (resolve, "run?", "list the runs, or print every number of one"),
 }
@@ -189,7 +196,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if options.profile:
             overrides["profile"] = options.profile
         plan = planning.load(options.config, overrides, options.results)
-        if options.command not in ("resolve", "status", "table", "claims"):
+        if options.command not in ("resolve", "status", "table", "claims", "page"):
             plan.check_root()
         COMMANDS[options.command][0](plan, options)
         sys.stdout.flush()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from dualdistill import versions
@@ -16,9 +17,11 @@ from dualdistill.errors import UserError
 from dualdistill.mask_spec import MaskSpec
 from dualdistill.names import DIGITS
 from dualdistill.plan import WITHOUT_BOXES, Plan, Run
+from dualdistill.records import METRICS, RUN
 from dualdistill.spec import sha_of
 from dualdistill.views import Claims, Table
 
+PAGE = Path(__file__).parent / "report" / "page"
 TRAINED = ("model.safetensors", "history.jsonl", "run.json")
 CLAIMS = ("claims", "claims_pairs")  # files of the claims, beside the tables
 NEVER = "(?!)"  # matches no wildcard at all
@@ -45,6 +48,7 @@ class Jobs:
         self.runs = one_of(plan.runs)
         self.tables = one_of(plan.tables)
         self.views = [str(plan.results / f"{name}.csv") for name in (*plan.tables, "claims")]
+        self.page_source = sorted(str(path) for path in PAGE.glob("*.*"))
 
     def tables_of_root(self, wildcards: Any) -> list[str]:
         """What the index is read from: the world's manifest; a real root is not made by any rule."""
@@ -126,6 +130,15 @@ class Jobs:
         pairs = (pair for claim in self.plan.claims.claims for pair in claim.pairs)
         return [run for pair in pairs for both in pair.runs for run in both]
 
+    def page_records(self, wildcards: Any) -> list[str]:
+        """Records of every run that a view shows or rests on, and scores where it has some."""
+        plan = self.plan
+        return [
+            str(plan.results / "runs" / run / name)
+            for run in plan.shown_runs()
+            for name in (RUN, *([] if plan.runs[run].spec.kind in WITHOUT_BOXES else [METRICS]))
+        ]
+
     def spec_sha(self, wildcards: Any) -> str:
         return self.plan.runs[wildcards.run].spec.sha
 
@@ -147,6 +160,14 @@ class Jobs:
         recipe = [settings.recipe, self.plan.recipe]
         named = {"profile": settings.profile, "recipe": recipe, "data": self.plan.data_id}
         return sha_of({**named, "view": asdict(view)})
+
+    def table_title(self, wildcards: Any) -> str:
+        return self.plan.tables[wildcards.table].title
+
+    def page_sha(self, wildcards: Any) -> str:
+        """Changes with every view, and with what those change with."""
+        views = [*map(self._view_sha, self.plan.tables.values()), self._view_sha(self.plan.claims)]
+        return sha_of({"seeds": self.plan.settings.seeds, "views": views})
 
     def check_targets(self, words: Iterable[str]) -> None:
         """Refuse a file of the command line that no rule of this plan makes, with the name that was meant."""

@@ -166,6 +166,18 @@ class Plan:
             what = f"there is no {self.data.version}/ in data_root"
             raise DataError(what, where=str(self.paths.root), hint="see config/config.yaml")
 
+    def shown_runs(self) -> tuple[str, ...]:
+        """The runs of all tables and claims with those behind them, in the order of the plan."""
+        shown = {run for table in self.tables.values() for row in table.rows for run in row.runs}
+        pairs = (pair for claim in self.claims.claims for pair in claim.pairs)
+        shown |= {run for pair in pairs for both in pair.runs for run in both}
+        # what others need comes first in the plan, so that one pass from its end reaches all of it
+        for name in reversed(self.runs):
+            if name in shown:
+                run = self.runs[name]
+                shown |= {one for one in (run.teacher, run.pretraining, run.label_encoder) if one}
+        return tuple(name for name in self.runs if name in shown)
+
     def of_kind(self, kind: str) -> list[str]:
         return [run.id for run in self.runs.values() if run.spec.kind == kind]
 

@@ -14,6 +14,9 @@ from typing import Any
 
 import torch
 
+from dualdistill.records import PROGRESS
+from dualdistill.storage import write_json
+
 SAVE_EVERY_S = 300.0
 
 
@@ -47,8 +50,17 @@ class Clock:
     def seconds(self) -> float:
         return self.before + time.monotonic() - self.started
 
+    def pace(self, step: int) -> float:
+        """Seconds per step of this process: one before it may have run on another machine."""
+        return (self.seconds - self.before) / (step - self.first)
+
+    def leave(self, folder: Path, step: int) -> None:
+        """What `status` says of a training that runs; nothing reads it again."""
+        found = {"step": step, "total": self.total, "seconds_per_step": self.pace(step), "time": time.time()}
+        write_json(folder / PROGRESS, found)
+
     def line(self, step: int, epoch: float, losses: dict[str, float]) -> str:
-        pace = (self.seconds - self.before) / (step - self.first)
+        pace = self.pace(step)
         left = int(pace * (self.total - step))
         terms = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
         return (

@@ -13,6 +13,7 @@ from dualdistill.spec import sha_of
 from dualdistill.storage import read_json, write_json
 
 WEIGHTS, RUN, RESULTS, METRICS = "model.safetensors", "run.json", "results_nusc.json", "metrics.json"
+PROGRESS = "progress.json"  # in state/, while a run trains
 RUN_SCHEMA = 1
 METRICS_SCHEMA = 1
 RUN_FIELDS = ("spec_sha", "outputs")

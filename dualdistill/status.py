@@ -1,11 +1,13 @@
 """How far every run of a plan is, and how it scored beside what the poster reports. Only reads.
 
-A run is done, running, stopped (it has a checkpoint and nobody works on it) or waiting.
+A run is done, running, stopped (it has a checkpoint and nobody works on it), waiting, or foreign (its folder
+holds another run's record). Its time is what it took, what it still takes, or what a stopped one lacks.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,12 @@ from typing import Any
 from dualdistill.config import METRICS
 from dualdistill.errors import DataError
 from dualdistill.plan import Plan, Run
-from dualdistill.records import DEVKIT_NAMES, RUN, read_metrics, read_run
+from dualdistill.records import DEVKIT_NAMES, PROGRESS, RUN, read_metrics, read_run
 from dualdistill.records import METRICS as METRICS_FILE
 from dualdistill.storage import read_json
 
 LOCKS = Path("/proc/locks")
+WORDS = {"done": "took", "running": "eta", "stopped": "lacks"}
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,18 @@ class Progress:
     run: str
     state: str
     step: str
+    seconds: float | None  # taken by a run that is done, ahead of one that is not
     measured: dict[str, float]  # metric -> points
     reported: dict[str, float]
+
+    @property
+    def time(self) -> str:
+        if self.seconds is None or self.state not in WORDS:
+            return ""
+        minutes, seconds = divmod(int(self.seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        clock = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+        return f"{WORDS[self.state]} {clock}"
 
 
 def lines(plan: Plan) -> list[str]:
@@ -36,39 +49,66 @@ def lines(plan: Plan) -> list[str]:
     found = [progress(plan, run) for run in plan.runs.values()]
     width = max(len(one.run) for one in found)
     scores = "".join(f"  {name:>5} (poster)" for name in METRICS)
-    text = [f"{'run':{width}}  {'state':7}  {'step':>13}{scores}"]
+    text = [f"{'run':{width}}  {'state':7}  {'step':>13}  {'time':>13}{scores}"]
     for one in found:
         pairs = [(one.measured.get(name), one.reported.get(name)) for name in METRICS]
         scores = "".join(f"  {_points(ours):>5} {_points(theirs):>8}" for ours, theirs in pairs)
-        text.append(f"{one.run:{width}}  {one.state:7}  {one.step:>13}{scores}")
+        text.append(f"{one.run:{width}}  {one.state:7}  {one.step:>13}  {one.time:>13}{scores}")
     here = f"; here: {plan.data.name}, not comparable" if plan.data.world else ""
-    return [*text, f"poster: nuScenes, full size{here}"]
+    done = sum(one.state == "done" for one in found)
+    return [*text, f"{done} of {len(found)} runs done; poster: nuScenes, full size{here}"]
 
 
 def progress(plan: Plan, run: Run) -> Progress:
     folder = plan.folder(run)
-    state, step = _state(folder, run)
+    state, step, seconds = _state(folder, run)
     scored = _record(read_metrics, folder, METRICS_FILE)
     measured = {name: 100 * scored[key] for name, key in DEVKIT_NAMES.items()} if scored else {}
-    return Progress(run.id, state, step, measured, _reported(plan, run))
+    return Progress(run.id, state, step, seconds, measured, _reported(plan, run))
 
 
-def _state(folder: Path, run: Run) -> tuple[str, str]:
-    """done | running | stopped | waiting | foreign, and the last checkpoint's step of how many."""
-    step = ""
-    head = folder / "state" / "head.json"
-    if head.exists():
-        try:
-            content = read_json(head)
-            step = f"{content['checkpoints'][0]['step']}/{content['total']}"
-        except (DataError, KeyError, IndexError, TypeError):
-            step = "damaged"
-    if is_held(folder / "state" / "lock"):
-        return "running", step
+def _state(folder: Path, run: Run) -> tuple[str, str, float | None]:
+    """The state, the step of how many, and the seconds that go with it."""
+    saved, total = _checkpoint(folder / "state" / "head.json")
+    told = _told(folder / "state" / PROGRESS)
+    step = "damaged" if total is None else f"{saved}/{total}" if total else ""
     trained = _record(read_run, folder, RUN)
-    if trained:
-        return ("done" if trained["spec_sha"] == run.spec.sha else "foreign"), step
-    return ("stopped" if step else "waiting"), step
+    own = trained is not None and trained["spec_sha"] == run.spec.sha
+    lock = folder / "state" / "lock"
+    if is_held(lock):
+        if trained is not None or not told:
+            return "running", step, None
+        if told["time"] < lock.stat().st_mtime:
+            # said before the stop: this process goes on at the checkpoint and has not spoken yet
+            told |= {"time": lock.stat().st_mtime, "step": saved}
+        left = told["seconds_per_step"] * (told["total"] - told["step"]) - (time.time() - told["time"])
+        return "running", f"{told['step']:.0f}/{told['total']:.0f}", max(left, 0.0)
+    if trained is not None:
+        return "done" if own else "foreign", step, trained.get("seconds") if own else None
+    if not step:
+        return "waiting", "", None
+    # a stopped run goes on at its checkpoint, not where it was seen last
+    return "stopped", step, told["seconds_per_step"] * (total - saved) if told and total else None
+
+
+def _checkpoint(head: Path) -> tuple[int, int | None]:
+    """The step of the last checkpoint and how many there are: 0 before the first, None of a damaged one."""
+    if not head.exists():
+        return 0, 0
+    try:
+        content = read_json(head)
+        return int(content["checkpoints"][0]["step"]), int(content["total"])
+    except (DataError, KeyError, IndexError, TypeError, ValueError):
+        return 0, None
+
+
+def _told(path: Path) -> dict[str, float]:
+    """What the training last said of itself; nothing if that cannot be read."""
+    try:
+        content = read_json(path)
+        return {name: float(content[name]) for name in ("step", "total", "seconds_per_step", "time")}
+    except (DataError, KeyError, TypeError, ValueError):
+        return {}
 
 
 def is_held(lock: Path, locks: Path = LOCKS) -> bool:

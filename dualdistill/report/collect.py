@@ -72,7 +72,8 @@ class Table:
         seeds = f"{most}" if fewest == most else f"{fewest} to {most}"
         spread = "; ± is the standard deviation over them" if most > 1 else ", so no standard deviation"
         lines = [
-            f"Data: {data}; profile: {self.profile}; recipe: {self.recipe} ({self.compares}).",
+            f"Data: {data}; profile: {self.profile}.",
+            f"Recipe: {self.recipe} ({self.compares}).",
             f"Seeds per row: {seeds}{spread}.",
         ]
         if any(MEASURES[name].gain for name in self.measures):
@@ -104,7 +105,7 @@ def gather(plan: Plan, name: str, *, allow_missing: bool = False) -> Table:
         synthetic=plan.data.world is not None,
         recipe=plan.settings.recipe,
         compares=plan.recipe,
-        command=command(plan, name),
+        command=command(plan, plan.results / f"{name}.csv"),
         profile=plan.settings.profile,
         measures=view.measures,
         machines=_machines(records.values()) if COST & set(view.measures) else (),
@@ -116,7 +117,7 @@ def evidence(
 ) -> dict[str, Evidence]:
     """What the runs of a view left behind; one that is missing is refused unless that is allowed."""
     wanted = list(wanted)
-    found = {run: _evidence(plan, run) for run in wanted if (_folder(plan, run) / METRICS_FILE).exists()}
+    found = {run: measured(plan, run) for run in wanted if (_folder(plan, run) / METRICS_FILE).exists()}
     missing = [run for run in wanted if run not in found]
     if missing and not allow_missing:
         raise DataError(
@@ -188,7 +189,7 @@ def _with_delta(row: Row, baseline: Row | None) -> Row:
     return replace(row, delta=gain)
 
 
-def _evidence(plan: Plan, run: str) -> Evidence:
+def measured(plan: Plan, run: str) -> Evidence:
     """A run's records, if the chain from the number to weights, spec and index holds."""
     folder, spec_sha = _folder(plan, run), plan.runs[run].spec.sha
     trained, metrics = read_run(folder), read_metrics(folder)
@@ -232,11 +233,11 @@ def _folder(plan: Plan, run: str) -> Path:
     return plan.folder(plan.runs[run])
 
 
-def command(plan: Plan, name: str) -> str:
-    """The line that makes a view from nothing."""
+def command(plan: Plan, file: Path) -> str:
+    """The line that makes a file of results/ from nothing; the workflow writes to no other folder."""
     settings = plan.settings
     seeds = ",".join(str(seed) for seed in settings.seeds)
-    words = ["snakemake", "--cores", "all", str(plan.results / f"{name}.csv")]
+    words = ["snakemake", "--cores", "all", str(Path("results") / file.relative_to(plan.results))]
     chosen = [f"profile={settings.profile}", f"recipe={settings.recipe}", f"seeds=[{seeds}]"]
     return shlex.join([*words, "--config", *chosen])
 

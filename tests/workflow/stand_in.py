@@ -22,6 +22,8 @@ def outputs() -> list[Path]:
         return [plan.folder(plan.run(options.run)) / name for name in OUTPUTS[options.command]]
     if options.command == "table":
         return [plan.results / f"{options.table}.{suffix}" for suffix in ("csv", "md", "tex")]
+    if options.command == "page":
+        return [plan.results / "index.html"]
     if options.command == "claims":
         return [plan.results / name for name in ("claims.csv", "claims_pairs.csv", "claims.md")]
     if options.command == "virtual":

@@ -30,7 +30,12 @@ rule evaluate:
         boxes="results/runs/{run}/results_nusc.json",
         record="results/runs/{run}/run.json",
     output:
-        ours="results/runs/{run}/metrics.json",
+        ours=report(
+            "results/runs/{run}/metrics.json",
+            caption="../report/scores.rst",
+            category="Scores",
+            labels={"run": "{run}"},
+        ),
         official="results/runs/{run}/metrics_summary.json",
         details="results/runs/{run}/metrics_details.json",
     log:
@@ -55,8 +60,18 @@ rule table:
         reported="config/reported.csv",
         source="dualdistill/report/tables.py",
     output:
-        csv="results/{table}.csv",
-        markdown="results/{table}.md",
+        csv=report(
+            "results/{table}.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}", "format": "CSV"},
+        ),
+        markdown=report(
+            "results/{table}.md",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}", "format": "Markdown"},
+        ),
         latex="results/{table}.tex",
     log:
         "results/logs/{table}.log",
@@ -64,6 +79,7 @@ rule table:
         "../../environment.yml"
     params:
         view=JOBS.table_sha,
+        title=JOBS.table_title,
     message:
         "Write {output.csv}"
     shell:

@@ -1,0 +1,107 @@
+// Sorting, filtering, run pages and large pictures. Without this script the page shows everything, one below the other.
+"use strict";
+document.documentElement.classList.add("scripted");
+
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+// --- one view at a time: the part after # names a run or a place of the overview
+
+const overview = document.getElementById("overview");
+
+function route(moved) {
+  let target = null;
+  try {
+    target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  } catch { /* a broken escape names nothing */ }
+  const view = target?.closest(".view") ?? overview;
+  for (const other of all(".view")) other.classList.toggle("current", other === view);
+  document.title = view.dataset.title;
+  // a picture lies in the file once and is shown wherever it belongs
+  for (const image of all("[data-from]", view)) image.src = document.querySelector(`#${CSS.escape(image.dataset.from)} img`).src;
+  if (!moved) return;
+  if (target && target !== view) target.scrollIntoView();
+  else window.scrollTo(0, 0);
+  (target ?? view).focus({ preventScroll: true });
+}
+addEventListener("hashchange", () => route(true));
+route(location.hash !== "");
+
+// --- sorting: up, down, as written; numbers by size, empty cells last, equal ones stay in order
+
+const words = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+
+function compare(one, other, numeric) {
+  if (one === "" || other === "") return one === other ? 0 : null;
+  return numeric ? one - other : words.compare(one, other);
+}
+
+function sortBy(heading) {
+  const table = heading.closest("table");
+  const body = table.tBodies[0];
+  const next = { none: "ascending", ascending: "descending", descending: "none" }[heading.ariaSort];
+  for (const other of all("[aria-sort]", table)) other.ariaSort = "none";
+  heading.ariaSort = next;
+  const place = heading.cellIndex;
+  const numeric = heading.classList.contains("number");
+  const sign = next === "descending" ? -1 : 1;
+  const value = (row) => row.cells[place].dataset.sort ?? row.cells[place].textContent.trim();
+  const rows = all("tr", body).sort((one, other) => {
+    const written = one.dataset.place - other.dataset.place;
+    if (next === "none") return written;
+    const [left, right] = [value(one), value(other)];
+    const order = compare(left, right, numeric);
+    if (order === null) return left === "" ? 1 : -1;
+    return sign * order || written;
+  });
+  body.append(...rows);
+}
+for (const body of all(".results tbody")) all("tr", body).forEach((row, place) => { row.dataset.place = place; });
+for (const heading of all("[aria-sort]")) heading.querySelector("button").addEventListener("click", () => sortBy(heading));
+
+// --- filtering: every word, and of each facet one of the chosen values
+
+const box = document.getElementById("filter");
+const clear = document.getElementById("clear");
+const chips = all(".chip");
+const rows = all(".results tbody tr");
+const pressed = (chip) => chip.ariaPressed === "true";
+
+// a table that does not have a facet, such as one of claims, is not filtered by it
+const knows = (row, facet) => row.parentElement.querySelector(`[data-${facet}]`) !== null;
+
+function filter() {
+  const wanted = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const chosen = new Map();
+  for (const { dataset } of chips.filter(pressed)) chosen.set(dataset.facet, [...(chosen.get(dataset.facet) ?? []), dataset.value]);
+  const fits = (row) => wanted.every((word) => row.textContent.toLowerCase().includes(word))
+    && [...chosen].every(([facet, values]) => values.includes(row.dataset[facet]) || !knows(row, facet));
+  for (const row of rows) row.hidden = !fits(row);
+  for (const part of all(".results")) part.querySelector(".none").hidden = all("tbody tr:not([hidden])", part).length > 0;
+  const active = wanted.length + chosen.size > 0;
+  clear.hidden = !active;
+  document.getElementById("count").textContent = active ? `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows` : "";
+}
+box.addEventListener("input", filter);
+for (const chip of chips) chip.addEventListener("click", () => { chip.ariaPressed = String(!pressed(chip)); filter(); });
+clear.addEventListener("click", () => {
+  box.value = "";
+  for (const chip of chips) chip.ariaPressed = "false";
+  filter();
+  box.focus();
+});
+addEventListener("keydown", (event) => {
+  const typing = /^(INPUT|TEXTAREA)$/.test(event.target.tagName);
+  if (event.key === "/" && !typing && overview.classList.contains("current")) { event.preventDefault(); box.focus(); }
+  if (event.key === "Escape" && event.target === box) clear.click();
+});
+
+// --- pictures, as large as the window
+
+const large = document.getElementById("large");
+for (const picture of all(".picture")) picture.addEventListener("click", () => {
+  const [small, image] = [picture.querySelector("img"), large.querySelector("img")];
+  image.src = small.src;
+  image.alt = small.alt;
+  large.showModal();
+});
+large.addEventListener("click", (event) => { if (event.target === large) large.close(); });

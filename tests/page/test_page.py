@@ -1,0 +1,177 @@
+"""What stands on the page, read as HTML: complete, escaped, the same every time, and in need of nothing."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hand_runs import HOSTILE, VERDICTS, build, configured, leave, leave_all
+
+from dualdistill.errors import DataError
+from dualdistill.plan import Plan
+from dualdistill.storage import read_json, write_json
+
+VOID = {"meta", "link", "img", "input", "rect", "path", "br"}
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes, and every piece of text; checks that what opens closes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    def attributes(self, name: str) -> list[str]:
+        return [found[name] for _, found in self.found if name in found]
+
+
+def test_every_run_and_table_has_its_place(two_seeds: tuple[Plan, str]):
+    plan, text = two_seeds
+    ids = Elements(text).attributes("id")
+    assert {f"run-{name}" for name in plan.shown_runs()} <= set(ids)
+    assert {f"table-{name}" for name in plan.tables} <= set(ids)
+    assert len(ids) == len(set(ids))
+
+
+def test_every_link_leads_somewhere_in_the_file(two_seeds: tuple[Plan, str]):
+    elements = Elements(two_seeds[1])
+    ids, links = set(elements.attributes("id")), elements.attributes("href")
+    assert len(links) > 20
+    assert [link for link in links if link != "data:," and link.removeprefix("#") not in ids] == []
+
+
+def test_nothing_is_loaded_from_anywhere(two_seeds: tuple[Plan, str]):
+    text = two_seeds[1]
+    elements = Elements(text)
+    assert all(source.startswith("data:image/") for source in elements.attributes("src"))
+    assert not re.search(r"url\(|@import|https?:", text)
+    policy = next(found["content"] for _, found in elements.found if "http-equiv" in found)
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert len(text) < 5_000_000
+
+
+def test_the_same_inputs_are_the_same_bytes(two_seeds: tuple[Plan, str], tmp_path: Path):
+    plan, text = two_seeds
+    figures = sorted((plan.results.parent / "figures").iterdir())
+    assert build(plan, figures, VERDICTS) == text
+    other = configured(tmp_path, [0, 1])
+    (tmp_path / "config" / "figures.yaml").write_text(
+        (plan.results.parent / "config/figures.yaml").read_text()
+    )
+    leave_all(other)
+    assert build(other, figures, VERDICTS) == text
+    assert str(plan.results.parent) not in text
+
+
+def test_names_and_records_cannot_become_markup(tmp_path: Path):
+    word = HOSTILE.replace('"', '\\"')
+    edits = {"tables.yaml": {"  dualdistill: DualDistill": f'  dualdistill: "{word}"'}}
+    plan = configured(tmp_path, [0], edits)
+    leave_all(plan, host=HOSTILE, devices=[HOSTILE], packages={HOSTILE: HOSTILE})
+    elements = Elements(build(plan, []))
+    tags = [tag for tag, _ in elements.found]
+    assert tags.count("script") == 1
+    assert not [name for _, found in elements.found for name in found if name.startswith("on")]
+    assert "x" not in elements.attributes("src")
+    assert HOSTILE in elements.texts
+    assert HOSTILE in elements.attributes("data-method")
+    assert "49" not in elements.texts
+
+
+def test_measured_and_reported_are_told_apart(two_seeds: tuple[Plan, str]):
+    text = "".join(Elements(two_seeds[1]).texts)
+    assert "world, measured" in text
+    assert "nuScenes, reported" in text
+    assert "not comparable with the poster" in text
+
+
+def test_two_seeds_show_their_spread_and_both_runs(two_seeds: tuple[Plan, str]):
+    plan, text = two_seeds
+    row = next(row for row in plan.table("table_main").rows if row.row == "dualdistill-r50-centerpoint")
+    line = next(line for line in re.findall(r"<tr.*?</tr>", text, re.DOTALL) if row.runs[0] in line)
+    assert all(f'href="#run-{run}"' in line for run in row.runs)
+    assert re.search(r'class="spread">±\d', line)
+
+
+def test_a_run_says_what_differs_from_its_baseline_of_the_same_seed(two_seeds: tuple[Plan, str]):
+    plan, text = two_seeds
+    row = next(row for row in plan.table("table_main").rows if row.row == "dualdistill-r50-centerpoint")
+    article = re.search(rf'<article id="run-{row.runs[1]}".*?</article>', text, re.DOTALL)[0]
+    baseline = next(one for one in plan.table("table_main").rows if one.row == row.baseline).runs[1]
+    assert f'href="#run-{baseline}"' in article
+    assert "<code>distill.method</code>" in article
+    assert "<code>seed</code>" not in article
+    assert f"results/runs/{row.runs[1]}/metrics.json" in article
+    assert "git checkout 0123456789abcdef" in article
+
+
+def test_the_date_is_that_of_the_newest_run(two_seeds: tuple[Plan, str]):
+    plan, text = two_seeds
+    times = [
+        read_json(plan.folder(plan.runs[name]) / "run.json")["provenance"]["time"]
+        for name in plan.shown_runs()
+    ]
+    assert f"<dt>Newest run</dt><dd>{max(times)[:10]}</dd>" in text
+
+
+def test_without_any_run_there_is_a_page_that_says_so(tmp_path: Path):
+    plan = configured(tmp_path, [0])
+    text = build(plan, [])
+    assert f"0 of {len(plan.shown_runs())} trained" in text
+    assert "<article" not in text
+    Elements(text)
+
+
+def test_what_is_missing_leaves_a_gap_and_no_more(tmp_path: Path):
+    plan = configured(tmp_path, [0])
+    run = plan.run("bevdepth-r50")
+    leave(plan, run, 0)
+    folder = plan.folder(run)
+    (folder / "metrics.json").unlink()
+    (folder / "history.jsonl").unlink()
+    bare = {name: read_json(folder / "run.json")[name] for name in ("schema", "spec_sha", "outputs")}
+    write_json(folder / "run.json", bare)
+    text = build(plan, [])
+    assert text.count("<article") == 1
+    assert "Trained, and not scored yet." in text
+    assert "Training curves" not in text
+    Elements(text)
+
+
+def test_a_record_of_another_run_is_refused(tmp_path: Path):
+    plan = configured(tmp_path, [0])
+    run = plan.run("bevdepth-r50")
+    leave(plan, run, 0)
+    (plan.folder(run) / "metrics.json").unlink()
+    path = plan.folder(run) / "run.json"
+    write_json(path, read_json(path) | {"spec_sha": "0" * 64})
+    with pytest.raises(DataError, match="belongs to another run"):
+        build(plan, [])
+
+
+def test_a_score_of_other_weights_is_refused(tmp_path: Path):
+    plan = configured(tmp_path, [0])
+    run = plan.run("bevdepth-r50")
+    leave(plan, run, 0)
+    (plan.folder(run) / "model.safetensors").write_bytes(b"others")
+    with pytest.raises(DataError, match="do not belong together"):
+        build(plan, [])

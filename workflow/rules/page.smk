@@ -1,0 +1,24 @@
+# One file to send to a colleague. It is cheap, so its own source is an input: an edited template is a new page.
+rule page:
+    input:
+        tables=JOBS.views,
+        figures=[],
+        records=JOBS.page_records,
+        source=JOBS.page_source,
+    output:
+        report(
+            "results/index.html",
+            caption="../report/page.rst",
+            category="Page",
+            labels={"page": "everything on one page"},
+        ),
+    log:
+        "results/logs/page.log",
+    conda:
+        "../../environment.yml"
+    params:
+        view=JOBS.page_sha,
+    message:
+        "Write {output}"
+    shell:
+        f"{SUITE} page {PLAN} --tables {{input.tables}} --figures {{input.figures}} > {{log}} 2>&1"
