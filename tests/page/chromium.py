@@ -12,6 +12,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import time
 from collections import deque
@@ -62,7 +63,9 @@ class Chromium:
             "bash",
             *words,
         ]
-        self.process = subprocess.Popen(line, pass_fds=ends, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            line, pass_fds=ends, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         for end in (theirs_in, theirs_out, *ends):
             os.close(end)
         self._number, self._buffer = 0, b""
@@ -76,7 +79,7 @@ class Chromium:
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)  # a shell script may stand before the browser
             self.process.wait()
         os.close(self._in)
 

@@ -51,16 +51,17 @@ def test_a_table_says_whose_it_is(tmp_path: Path):
 
 
 def test_a_ratio_an_interval_and_a_remark_stand_with_what_they_belong_to(tmp_path: Path):
-    text = "row,minutes,ratio_minutes,effect,low,high,reported_effect,remark,level\n"
-    found = table(
-        tmp_path, text + "a,2.0,,1.5,-1,4,2.0,,0.95\nb,3.0,1.50,0.5,0,1,,rebuilt from its paper,0.95\n"
-    )
-    assert [column.title for column in found.columns] == ["Row", "Minutes", "Effect", "Low", "High", "Effect"]
-    assert found.groups == (("", 1), ("measured", 4), ("reported", 1))
+    text = "row,minutes,ratio_minutes,effect,low,high,reported_effect,reported_holds,remark,level\n"
+    text += "a,2.0,,1.5,-1,4,2.0,yes,,0.95\nb,3.0,1.50,0.5,0,1,,,rebuilt from its paper,0.95\n"
+    found = table(tmp_path, text)
+    titles = ["Row", "Minutes", "Effect", "Low", "High", "Effect", "Holds"]
+    assert [column.title for column in found.columns] == titles
+    assert found.groups == (("", 1), ("measured", 4), ("reported", 2))
     assert [line.cells[1].gain for line in found.lines] == ["", "\N{MULTIPLICATION SIGN}1.50"]
     assert found.lines[0].cells[3].text == "\N{MINUS SIGN}1"
     assert (found.remarks, found.lines[0].remark) == (("rebuilt from its paper",), "")
     assert found.about == ("level: 0.95",)
+    assert not found.linked
 
 
 def test_bars_are_shares_of_the_largest_and_never_negative(tmp_path: Path):

@@ -37,6 +37,14 @@ def trained(command: Command, runs: dict[str, str], results: Path) -> dict[str, 
     return folders
 
 
+@pytest.mark.slow
+def test_a_training_leaves_its_pace_for_status(trained: dict[str, Path]):
+    for folder in trained.values():
+        told = json.loads((folder / "state" / "progress.json").read_text())
+        assert told["step"] == told["total"] > 0
+        assert told["seconds_per_step"] > 0
+
+
 def events(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / "state" / "events.jsonl").read_text().splitlines()]
 

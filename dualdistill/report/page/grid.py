@@ -1,9 +1,8 @@
 """A table file as the page shows it: spread and gain stand in the cell of their number.
 
 Knows how columns are named and nothing else, so a new table is shown without a change here: X_std, delta_X
-and ratio_X belong to X, `low` and `high` to `effect`, reported_X is the poster's X. `run` names the runs
-behind a line, `remark` is a footnote to it; what ABOUT names stands above the table where it is the same in
-all lines.
+and ratio_X belong to X, `low` and `high` to `effect`, reported_X is the poster's X. `run` names the runs of a
+line, `remark` is a footnote to it; what ABOUT names stands above the table where all lines agree.
 """
 
 from __future__ import annotations
@@ -70,6 +69,11 @@ class Grid:
         return _words(self.name)
 
     @property
+    def linked(self) -> bool:
+        """Whether lines have runs behind them; in the table of runs a line is one."""
+        return self.name != "runs" and any(line.runs for line in self.lines)
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(line.remark for line in self.lines if line.remark))
 
@@ -109,12 +113,12 @@ def _columns(
         if _owner(name) in names or name in about or name in BESIDE or not values:
             continue
         numeric = all(NUMBER.fullmatch(value) for value in values)
-        group = _group(name, names) if numeric else ""
+        group = _group(name, names) if numeric or name.startswith("reported_") else ""
         bars = group == MEASURED and name not in INTERVAL
         columns.append(
             Column(
                 name,
-                title=_words(name.removeprefix("reported_")),
+                title=_words(name.removeprefix("reported_")),  # the word stands above it
                 group=group,
                 numeric=numeric,
                 largest=max(map(float, values)) if bars else 0.0,
