@@ -129,7 +129,7 @@ class Jobs:
         return sha_of({"run": self.spec_sha(wildcards), "evaluate": versions.EVALUATE})
 
     def table_sha(self, wildcards: Any) -> str:
-        """Changes with the profile too, so that a table of one profile is not taken for the other's."""
+        """Changes with profile and recipe too, so that a table of one is not taken for the other's."""
         return self._view_sha(self.plan.tables[wildcards.table])
 
     def claims_sha(self, wildcards: Any) -> str:
@@ -137,7 +137,8 @@ class Jobs:
 
     def _view_sha(self, view: Table | Claims) -> str:
         settings = self.plan.settings
-        named = {"profile": settings.profile, "recipe": settings.recipe, "data": self.plan.data_id}
+        recipe = [settings.recipe, self.plan.recipe]
+        named = {"profile": settings.profile, "recipe": recipe, "data": self.plan.data_id}
         return sha_of({**named, "view": asdict(view)})
 
     def check_targets(self, words: Iterable[str]) -> None:

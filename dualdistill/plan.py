@@ -62,6 +62,7 @@ class Plan:
     claims: Claims
     threads: int
     gpus: int
+    recipe: str  # what the recipe compares, in words
     arguments: str  # the command-line words that lead back to this plan
 
     def run(self, name: str) -> Run:
@@ -186,6 +187,7 @@ def load(
         claims=views.claims,
         threads=profile["threads"],
         gpus=profile["gpus"],
+        recipe=read.recipe.value["title"],
         arguments=read.arguments,
     )
 

@@ -1,4 +1,4 @@
-"""From a row of YAML to a frozen RunSpec: the profile's numbers, what the backbone and what the row change.
+"""From a row of YAML to a frozen RunSpec: the profile's numbers, and what backbone, recipe and row change.
 
 All rows are resolved before any job starts: a slip in the last row does not wait for the first to train.
 """
@@ -15,6 +15,7 @@ from dualdistill.config import Config, schema
 from dualdistill.document import nearest
 from dualdistill.errors import UserError
 from dualdistill.keys import changeable, option_schema
+from dualdistill.recipe import Recipe
 from dualdistill.spec import (
     CAMERA_FIELDS,
     TEACHERS,
@@ -55,6 +56,7 @@ class Resolver:
         self.profile: dict[str, Any] = config.profile.value
         self.data = build(DataSpec, self.profile["data"])
         self._check_profile()
+        self.recipe = Recipe(config.recipe, self.profile)
         self.merged: dict[str, dict[str, Any]] = {}
         for name in self.rows:
             self._merge(name)
@@ -71,7 +73,8 @@ class Resolver:
             "schedule": self.profile["schedules"][variant.kind],
         }
         backbone = self.profile["backbones"][variant.backbone] if variant.backbone else {}
-        for key, value in {**backbone, **variant.changes}.items():
+        recipe = self.recipe.changes(variant.method or variant.model, variant.backbone)
+        for key, value in {**backbone, **recipe, **variant.changes}.items():
             values = changed(values, key.split("."), value)
         kind: type[StudentSpec | TeacherSpec] = TEACHERS.get(variant.model, StudentSpec)
         model = self._masked(name, build(kind, values["model"]))

@@ -162,7 +162,8 @@ def markdown(plan: Plan, judged: Sequence[Judged], parts: Sequence[Judged]) -> s
     data = f"{plan.data.name} ({NOT_COMPARABLE})" if plan.data.world else plan.data.name
     settings, level = plan.settings, f"{100 * plan.claims.level:g} %"
     head = [
-        f"Data: {data}; profile: {settings.profile}; recipe: {settings.recipe}.",
+        f"Data: {data}; profile: {settings.profile}.",
+        f"Recipe: {settings.recipe} ({plan.recipe}).",
         f"Seeds per row: {len(settings.seeds)}.",
         f"Effects in points, of a claim's weakest pair; in brackets the {level} interval over paired seeds, "
         "by the rule in config/claims.yaml. One seed has none and decides nothing.",

@@ -58,6 +58,7 @@ class Table:
     data: str
     synthetic: bool
     recipe: str
+    compares: str  # what the recipe does, in words
     command: str
     profile: str = ""
     measures: tuple[str, ...] = METRICS
@@ -71,7 +72,8 @@ class Table:
         seeds = f"{most}" if fewest == most else f"{fewest} to {most}"
         spread = "; ± is the standard deviation over them" if most > 1 else ", so no standard deviation"
         lines = [
-            f"Data: {data}; profile: {self.profile}; recipe: {self.recipe}.",
+            f"Data: {data}; profile: {self.profile}.",
+            f"Recipe: {self.recipe} ({self.compares}).",
             f"Seeds per row: {seeds}{spread}.",
         ]
         if any(MEASURES[name].gain for name in self.measures):
@@ -102,6 +104,7 @@ def gather(plan: Plan, name: str, *, allow_missing: bool = False) -> Table:
         data=plan.data.name,
         synthetic=plan.data.world is not None,
         recipe=plan.settings.recipe,
+        compares=plan.recipe,
         command=command(plan, name),
         profile=plan.settings.profile,
         measures=view.measures,
@@ -235,7 +238,8 @@ def command(plan: Plan, name: str) -> str:
     settings = plan.settings
     seeds = ",".join(str(seed) for seed in settings.seeds)
     words = ["snakemake", "--cores", "all", str(plan.results / f"{name}.csv")]
-    return shlex.join([*words, "--config", f"profile={settings.profile}", f"seeds=[{seeds}]"])
+    chosen = [f"profile={settings.profile}", f"recipe={settings.recipe}", f"seeds=[{seeds}]"]
+    return shlex.join([*words, "--config", *chosen])
 
 
 def _exact(value: float) -> Decimal:

@@ -138,7 +138,7 @@ def test_the_written_claims_follow_from_the_runs(plan: Plan):
     assert pairs.verdict.tolist() == ["supported", "undecided"]
     text = (plan.results / "claims.md").read_text()
     assert "not comparable with the poster's numbers" in text
-    assert "results/claims.csv --config profile=world" in text
+    assert "results/claims.csv --config profile=world recipe=matched" in text
     assert re.search(r"\| DualDistill improves every student +\| 2 +\| mAP +\| -0\.50 \[-70\.", text)
 
 
