@@ -45,10 +45,10 @@ class Jobs:
         return [str(self.plan.paths.root / "world.json")] if self.plan.data.world else []
 
     def training_data(self, wildcards: Any) -> list[str]:
-        return self._unless_made(wildcards, TRAINED, [*self._index(), *self._cache()])
+        return self._unless_made(wildcards, TRAINED, self.data())
 
     def prediction_data(self, wildcards: Any) -> list[str]:
-        return self._unless_made(wildcards, ("results_nusc.json",), [*self._index(), *self._cache()])
+        return self._unless_made(wildcards, ("results_nusc.json",), self.data())
 
     def evaluation_data(self, wildcards: Any) -> list[str]:
         return self._unless_made(wildcards, ("metrics.json",), self._index())
@@ -61,6 +61,10 @@ class Jobs:
         """
         folder = self.plan.folder(self.plan.runs[wildcards.run])
         return [] if all((folder / name).exists() for name in outputs) else data
+
+    def data(self) -> list[str]:
+        """Everything that a network reads."""
+        return [*self._index(), *self._cache()]
 
     def _index(self) -> list[str]:
         return [*self.tables_of_root(None), str(self.plan.paths.index)]
