@@ -50,6 +50,11 @@ def test_another_key_frame_is_observed_and_trains_nothing(drawn: Checkout):
     assert drawn.jobs("figures") == {"observe": 3, "figure": 3, "figures": 1}
 
 
+def test_a_word_of_a_table_is_a_word_of_its_figure(drawn: Checkout):
+    drawn.edit("config/tables.yaml", "  r50: ResNet-50", "  r50: ResNet 50")
+    assert drawn.jobs("figures") == {"figure": 1, "figures": 1}
+
+
 def test_edited_drawing_code_draws_its_chart(drawn: Checkout):
     path = drawn.root / "dualdistill" / "report" / "figures" / "curves.py"
     path.write_text(path.read_text() + "# a remark\n")

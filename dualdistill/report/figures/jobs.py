@@ -13,6 +13,7 @@ from dualdistill.jobs import Jobs, one_of
 from dualdistill.records import RESULTS
 from dualdistill.report.figures import views
 from dualdistill.report.figures.views import View
+from dualdistill.spec import sha_of
 
 FORMATS = ("pdf", "svg", "png")
 SOURCES = Path(__file__).parent
@@ -61,7 +62,10 @@ class FigureJobs:
         return [] if observed and observed.exists() else self.jobs.data()
 
     def view_sha(self, wildcards: Any) -> str:
-        return self._view(wildcards).sha
+        """A table's words are part of its figure."""
+        view = self._view(wildcards)
+        table = self.jobs.table_sha(SimpleNamespace(table=view.table)) if view.table else ""
+        return sha_of({"view": view.sha, "table": table, "data": self.plan.data_id})
 
     def observation_sha(self, wildcards: Any) -> str:
         return self._view(wildcards).observation_sha
