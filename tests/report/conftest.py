@@ -1,5 +1,6 @@
 """A plan with two seeds and the files that its runs would have left, metrics by formula."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from dualdistill.plan import Plan
 from dualdistill.records import write_metrics
 from dualdistill.storage import sha256_file, write_json
 
-CONFIG = Path(__file__).parents[2] / "config" / "config.yaml"
+ROOT = Path(__file__).parents[2]
 MEAN_AP = {  # by row and seed
     "centerpoint": (0.9, 0.9),
     "bevdepth-r50": (0.3505, 0.3506),
@@ -37,8 +38,16 @@ def leave_run(plan: Plan, run_id: str, mean_ap: float) -> Path:
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    made = planning.load(CONFIG, {"seeds": [0, 1], "profile": "world"}, results=tmp_path / "results")
+def folder(tmp_path: Path) -> Path:
+    """A copy of config/."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    return tmp_path / "config"
+
+
+@pytest.fixture
+def plan(folder: Path) -> Plan:
+    overrides = {"seeds": [0, 1], "profile": "world"}
+    made = planning.load(folder / "config.yaml", overrides, results=folder.parent / "results")
     made.paths.index.parent.mkdir(parents=True)
     made.paths.index.write_bytes(b"index")
     for row in made.table("table_main").rows:

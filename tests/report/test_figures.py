@@ -48,7 +48,11 @@ def styled() -> Iterator[None]:
 
 
 def view(plan: Plan, name: str) -> View:
-    return views.load(plan, CONFIG)[name]
+    return views.load(plan, config(plan))[name]
+
+
+def config(plan: Plan) -> Path:
+    return plan.results.parent / "config"
 
 
 def of_table(plan: Plan, chart: str, **options: object) -> View:
@@ -86,7 +90,7 @@ def test_bars_are_as_high_as_the_scores_and_reported_ones_stand_apart(plan: Plan
 
 
 def test_error_bars_need_two_seeds(plan: Plan):
-    one = planning.load(CONFIG / "config.yaml", {"seeds": [0], "profile": "world"}, results=plan.results)
+    one = planning.load(config(plan) / "config.yaml", {"seeds": [0], "profile": "world"}, results=plan.results)
     for label in ("NDS on world", "mAP on world"):
         assert len(panel(draw.draw(plan, view(plan, "main")), label).collections) == 4
         assert len(panel(draw.draw(one, view(one, "main")), label).collections) == 0
@@ -199,7 +203,7 @@ def test_equal_inputs_give_equal_bytes_in_every_format(plan: Plan, tmp_path: Pat
         "figure",
         "main",
         "--config",
-        str(CONFIG / "config.yaml"),
+        str(config(plan) / "config.yaml"),
         "--profile",
         "world",
     ]

@@ -84,7 +84,7 @@ def styled() -> Iterator[None]:
 
 def observed(plan: Plan, name: str, arrays: dict[str, np.ndarray]) -> View:
     """A figure of the repository over arrays of the test."""
-    view = views.load(plan, CONFIG)[name]
+    view = views.load(plan, plan.results.parent / "config")[name]
     path = views.need_observation(view)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **arrays)
@@ -200,7 +200,7 @@ def test_an_edge_joins_two_corners_that_differ_in_one_place():
     ],
 )
 def test_an_observation_that_is_none_is_a_sentence(plan: Plan, content: object, sentence: str):
-    view = views.load(plan, CONFIG)["temperature"]
+    view = views.load(plan, plan.results.parent / "config")["temperature"]
     path = views.need_observation(view)
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, dict):

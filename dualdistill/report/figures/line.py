@@ -9,7 +9,6 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dualdistill.config import METRICS
 from dualdistill.errors import UserError
 from dualdistill.plan import Plan
 from dualdistill.report.collect import Row, Table
@@ -28,7 +27,7 @@ def of_rows(table: Table, shown: Sequence[Row], view: View) -> Figure:
     figure = Figure(figsize=(7.2, 2.7))
     kinds = [True, False] if scores.has_reported(table) else [True]
     for axes, measured in zip(figure.subplots(1, len(kinds), squeeze=False).flat, kinds, strict=True):
-        for number, metric in enumerate(METRICS):
+        for number, metric in enumerate(scores.metrics(table)):
             _line(axes, rows, number, metric, measured=measured)
         axes.set(
             xlabel=column, ylabel=f"points on {table.data}" if measured else f"points, {scores.REPORTED}"

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
 from dualdistill.config import METRICS
+from dualdistill.errors import UserError
 from dualdistill.plan import Plan
 from dualdistill.report.collect import NOT_COMPARABLE, Row, Table, gather
 from dualdistill.report.figures import page
@@ -27,7 +28,15 @@ def kept(plan: Plan, view: View) -> Table:
     table = gather(plan, view.table or "")
     show = view.options.get("show", {})
     rows = [row for row in table.rows if all(row.labels[column] in words for column, words in show.items())]
+    if not metrics(replace(table, rows=tuple(rows))):
+        what = f"figure '{view.name}' draws {' and '.join(METRICS)}, and {view.table} has neither"
+        raise UserError(what, hint="name another table")
     return replace(table, rows=tuple(rows))
+
+
+def metrics(table: Table) -> list[str]:
+    """Those that every row has."""
+    return [metric for metric in METRICS if all(metric in row.score for row in table.rows)]
 
 
 def has_reported(table: Table) -> bool:
@@ -78,5 +87,5 @@ def footer(figure: Figure, table: Table) -> None:
 def panels(figure: FigureBase, table: Table, *, sharey: bool) -> list[tuple[Axes, str, bool]]:
     """A panel per metric, measured above reported: (axes, metric, is it measured)."""
     kinds = [True, False] if has_reported(table) else [True]
-    axes = figure.subplots(len(kinds), len(METRICS), sharey=sharey, squeeze=False).flat
-    return [(next(axes), metric, measured) for measured in kinds for metric in METRICS]
+    axes = figure.subplots(len(kinds), len(metrics(table)), sharey=sharey, squeeze=False).flat
+    return [(next(axes), metric, measured) for measured in kinds for metric in metrics(table)]
