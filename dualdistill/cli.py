@@ -25,14 +25,18 @@ EXAMPLES = """examples:
   python -m dualdistill status --profile smoke              how far they are
   python -m dualdistill train bevdepth-r50                  one training, by row or run
   python -m dualdistill table table_main --allow-missing    the table with what is there
+  python -m dualdistill figure main                         one figure, in figures/
 """
 NOUNS = {
     "run": "a run's id, or a row of variants.yaml",
     "table": "a table of tables.yaml",
     "scene": "a scene's name",
     "points": "a folder of virtual points, or a run or row that is given them",
+    "figure": "a figure of figures.yaml",
 }
 DEFAULT = "default: %(default)s"
+# these do without a data set; observe asks for it when it knows what it needs
+RESULTS_ONLY = ("resolve", "status", "table", "claims", "observe", "figure", "page")
 
 
 def make_world(plan: Plan, options: argparse.Namespace) -> None:
@@ -114,6 +118,26 @@ def claims(plan: Plan, options: argparse.Namespace) -> None:
     claims.write(plan, plan.results / "claims", allow_missing=options.allow_missing)
 
 
+def observe(plan: Plan, options: argparse.Namespace) -> None:
+    from dualdistill.report.figures import views
+
+    view = views.find(views.load(plan, options.config.parent), options.figure)
+    views.need_observation(view)
+    plan.check_root()
+    from dualdistill.report.figures import observe
+
+    observe.run(plan, view)
+
+
+def figure(plan: Plan, options: argparse.Namespace) -> None:
+    from dualdistill.report.figures import views
+
+    view = views.find(views.load(plan, options.config.parent), options.figure)
+    from dualdistill.report.figures import draw
+
+    print("\n".join(map(str, draw.write(plan, view, options.out))))
+
+
 def page(plan: Plan, options: argparse.Namespace) -> None:
     from dualdistill.report import page
 
@@ -147,6 +171,8 @@ COMMANDS: dict[str, tuple[Callable[[Plan, argparse.Namespace], None], str, str]]
     "evaluate": (evaluate, "run", "score the boxes with the official evaluation"),
     "table": (table, "table", "write a table as CSV, Markdown and LaTeX"),
     "claims": (claims, "", "compare runs pair by pair and say which claims they bear out"),
+    "observe": (observe, "figure", "run trained networks for what a figure shows and no result holds"),
+    "figure": (figure, "figure", "draw a figure as PDF, SVG and PNG"),
     "page": (page, "", "write results/index.html: tables, figures and runs on one page"),
     "status": (status, "", "say how far every run is, and how it scored"),
     "resolve": (resolve, "run?", "list the runs, or print every number of one"),
@@ -178,6 +204,8 @@ def parser() -> argparse.ArgumentParser:
         if name == "world-show":
             command.add_argument("--frame", type=int, default=0, help="key frame from 0, " + DEFAULT)
             command.add_argument("--out", type=Path, default=Path("figures/world.png"), help=DEFAULT)
+        if name == "figure":
+            command.add_argument("--out", type=Path, default=Path("figures"), help="folder, " + DEFAULT)
         if name in ("table", "claims"):
             command.add_argument(
                 "--allow-missing", action="store_true", help="a dash for a run that is not there"
@@ -196,7 +224,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if options.profile:
             overrides["profile"] = options.profile
         plan = planning.load(options.config, overrides, options.results)
-        if options.command not in ("resolve", "status", "table", "claims", "page"):
+        if options.command not in RESULTS_ONLY:
             plan.check_root()
         COMMANDS[options.command][0](plan, options)
         sys.stdout.flush()

@@ -55,14 +55,13 @@ class Jobs:
         return [str(self.plan.paths.root / "world.json")] if self.plan.data.world else []
 
     def training_data(self, wildcards: Any) -> list[str]:
-        virtual = self._virtual(self.plan.runs[wildcards.run])
-        return self._unless_made(wildcards, TRAINED, [*self._index(), *self._cache(), *virtual])
+        run = self.plan.runs[wildcards.run]
+        return self._unless_made(wildcards, TRAINED, self.data(run))
 
     def prediction_data(self, wildcards: Any) -> list[str]:
         run = self.plan.runs[wildcards.run]
-        # a student that learned from them does without
-        virtual = self._virtual(run) if run.spec.kind == "teacher" else []
-        data = [*self._index(), *self._cache(), *virtual]
+        # a student that learned from virtual points does without
+        data = self.data(run) if run.spec.kind == "teacher" else [*self._index(), *self._cache()]
         return self._unless_made(wildcards, ("results_nusc.json",), data)
 
     def evaluation_data(self, wildcards: Any) -> list[str]:
@@ -77,15 +76,17 @@ class Jobs:
         folder = self.plan.folder(self.plan.runs[wildcards.run])
         return [] if all((folder / name).exists() for name in outputs) else data
 
+    def data(self, run: Run) -> list[str]:
+        """Everything that a run's networks read in training."""
+        folder = self.plan.paths.virtual(run.spec)
+        virtual = [str(folder / "virtual.json")] if folder else []
+        return [*self._index(), *self._cache(), *virtual]
+
     def _index(self) -> list[str]:
         return [*self.tables_of_root(None), str(self.plan.paths.index)]
 
     def _cache(self) -> list[str]:
         return [str(self.plan.paths.cache / "cache.json")] if self.plan.paths.cache else []
-
-    def _virtual(self, run: Run) -> list[str]:
-        folder = self.plan.paths.virtual(run.spec)
-        return [str(folder / "virtual.json")] if folder else []
 
     def teacher(self, wildcards: Any) -> list[str]:
         """The teacher's record with the hash of its weights: a teacher trained anew retrains its students."""

@@ -50,26 +50,30 @@ class Lesson(nn.Module):
         if self.method is None or teachers is None:
             return losses
         assert isinstance(self.learner, models.Student)  # nothing else has a method
-        taught, labels_BCHW = teachers(batch)
-        assert output.image_BNChw is not None
-        assert taught.occupied_BYX is not None
-        pair = FeaturePair(
-            student_BCHW=output.taps_BCHW,
-            teacher_BCHW=taught.taps_BCHW,
-            label_BCHW=labels_BCHW,
-            student_predictions=output.predictions,
-            teacher_predictions=taught.predictions,
-            image_BNChw=output.image_BNChw,
-            instances=batch.instances,
-            occupied_BYX=taught.occupied_BYX,
-            boxes_K9=batch.boxes_K9,
-            labels_K=batch.labels_K,
-            history_s_B=batch.history_s_B,
-            depth=self.learner.image_depth(output, batch),
-            grid=teachers.detector.grid,
-            teacher_head=teachers.detector.head,
-        )
-        return losses | self.method(pair)
+        return losses | self.method(compared(self.learner, output, teachers, batch))
+
+
+def compared(student: models.Student, output: Output, teachers: Teachers, batch: Batch) -> FeaturePair:
+    """What a method sees of both sides."""
+    taught, labels_BCHW = teachers(batch)
+    assert output.image_BNChw is not None
+    assert taught.occupied_BYX is not None
+    return FeaturePair(
+        student_BCHW=output.taps_BCHW,
+        teacher_BCHW=taught.taps_BCHW,
+        label_BCHW=labels_BCHW,
+        student_predictions=output.predictions,
+        teacher_predictions=taught.predictions,
+        image_BNChw=output.image_BNChw,
+        instances=batch.instances,
+        occupied_BYX=taught.occupied_BYX,
+        boxes_K9=batch.boxes_K9,
+        labels_K=batch.labels_K,
+        history_s_B=batch.history_s_B,
+        depth=student.image_depth(output, batch),
+        grid=teachers.detector.grid,
+        teacher_head=teachers.detector.head,
+    )
 
 
 class LabelLesson(Lesson):

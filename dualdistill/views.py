@@ -77,8 +77,6 @@ class Views:
         self.read, self.resolver = read, resolver
         self.runs = runs  # by row and seed
         self.words: Mapping[str, str] = read.tables.value["names"]
-        self.remarks: Mapping[str, str] = read.tables.value.get("remarks", {})
-        self._check_remarks()
         self.tables = {name: self._table(name) for name in read.tables.value["tables"]}
         self.claims = self._claims()
 
@@ -93,7 +91,7 @@ class Views:
                 runs=self._runs(line["row"]),
                 baseline=line.get("baseline"),
                 reported=self.read.reported[line["reported"]] if "reported" in line else {},
-                remark=self.remarks.get(self.resolver.variants[line["row"]].method or "", ""),
+                remark=self._remark(self.resolver.variants[line["row"]].method),
             )
             for line in lines.values()
         )
@@ -148,12 +146,12 @@ class Views:
             what = f"{view} '{owner}' names the unknown {noun} '{word}'"
             raise UserError(what, where=file.where(place), hint=nearest(word, known))
 
-    def _check_remarks(self) -> None:
-        for method in self.remarks:
-            if method not in registry.methods():
-                where = self.read.tables.where(("remarks", method))
-                hint = nearest(method, registry.methods())
-                raise UserError(f"a remark on the unknown method '{method}'", where=where, hint=hint)
+    def _remark(self, method: str | None) -> str:
+        """What the method's class says of itself."""
+        if method is None or not registry.trait(method, "reconstruction"):
+            return ""
+        why = "neither its code nor its full text could be read"
+        return f"{_word(method, self.words)} is a reconstruction: {why}; see docs/methods/{method}.md."
 
     def _shown(self, line: Mapping[str, Any], columns: Iterable[str]) -> dict[str, str]:
         """What names a line, column by column, in the words of tables.yaml."""

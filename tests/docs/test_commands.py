@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-PAGES = ("README.md", "docs/tutorial.md", "docs/recipes.md", "docs/report.md", "docs/world.md")
+NAMES = ("tutorial", "recipes", "figures", "report", "world")
+PAGES = ("README.md", *(f"docs/{name}.md" for name in NAMES))
 # the test suite itself, and what needs a data set that is not here
 NOT_HERE = re.compile(r"^\./run pytest|^git clone|^cd |nuscenes")
 

@@ -24,7 +24,6 @@ def with_table(folder: Path, **table: object) -> Plan:
     path = folder / "tables.yaml"
     value = yaml.safe_load(path.read_text())
     table = {"title": "More", "columns": ["row"], **table}
-    value["remarks"] = {"dualdistill": "A remark."}
     value["tables"]["more"] = table
     path.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
     return planned(folder)
@@ -79,15 +78,18 @@ def test_a_row_of_several_tables_is_shown_once_and_its_texts_stay_where_they_wer
     assert shown == ["CenterPoint", "bevdepth-r50", "bevdepth-r101", "dualdistill-r101-centerpoint", "ours"]
 
 
-def test_a_remark_is_a_dagger_and_a_footnote(folder: Path):
-    table = gather(with_table(folder, rows_of=["table_main"]), "more")
+def test_a_reconstruction_has_a_dagger_and_a_footnote(folder: Path):
+    rows = [{"row": f"x3kd-r{depth}-centerpoint"} for depth in (50, 101)]
+    table = gather(with_table(folder, rows_of=["table_main"], rows=rows), "more", allow_missing=True)
     text = markdown(table)
-    assert f"| {OURS}† " in text
-    assert "| bevdepth-r50 " in text
-    assert text.count("† A remark.") == 1
-    assert f"{OURS}$^\\dagger$" in latex(table, "more")
+    assert [f"| {line['row']}† " in text for line in rows] == [True, True]
+    assert f"| {OURS} " in text
+    assert text.count("† x3kd is a reconstruction: neither its code nor its full text could be read") == 1
+    assert "x3kd-r50-centerpoint$^\\dagger$" in latex(table, "more")
     assert "†" not in csv(table)
-    assert frame(with_table(folder, rows_of=["table_main"])).loc[OURS].remark == "A remark."
+    remarks = [row.remark for row in table.rows]
+    assert [bool(remark) for remark in remarks] == [False] * 5 + [True] * 2
+    assert remarks[-1].endswith("see docs/methods/x3kd.md.")
 
 
 def test_a_reported_number_from_a_damaged_print_says_so(plan: Plan):
@@ -138,10 +140,3 @@ def test_a_fault_of_a_table_is_one_sentence_with_its_line(folder: Path, fault: s
     with pytest.raises(UserError, match=re.escape(sentence)) as caught:
         with_table(folder, **table)
     assert re.fullmatch(rf"{re.escape(str(folder / 'tables.yaml'))}:\d+", caught.value.where)
-
-
-def test_a_remark_on_no_method_is_refused(folder: Path):
-    path = folder / "tables.yaml"
-    path.write_text("remarks: {dualdistil: x}\n" + path.read_text())
-    with pytest.raises(UserError, match="a remark on the unknown method 'dualdistil'"):
-        planned(folder)

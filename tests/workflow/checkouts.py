@@ -17,6 +17,7 @@ PARTS = (
     "environment.yml",
     "docs/add-an-ablation.md",
 )
+FOLLOW = ("observe", "figure", "page")
 HEADING = re.compile(r"^Job stats:\njob +count\n[- ]+\n((?:\w+ +\d+\n)+)", re.MULTILINE)
 
 
@@ -31,11 +32,12 @@ class Checkout:
         return subprocess.run(line, cwd=self.root, capture_output=True, text=True, check=False)
 
     def jobs(self, *words: str) -> dict[str, int]:
-        """How many jobs of each rule a dry run announces; the page, which follows all others, apart."""
+        """How many jobs of each rule a dry run announces; figures and page, which follow others, apart."""
         found = self.announced(*words)
         # it is never made anew for nothing
         assert "page" not in found or len(found) > 1
-        return {rule: count for rule, count in found.items() if rule != "page"}
+        asked = any(word.startswith("figures") for word in words)
+        return {rule: count for rule, count in found.items() if asked or rule not in FOLLOW}
 
     def announced(self, *words: str) -> dict[str, int]:
         done = self.snakemake("-n", *words)

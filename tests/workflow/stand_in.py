@@ -4,6 +4,8 @@ from pathlib import Path
 
 from dualdistill import plan as planning
 from dualdistill.cli import _override, parser
+from dualdistill.report.figures import views
+from dualdistill.report.figures.jobs import FORMATS
 
 OUTPUTS = {
     "train": ("model.safetensors", "history.jsonl", "run.json"),
@@ -28,6 +30,10 @@ def outputs() -> list[Path]:
         return [plan.results / name for name in ("claims.csv", "claims_pairs.csv", "claims.md")]
     if options.command == "virtual":
         return [plan.paths.index.parent / options.points / "virtual.json"]
+    if options.command in ("figure", "observe"):
+        view = views.load(plan, options.config.parent)[options.figure]
+        drawn = [options.out / f"{view.name}.{ending}" for ending in FORMATS] if "out" in options else []
+        return drawn or [views.need_observation(view)]
     assert plan.paths.cache is not None
     made = {
         "world": plan.paths.root / "world.json",

@@ -5,6 +5,7 @@ import sys
 from dualdistill import plan
 from dualdistill.errors import UserError
 from dualdistill.jobs import Jobs
+from dualdistill.report.figures.jobs import FigureJobs
 
 try:
     JOBS = Jobs(plan.load(overrides=config))
@@ -12,6 +13,8 @@ try:
     JOBS.plan.check_starts()
     JOBS.check_targets(sys.argv[1:])
     JOBS.check_masks(sys.argv[1:])
+    FIGURES = FigureJobs(JOBS)
+    FIGURES.check_targets(sys.argv[1:])
 except UserError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -26,3 +29,4 @@ wildcard_constraints:
     data=JOBS.data_ids,
     run=JOBS.runs,
     table=JOBS.tables,
+    figure=FIGURES.figures,

@@ -2,7 +2,7 @@
 rule page:
     input:
         tables=JOBS.views,
-        figures=[],
+        figures=FIGURES.files,
         records=JOBS.page_records,
         source=JOBS.page_source,
     output:

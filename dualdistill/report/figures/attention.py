@@ -1,0 +1,51 @@
+"""Where MFD looks in one key frame: the scale of every region, and the attention of both networks."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, MaxNLocator
+
+from dualdistill.plan import Plan
+from dualdistill.report.figures import maps, page
+from dualdistill.report.figures.views import View
+
+TITLES = {
+    "fg": "scale inside true boxes",
+    "fp": "scale where the teacher errs",
+    "tn": "scale of all other cells",
+    "teacher": "attention of the teacher",
+    "student": "attention of the aligned student",
+    "used": "attention that is used",
+}
+REGIONS = ("fg", "fp", "tn")
+
+
+def draw(plan: Plan, view: View) -> Figure:
+    seen = maps.read(view, *TITLES, "truth_K9", "half_extent_m")
+    figure = Figure(figsize=(7.2, 5.0))
+    brightest = max(float(seen[name].max()) for name in TITLES if name not in REGIONS)
+    for axes, (name, title) in zip(
+        figure.subplots(2, 3, sharex=True, sharey=True).flat, TITLES.items(), strict=True
+    ):
+        map_HW = seen[name]
+        if name in REGIONS:
+            # a scale is zero outside of its region, and there the map stays white
+            shown = {"vmin": 0, "vmax": float(map_HW.max()) or 1.0}
+            map_HW = np.where(map_HW > 0, map_HW, np.nan)
+        else:
+            shown = {"vmin": 0, "vmax": brightest}
+        image = maps.on_ground(axes, map_HW, float(seen["half_extent_m"]), **shown)
+        outline = "black" if name in REGIONS else "white"
+        maps.boxes_above(axes, seen["truth_K9"], colors=outline, linewidths=0.7)
+        axes.set_title(title)
+        bar = figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.9, aspect=24, pad=0.03)
+        bar.locator = MaxNLocator(4)
+        bar.formatter = FormatStrFormatter("%.2g")
+        bar.update_ticks()
+    page.small_print(
+        figure,
+        f"level {view.options['tap']}; x to the right and y ahead in metres; outlines: true boxes. "
+        "A cell weighs scale x attention.",
+    )
+    return figure

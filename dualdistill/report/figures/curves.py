@@ -1,0 +1,83 @@
+"""Training curves: one panel per loss term, one line per run, every point a mean over some steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from dualdistill.errors import DataError
+from dualdistill.plan import Plan
+from dualdistill.records import read_run
+from dualdistill.report.figures import page
+from dualdistill.report.figures.views import View
+from dualdistill.storage import sha256_file
+
+HISTORY = "history.jsonl"
+NOT_LOSSES = ("step", "lr", "grad_norm")
+COLUMNS = 4
+Array = NDArray[np.float64]
+
+
+def draw(plan: Plan, view: View) -> Figure:
+    histories = {run: read(plan.results / "runs" / run) for run in view.runs}
+    every = view.options["mean_over"]
+    terms = list(dict.fromkeys(term for found in histories.values() for term in found))
+    terms = [term for term in sorted(terms, key=_order(histories)) if term not in NOT_LOSSES]
+    lines = -(-len(terms) // COLUMNS)
+    handles = [
+        Line2D([], [], color=page.colour(number), label=row)
+        for number, row in enumerate(view.options["rows"])
+    ]
+    figure, below = page.with_legend(7.2, 0.9 + 1.35 * lines, handles)
+    grid = below.subplots(lines, COLUMNS, squeeze=False, sharex=True)
+    for axes in grid.flat[len(terms) :]:
+        axes.set_visible(False)
+    for axes, term in zip(grid.flat, terms, strict=False):
+        for run, history in histories.items():
+            if term in history:
+                step, loss = means(history["step"], history[term], every)
+                axes.plot(step, loss, color=_colour(plan, view, run))
+        axes.set_title(term)
+        axes.set_ylim(bottom=0)
+    for place in range(len(terms) - COLUMNS, len(terms)):
+        # the lowest panel of its column, which need not be in the last line
+        if place >= 0:
+            grid.flat[place].tick_params(axis="x", labelbottom=True)
+    figure.supxlabel(
+        f"optimizer step; each point is the mean of {every} steps" if every > 1 else "optimizer step"
+    )
+    figure.supylabel("loss, weighted")
+    return figure
+
+
+def read(folder: Path) -> dict[str, Array]:
+    """Every column of a run's history, if it is the one that its run.json recorded."""
+    path = folder / HISTORY
+    promised = read_run(folder)["outputs"].get(HISTORY)
+    if not path.exists() or sha256_file(path) != promised:
+        raise DataError("the history is not the one of run.json", where=str(path), hint="train the run again")
+    lines: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()]
+    return {term: np.array([line[term] for line in lines]) for term in lines[0]}
+
+
+def means(step_S: Array, loss_S: Array, every: int) -> tuple[Array, Array]:
+    """Means over blocks of steps, at the blocks' middles; a last block that is not full is left out."""
+    full = len(step_S) // every * every or len(step_S)
+    every = min(every, len(step_S))
+    return step_S[:full].reshape(-1, every).mean(axis=1), loss_S[:full].reshape(-1, every).mean(axis=1)
+
+
+def _order(histories: dict[str, dict[str, Array]]) -> Any:
+    """First what all runs have, then what only some have, each by name."""
+    return lambda term: (sum(term not in found for found in histories.values()), term)
+
+
+def _colour(plan: Plan, view: View, run: str) -> str:
+    rows = view.options["rows"]
+    return page.colour(next(number for number, row in enumerate(rows) if row in plan.runs[run].rows))

@@ -1,0 +1,76 @@
+"""Draws a view and writes it as PDF, SVG and PNG: the same inputs give the same bytes, on any day."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib import style
+from matplotlib.figure import Figure
+
+from dualdistill.errors import DataError, UserError
+from dualdistill.plan import Plan
+from dualdistill.report.figures.views import View
+from dualdistill.storage import atomic_write
+
+# dates and version numbers would make equal figures differ
+METADATA: dict[str, dict[str, Any]] = {
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+}
+
+
+def write(plan: Plan, view: View, folder: Path) -> list[Path]:
+    """The figure in every format."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph
+    with styled(view.style):
+        figure = draw(plan, view)
+        written = []
+        for ending, metadata in METADATA.items():
+            content = io.BytesIO()
+            figure.savefig(content, format=ending, metadata=metadata)
+            written.append(folder / f"{view.name}.{ending}")
+            atomic_write(written[-1], content.getvalue())
+    return written
+
+
+def draw(plan: Plan, view: View) -> Figure:
+    """The figure as matplotlib has it; the style is the caller's."""
+    chart = importlib.import_module(f"dualdistill.report.figures.{view.chart}")
+    drawn: Figure = chart.draw(plan, view)
+    drawn.suptitle(view.title)
+    return drawn
+
+
+@contextmanager
+def styled(path: Path) -> Iterator[None]:
+    """matplotlib's defaults with one style file over them, whatever the user's own settings are."""
+    with style.context(_read(path), after_reset=True):
+        yield
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The style file; matplotlib itself only warns of a key that it does not know."""
+    if not path.exists():
+        raise DataError(
+            "the style file does not exist", where=str(path), hint="restore it from the repository"
+        )
+    faults: list[str] = []
+    listener = logging.Handler(logging.WARNING)
+    listener.emit = lambda record: faults.append(record.getMessage())  # type: ignore[method-assign]
+    told = logging.getLogger("matplotlib")
+    told.addHandler(listener)
+    try:
+        read: Any = matplotlib.rc_params_from_file(path, use_default_template=False)
+    finally:
+        told.removeHandler(listener)
+    if faults:
+        raise UserError(" ".join(faults[0].split()), where=str(path))
+    return dict(read)

@@ -1,0 +1,83 @@
+"""One key frame: six cameras with the student's and the true boxes, and all of them over the LiDAR."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from dualdistill.plan import Plan
+from dualdistill.report.figures import maps, page
+from dualdistill.report.figures.views import View
+from dualdistill.spec import CAMERAS
+
+# as one looks around: left to right, front above back
+LAYOUT = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT")
+NAMES = ("images_NHW3", "intrinsics_N33", "lidar_to_camera_N44", "points_P3", "half_extent_m", "name")
+BOXES = ("truth_K9", "teacher_K9", "teacher_scores_K", "student_K9", "student_scores_K")
+
+
+def draw(plan: Plan, view: View) -> Figure:
+    seen = maps.read(view, *NAMES, *BOXES)
+    height, width = seen["images_NHW3"].shape[1:3]
+    cameras_in = 2 * 2.45 * height / width + 0.4  # of two rows with their titles
+    figure, below = page.with_legend(10.6, 0.9 + max(cameras_in, 3.1), _handles())
+    grid = below.add_gridspec(2, 4, width_ratios=(1, 1, 1, 1.3))
+    for place, name in enumerate(LAYOUT):
+        _camera(below.add_subplot(grid[divmod(place, 3)]), seen, name, view.options["min_score"])
+    _ground(below.add_subplot(grid[:, 3]), seen, view.options["min_score"])
+    page.small_print(
+        figure,
+        f"{seen['name']} of {plan.data.name}, the frame that figures.yaml names. Predicted boxes score above "
+        f"{view.options['min_score']:g}, true boxes hold a LiDAR or radar point.",
+    )
+    return figure
+
+
+def style(who: str) -> dict[str, Any]:
+    """Truth is a broad line under the thin ones of the two networks."""
+    styles: dict[str, dict[str, Any]] = {
+        "truth": {"colors": page.colour(4), "linewidths": 2.0},
+        "teacher": {"colors": page.colour(2), "linewidths": 1.1, "linestyles": (0, (3, 1.5))},
+        "student": {"colors": page.colour(5), "linewidths": 1.1},
+    }
+    return styles[who]
+
+
+def sure(seen: dict[str, NDArray[Any]], who: str, min_score: float) -> NDArray[Any]:
+    return np.asarray(seen[f"{who}_K9"][seen[f"{who}_scores_K"] > min_score])
+
+
+def _camera(axes: Axes, seen: dict[str, NDArray[Any]], name: str, min_score: float) -> None:
+    number = CAMERAS.index(name)
+    image_HW3 = seen["images_NHW3"][number]
+    axes.imshow(image_HW3)
+    pose = (seen["lidar_to_camera_N44"][number], seen["intrinsics_N33"][number])
+    maps.boxes_in_camera(axes, seen["truth_K9"], *pose, **style("truth"))
+    maps.boxes_in_camera(axes, sure(seen, "student", min_score), *pose, **style("student"))
+    axes.set(xlim=(0, image_HW3.shape[1]), ylim=(image_HW3.shape[0], 0), xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.set_title(name.removeprefix("CAM_").replace("_", " ").lower())
+
+
+def _ground(axes: Axes, seen: dict[str, NDArray[Any]], min_score: float) -> None:
+    points_P3 = seen["points_P3"]
+    axes.scatter(points_P3[:, 0], points_P3[:, 1], s=0.5, c="0.62", linewidths=0, rasterized=True)
+    maps.boxes_above(axes, seen["truth_K9"], **style("truth"))
+    for who in ("teacher", "student"):
+        maps.boxes_above(axes, sure(seen, who, min_score), **style(who))
+    maps.frame_ground(axes, float(seen["half_extent_m"]))
+    axes.set(xlabel="x to the right, m", ylabel="y ahead, m", title="from above, with LiDAR")
+
+
+def _handles() -> list[Artist]:
+    shown: list[Artist] = []
+    for who in ("truth", "teacher", "student"):
+        look = {key.removesuffix("s"): value for key, value in style(who).items()}
+        shown.append(Line2D([], [], label="true boxes" if who == "truth" else f"boxes of the {who}", **look))
+    return shown

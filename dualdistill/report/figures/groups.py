@@ -1,0 +1,101 @@
+"""The poster's bar chart: groups of bars, one colour and one mark per value of two columns of a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from dualdistill.plan import Plan
+from dualdistill.report.collect import Row, Table
+from dualdistill.report.figures import page, scores
+from dualdistill.report.figures.views import View
+
+GAP = 0.8  # between groups, in bars
+
+
+def draw(plan: Plan, view: View) -> Figure:
+    table = scores.kept(plan, view)
+    height_in = 5.4 if scores.has_reported(table) else 3.2
+    figure, below = page.with_legend(7.2, height_in, _handles(view, table))
+    for axes, metric, measured in scores.panels(below, table, sharey=False):
+        _panel(axes, view, table, metric, measured=measured)
+        axes.set_ylabel(scores.name_axis(table, metric, measured=measured))
+    scores.footer(figure, table)
+    return figure
+
+
+def _panel(axes: Axes, view: View, table: Table, metric: str, *, measured: bool) -> None:
+    """Groups from left to right as the table has them; a group's bars as well."""
+    colours = _words(table, view.options["colour"])
+    place, ticks = 0.0, {}
+    top = 0.0
+    for group in _words(table, view.options["group"]):
+        rows = [row for row in table.rows if row.labels[view.options["group"]] == group]
+        ticks[group] = place + (len(rows) - 1) / 2
+        for row in rows:
+            number = scores.value(row, metric, measured=measured)
+            if number is not None:
+                style = scores.face(colours.index(row.labels[view.options["colour"]]), measured=measured)
+                height, error = float(number), scores.spread(row, metric) if measured else None
+                bar = axes.bar(place, height, width=0.86, yerr=error, error_kw={"elinewidth": 0.9}, **style)
+                _write(
+                    axes, view, row, bar, height + (error or 0), scores.text(row, metric, measured=measured)
+                )
+                top = max(top, height + (error or 0))
+            place += 1
+        place += GAP
+    axes.set_xticks(list(ticks.values()), list(ticks))
+    axes.tick_params(axis="x", length=0)
+    axes.grid(visible=False, axis="x")
+    axes.set_ylim(0, 1.24 * top or 1)
+
+
+def _write(axes: Axes, view: View, row: Row, bar: BarContainer, top: float, number: str) -> None:
+    """The number over a bar, and over the number its mark."""
+    middle = bar.patches[0].get_x() + bar.patches[0].get_width() / 2
+    small = matplotlib.rcParams["xtick.labelsize"]
+    axes.annotate(
+        number, (middle, top), (0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=small
+    )
+    word = row.labels[view.options["mark"]]
+    if word:
+        mark = view.options["marks"][word]
+        offset = matplotlib.transforms.ScaledTranslation(0, 15 / 72, axes.figure.dpi_scale_trans)
+        axes.plot(
+            [middle], [top], mark, color="black", markersize=_size(mark), transform=axes.transData + offset
+        )
+
+
+def _handles(view: View, table: Table) -> list[Artist]:
+    words = _words(table, view.options["colour"])
+    shown: list[Artist] = [
+        Patch(facecolor=page.colour(number), label=word) for number, word in enumerate(words)
+    ]
+    for word in filter(None, _words(table, view.options["mark"])):
+        mark = view.options["marks"][word]
+        style: dict[str, Any] = {
+            "marker": mark,
+            "color": "black",
+            "linestyle": "none",
+            "markersize": _size(mark),
+        }
+        shown.append(Line2D([], [], label=f"{view.options['mark']}: {word}", **style))
+    if scores.has_reported(table):
+        shown.append(Patch(facecolor="white", edgecolor="grey", hatch="//////", label=scores.REPORTED))
+    return shown
+
+
+def _size(mark: str) -> float:
+    """A star fills less of its square than a square does."""
+    return float(matplotlib.rcParams["lines.markersize"]) * (1.5 if mark == "*" else 1.0)
+
+
+def _words(table: Table, column: str) -> list[str]:
+    return list(dict.fromkeys(row.labels[column] for row in table.rows))

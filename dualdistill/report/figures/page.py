@@ -1,0 +1,38 @@
+"""What all figures share: a legend that falls on nothing, small print below, the style's colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure, SubFigure
+
+LEGEND_IN = 0.3
+
+
+def with_legend(width_in: float, height_in: float, handles: Sequence[Artist]) -> tuple[Figure, SubFigure]:
+    """A figure of this size with a row of handles on top, and the part below it for panels."""
+    figure = Figure(figsize=(width_in, height_in))
+    # a legend outside of all panels would fall on the title
+    parts: Any = figure.subfigures(2, 1, height_ratios=(LEGEND_IN, height_in - LEGEND_IN))
+    above, below = parts
+    above.legend(handles=list(handles), loc="center", ncols=len(handles))
+    return figure, below
+
+
+def small_print(figure: Figure, text: str) -> None:
+    """What a reader must know, below everything else."""
+    figure.supxlabel(text, fontsize=matplotlib.rcParams["font.size"] - 1)
+
+
+def small() -> float:
+    """The size of numbers in panels."""
+    return float(matplotlib.rcParams["xtick.labelsize"]) - 0.5
+
+
+def colour(number: int) -> str:
+    """A colour of the style's cycle."""
+    cycle: Sequence[str] = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
+    return cycle[number % len(cycle)]

@@ -1,0 +1,99 @@
+"""figures.yaml is checked like everything under config/: a fault is a sentence with a line and a way out."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dualdistill.errors import UserError
+from dualdistill.plan import Plan
+from dualdistill.report.figures import views
+
+
+def change(folder: Path, old: str, new: str) -> None:
+    path = folder / views.FILE
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_every_figure_fits_the_plan(plan: Plan, folder: Path):
+    found = views.load(plan, folder)
+    assert found["main"].table == "table_main"
+    teachers = [run.id for run in plan.runs.values() if "centerpoint" in run.rows and run.spec.seed == 0]
+    assert list(found["temperature"].runs) == teachers
+    # every seed of the rows that are compared, one student where a single frame is shown
+    assert len(found["training"].runs) == 4
+    assert [len(found[name].runs) for name in ("attention", "alignment")] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("chart: groups", "chart: group", "must be one of"),
+        ("table: table_main", "table: table_mian", "figure 'main' shows the unknown table 'table_mian'"),
+        ("colour: method", "colour: metod", "names column 'metod', which table_main does not have"),
+        (
+            "[BEVDepth, DualDistill]",
+            "[BEVDepht]",
+            "shows 'BEVDepht', which no row of table_main prints as its",
+        ),
+        ("show: {method", "show: {metod", "names column 'metod', which table_main does not have"),
+        ('CenterPoint: "*", ', "", "figure 'main' has no mark for 'CenterPoint' (add it to marks)"),
+        ("mean_over: 30", "mean_ovr: 30", "(did you mean 'mean_over'?)"),
+        ("mean_over: 30", "mean_over: 0", "must be at least 1, not 0"),
+        ("rows: [bevdepth-r50,", "rows: [bevdepth-r55,", "(did you mean 'bevdepth-r50'?)"),
+        (
+            "teacher: centerpoint",
+            "teacher: bevdepth-r50",
+            "figure 'temperature' needs a teacher, 'bevdepth-r50'",
+        ),
+        (
+            "student: dualdistill-r50-centerpoint\n    tap",
+            "student: bevdepth-r50\n    tap",
+            "figure 'attention' needs a student with a method, 'bevdepth-r50' has none",
+        ),
+        ("tap: head", "tap: s9", "must be one of s2, s3, head"),
+    ],
+)
+def test_a_fault_is_told_with_its_line(plan: Plan, folder: Path, old: str, new: str, sentence: str):
+    change(folder, old, new)
+    with pytest.raises(UserError) as told:
+        views.load(plan, folder)
+    assert sentence in str(told.value)
+    line = next(
+        n for n, text in enumerate((folder / views.FILE).read_text().splitlines(), 1) if "main:" in text
+    )
+    assert str(told.value).startswith(f"{folder / views.FILE}:")
+    assert int(str(told.value).split(":")[1]) >= line
+
+
+def test_an_unknown_figure_has_a_neighbour(plan: Plan, folder: Path):
+    with pytest.raises(UserError, match=r"no figure is named 'trainig' \(did you mean 'training'\?\)"):
+        views.find(views.load(plan, folder), "trainig")
+
+
+def test_what_is_drawn_is_not_what_is_observed(plan: Plan, folder: Path):
+    before = views.load(plan, folder)["frame"]
+    change(folder, "min_score: 0.3", "min_score: 0.5")
+    after = views.load(plan, folder)["frame"]
+    assert (before.observation_sha == after.observation_sha, before.sha == after.sha) == (True, False)
+    change(folder, "{scene: 0, frame: 2}", "{scene: 1, frame: 2}")
+    assert views.load(plan, folder)["frame"].observation_sha != after.observation_sha
+
+
+def test_a_figure_of_results_has_nothing_to_observe(plan: Plan, folder: Path):
+    with pytest.raises(UserError, match="is drawn from results alone"):
+        views.need_observation(views.load(plan, folder)["main"])
+
+
+def test_planning_figures_loads_no_library_and_drawing_no_torch():
+    charts = ["groups", "bars", "line", "curves", "forest", "cut", "frame", "attention", "alignment"]
+    code = "import sys, dualdistill.report.figures.jobs\n"
+    code += "print([name for name in ('numpy', 'matplotlib', 'torch') if name in sys.modules])\n"
+    code += "import dualdistill.report.figures.draw\n"
+    code += "".join(f"import dualdistill.report.figures.{chart}\n" for chart in charts)
+    code += "print('torch' in sys.modules)"
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert printed.split("\n")[:2] == ["[]", "False"]
