@@ -10,6 +10,7 @@ from dualdistill.errors import UserError
 from dualdistill.plan import Plan
 from dualdistill.report.figures import views
 
+
 def change(folder: Path, old: str, new: str) -> None:
     path = folder / views.FILE
     text = path.read_text()
@@ -40,7 +41,12 @@ def test_every_figure_fits_the_plan(plan: Plan, folder: Path):
         ),
         ("show: {method", "show: {metod", "names column 'metod', which table_main does not have"),
         ('CenterPoint: "*", ', "", "figure 'main' has no mark for 'CenterPoint' (add it to marks)"),
-        ("mean_over: 30", "mean_ovr: 30", "(did you mean 'mean_over'?)"),
+        ("mean_over: 30", "mean_ovr: 30", "missing key 'mean_over' in figure 'training'"),
+        (
+            "tap: head",
+            "tap: head\n    tpa: s2",
+            "unknown key 'tpa' in figure 'attention' (did you mean 'tap'?)",
+        ),
         ("mean_over: 30", "mean_over: 0", "must be at least 1, not 0"),
         ("rows: [bevdepth-r50,", "rows: [bevdepth-r55,", "(did you mean 'bevdepth-r50'?)"),
         (

@@ -146,7 +146,9 @@ def _runs(plan: Plan, read: Document, name: str, line: dict[str, Any]) -> Iterab
             if key != "rows" and spec.kind != key:
                 raise UserError(f"figure '{name}' needs a {key}, '{row}' is none", where=where)
             if line["chart"] in MAPS and spec.distill is None:
-                raise UserError(f"figure '{name}' needs a student with a method, '{row}' has none", where=where)
+                raise UserError(
+                    f"figure '{name}' needs a student with a method, '{row}' has none", where=where
+                )
             yield found[seed].id
 
 
