@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from dualdistill import plan as planning
+from dualdistill.config import METRICS
 from dualdistill.errors import UserError
 from dualdistill.plan import Plan
 from dualdistill.report.figures import views
+
+CONFIG = Path(__file__).parents[2] / "config"
 
 
 def change(folder: Path, old: str, new: str) -> None:
@@ -16,6 +20,12 @@ def change(folder: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
+
+
+def test_every_table_of_scores_has_a_chart(tmp_path: Path):
+    plan = planning.load(CONFIG / "config.yaml", {"profile": "world"}, tmp_path)
+    drawn = {view.table for view in views.load(plan, CONFIG).values()}
+    assert {name for name, table in plan.tables.items() if set(METRICS) <= set(table.measures)} <= drawn
 
 
 def test_every_figure_fits_the_plan(plan: Plan, folder: Path):
@@ -41,7 +51,12 @@ def test_every_figure_fits_the_plan(plan: Plan, folder: Path):
         ),
         ("show: {method", "show: {metod", "names column 'metod', which table_main does not have"),
         ('CenterPoint: "*", ', "", "figure 'main' has no mark for 'CenterPoint' (add it to marks)"),
-        ("mean_over: 30", "mean_ovr: 30", "(did you mean 'mean_over'?)"),
+        ("mean_over: 30", "mean_ovr: 30", "missing key 'mean_over' in figure 'training'"),
+        (
+            "tap: head",
+            "tap: head\n    tpa: s2",
+            "unknown key 'tpa' in figure 'attention' (did you mean 'tap'?)",
+        ),
         ("mean_over: 30", "mean_over: 0", "must be at least 1, not 0"),
         ("rows: [bevdepth-r50,", "rows: [bevdepth-r55,", "(did you mean 'bevdepth-r50'?)"),
         (

@@ -183,12 +183,12 @@ def test_claims_are_drawn_where_they_stand(plan: Plan):
     shown = replace(view(plan, "training"), chart="forest")
     (plan.results / "claims.csv").write_text(CLAIMS)
     measured, reported = draw.draw(plan, shown).axes
-    points = [one.get_xdata().tolist() for one in measured.lines if one.get_marker() != "None"]
-    intervals = [one.get_xdata().tolist() for one in measured.lines if len(one.get_xdata()) == 2]
+    points = [list(one.get_xdata()) for one in measured.lines if one.get_marker() != "None"]
+    intervals = [list(one.get_xdata()) for one in measured.lines if one.get_marker() == "None"]
     assert points == [[1.25], [-0.5]]
     assert intervals == [[0.3, 2.2], [0, 0]]  # the second is the line at zero
     assert texts(measured) == ["n = 5, supported", "n = 1, undecided", "not measured"]
-    assert [one.get_xdata().tolist() for one in reported.lines][:2] == [[5.4], [4.4]]
+    assert [list(one.get_xdata()) for one in reported.lines][:2] == [[5.4], [4.4]]
     assert reported.get_xlabel() == "reported on nuScenes"
     frame = pd.read_csv(plan.results / "claims.csv").drop(columns="low")
     frame.to_csv(plan.results / "claims.csv", index=False)
