@@ -1,7 +1,7 @@
 """Everything under config/, read strictly and held against workflow/schemas/ before anything is planned.
 
-Settings say what to run, a profile holds every number, variants.yaml the rows, tables.yaml the views on them,
-reported.csv the poster's numbers.
+Settings say what to run, a profile holds every number, a recipe what methods change in it, variants.yaml the
+rows, tables.yaml the views on them, reported.csv the poster's numbers.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Reported:
 class Config:
     settings: Settings
     profile: Document
+    recipe: Document
     variants: Document
     tables: Document
     reported: dict[str, dict[str, Reported]]  # row -> metric -> number
@@ -77,12 +78,17 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
         "imagenet": {name: Path(file) for name, file in files.items() if file is not None},
     }
     settings = Settings(**{**values, **typed})
-    where = overridden.where() if "profile" in overridden.value else written.where(("profile",))
     folder = path.parent
+
+    def chosen(key: str) -> Document:
+        where = overridden.where() if key in overridden.value else written.where((key,))
+        return _chosen(folder / f"{key}s", key, values[key], where)
+
     tables = _checked(folder / "tables.yaml", "tables")
     return Config(
         settings=settings,
-        profile=_profile(folder / "profiles", settings.profile, where),
+        profile=chosen("profile"),
+        recipe=chosen("recipe"),
         variants=_variants(folder / "variants.yaml"),
         tables=tables,
         reported=_reported(folder / "reported.csv"),
@@ -121,11 +127,12 @@ def _checked(path: Path, name: str) -> Document:
     return found
 
 
-def _profile(folder: Path, name: str, where: str) -> Document:
+def _chosen(folder: Path, noun: str, name: str, where: str) -> Document:
+    """The file of a folder that the settings name."""
     known = [path.stem for path in folder.glob("*.yaml")]
     if name not in known:
-        raise UserError(f"unknown profile '{name}'", where=where, hint=nearest(name, known))
-    return _checked(folder / f"{name}.yaml", "profile")
+        raise UserError(f"unknown {noun} '{name}'", where=where, hint=nearest(name, known))
+    return _checked(folder / f"{name}.yaml", noun)
 
 
 def _variants(path: Path) -> Document:

@@ -114,9 +114,10 @@ class Jobs:
         return sha_of({"run": self.spec_sha(wildcards), "evaluate": versions.EVALUATE})
 
     def table_sha(self, wildcards: Any) -> str:
-        """Changes with the profile too, so that a table of one profile is not taken for the other's."""
+        """Changes with profile and recipe too, so that a table of one is not taken for the other's."""
         settings, table = self.plan.settings, self.plan.tables[wildcards.table]
-        named = {"profile": settings.profile, "recipe": settings.recipe, "data": self.plan.data_id}
+        recipe = [settings.recipe, self.plan.recipe]
+        named = {"profile": settings.profile, "recipe": recipe, "data": self.plan.data_id}
         return sha_of({**named, "table": asdict(table)})
 
     def check_targets(self, words: Iterable[str]) -> None:

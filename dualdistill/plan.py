@@ -84,6 +84,7 @@ class Plan:
     tables: dict[str, Table]
     threads: int
     gpus: int
+    recipe: str  # what the recipe compares, in words
     arguments: str  # the command-line words that lead back to this plan
 
     def run(self, name: str) -> Run:
@@ -207,6 +208,7 @@ def load(
         tables=_tables(read, resolver, runs),
         threads=profile["threads"],
         gpus=profile["gpus"],
+        recipe=read.recipe.value["title"],
         arguments=read.arguments,
     )
 

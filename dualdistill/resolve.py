@@ -1,4 +1,4 @@
-"""From a row of YAML to a frozen RunSpec: the profile's numbers, what the backbone and what the row change.
+"""From a row of YAML to a frozen RunSpec: the profile's numbers, and what backbone, recipe and row change.
 
 All rows are resolved before any job starts: a slip in the last row does not wait for the first to train.
 """
@@ -18,6 +18,7 @@ from dualdistill.document import nearest
 from dualdistill.errors import UserError
 from dualdistill.keys import changeable, option_schema
 from dualdistill.mask_spec import MaskSpec, available
+from dualdistill.recipe import Recipe
 from dualdistill.spec import (
     CAMERA_FIELDS,
     TEACHERS,
@@ -61,6 +62,7 @@ class Resolver:
         self.profile: dict[str, Any] = config.profile.value
         self.data = build(DataSpec, self.profile["data"])
         self._check_profile()
+        self.recipe = Recipe(config.recipe, self.profile)
         self.merged: dict[str, dict[str, Any]] = {}
         for name in self.rows:
             self._merge(name)
@@ -77,7 +79,8 @@ class Resolver:
             "schedule": self.profile["schedules"][variant.kind],
         }
         backbone = self.profile["backbones"][variant.backbone] if variant.backbone else {}
-        for key, value in {**backbone, **variant.changes}.items():
+        recipe = self.recipe.changes(variant.method or variant.model, variant.backbone)
+        for key, value in {**backbone, **recipe, **variant.changes}.items():
             values = _changed(values, key.split("."), value)
         model = self._model(name, variant.model, values["model"])
         distill, teacher = None, None

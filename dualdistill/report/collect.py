@@ -42,6 +42,7 @@ class Table:
     data: str
     synthetic: bool
     recipe: str
+    compares: str  # what the recipe does, in words
     command: str
 
     def heading(self) -> list[str]:
@@ -53,7 +54,7 @@ class Table:
         spread = "" if most > 1 else ", so no standard deviation"
         return [
             f"Data: {data}.",
-            f"Recipe: {self.recipe}.",
+            f"Recipe: {self.recipe} ({self.compares}).",
             f"Seeds per row: {seeds}{spread}.",
             "In parentheses the difference to the baseline row; reported: the poster's numbers, on nuScenes.",
             f"Made by: {self.command}",
@@ -82,6 +83,7 @@ def gather(plan: Plan, name: str, *, allow_missing: bool = False) -> Table:
         data=data if profile == data else f"{data}, profile {profile}",
         synthetic=plan.data.world is not None,
         recipe=plan.settings.recipe,
+        compares=plan.recipe,
         command=_command(plan, name),
     )
 
@@ -153,7 +155,8 @@ def _command(plan: Plan, name: str) -> str:
     settings = plan.settings
     seeds = ",".join(str(seed) for seed in settings.seeds)
     words = ["snakemake", "--cores", "all", str(plan.results / f"{name}.csv")]
-    return shlex.join([*words, "--config", f"profile={settings.profile}", f"seeds=[{seeds}]"])
+    chosen = [f"profile={settings.profile}", f"recipe={settings.recipe}", f"seeds=[{seeds}]"]
+    return shlex.join([*words, "--config", *chosen])
 
 
 def _exact(value: float) -> Decimal:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-PAGES = ("README.md", "docs/tutorial.md", "docs/world.md")
+PAGES = ("README.md", "docs/tutorial.md", "docs/recipes.md", "docs/world.md")
 # the test suite itself, and what needs a data set that is not here
 NOT_HERE = re.compile(r"^\./run pytest|^git clone|^cd |nuscenes")
 

@@ -169,7 +169,7 @@ FAULTS = {
     "unknown recipe": (
         "config.yaml",
         swap("recipe: matched", "recipe: as_publishd"),
-        "'recipe' must be one of matched, not the text 'as_publishd'",
+        "unknown recipe 'as_publishd' (did you mean 'as_published'?)",
     ),
     "the same seed twice": ("config.yaml", swap("[0]", "[0, 0]"), "'seeds' holds the same entry twice"),
     "a number missing from the profile": (
@@ -226,10 +226,10 @@ FAULTS = {
 def test_a_fault_is_one_sentence_with_its_line(folder: Path, fault: str):
     name, change, sentence = FAULTS[fault]
     spoil(folder, name, change)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(UserError) as caught:
         plan.load(folder / "config.yaml")
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     where, _, what = str(caught.value).partition(": ")
     path, _, line = where.rpartition(":")
     assert what.startswith(sentence)

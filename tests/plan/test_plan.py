@@ -225,7 +225,7 @@ def test_schemas_know_exactly_the_fields_of_the_specs():
         assert sorted(parts[name]["required"]) == sorted(parts[name]["properties"]), name
 
 
-@pytest.mark.parametrize("name", ["config", "variants", "tables", "profile"])
+@pytest.mark.parametrize("name", ["config", "variants", "tables", "profile", "recipe"])
 def test_every_key_of_a_schema_says_what_it_is(name: str):
     schema = config.schema(name)
 

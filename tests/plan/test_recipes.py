@@ -1,0 +1,179 @@
+"""A recipe changes the numbers that it names, for the methods that it names, and nothing else."""
+
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from dualdistill import plan, registry
+from dualdistill.config import load
+from dualdistill.errors import UserError
+from dualdistill.jobs import Jobs
+from dualdistill.plan import Plan
+from dualdistill.report.collect import gather
+from dualdistill.resolve import Resolver
+
+PROFILES = ("smoke", "world", "nuscenes")
+OTHER = "as_published"
+
+
+def planned(folder: Path, **overrides: Any) -> Plan:
+    return plan.load(folder / "config.yaml", overrides)
+
+
+def published(folder: Path, profile: str) -> Plan:
+    return planned(folder, profile=profile, recipe=OTHER)
+
+
+def own_recipe(folder: Path, text: str) -> None:
+    (folder / "recipes" / "own.yaml").write_text(f"title: a test\n{text}\n")
+
+
+def add(folder: Path, text: str) -> None:
+    with (folder / "variants.yaml").open("a") as stream:
+        stream.write(text + "\n")
+
+
+def dotted(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Every number of a spec by its path."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {
+        name: leaf for key, part in value.items() for name, leaf in dotted(part, f"{prefix}.{key}").items()
+    }
+
+
+def test_the_default_changes_nothing(folder: Path):
+    read = load(folder / "config.yaml")
+    assert read.settings.recipe == "matched"
+    assert read.recipe.value.keys() == {"title"}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_row_resolves_and_differs_in_what_the_recipe_says(folder: Path, profile: str):
+    resolvers = [
+        Resolver(load(folder / "config.yaml", {"profile": profile, "recipe": name}))
+        for name in ("matched", OTHER)
+    ]
+    before, after = resolvers
+    for name, variant in after.variants.items():
+        said = after.recipe.changes(variant.method or variant.model, variant.backbone)
+        old, new = (asdict(each.spec(name, 0)) for each in resolvers)
+        if old["teacher"]:
+            teacher = str(variant.teacher)
+            assert (old["teacher"], new["teacher"]) == tuple(
+                asdict(each.spec(teacher, 0)) for each in resolvers
+            )
+            old["teacher"] = new["teacher"] = None
+        changed = {key.lstrip(".") for key, value in dotted(new).items() if value != dotted(old)[key]}
+        assert changed <= said.keys() - before.variants[name].changes.keys(), name
+        for key in said.keys() - variant.changes.keys():
+            value = dotted(new)[f".{key}"]
+            assert (list(value) if isinstance(value, tuple) else value) == said[key], (name, key)
+
+
+def test_every_method_and_every_model_has_an_entry(folder: Path):
+    profile = yaml.safe_load((folder / "profiles" / "world.yaml").read_text())
+    entries = yaml.safe_load((folder / "recipes" / f"{OTHER}.yaml").read_text())
+    assert entries.keys() - {"title"} == {*registry.methods(), *profile["students"], *profile["teachers"]}
+
+
+def test_the_published_differences(folder: Path):
+    found = published(folder, "nuscenes")
+
+    def schedule(row: str) -> tuple[Any, ...]:
+        told = found.run(row).spec.schedule
+        return told.epochs, told.steps, told.cbgs, told.ema, told.batch, told.weight_decay, told.warmup_iters
+
+    assert schedule("bevdepth-r50") == (20, (16, 19), True, 0.0, 64, 1e-7, 0)
+    assert schedule("bevdepth-r101") == (20, (16, 19), True, 0.0, 64, 1e-3, 0)
+    assert schedule("dualdistill-r50-mvp") == (24, (16, 22), True, 0.0, 32, 0.01, 500)
+    assert schedule("distillbev-r101-mvp") == (24, (16, 22), True, 0.0, 64, 0.01, 500)
+    assert schedule("tigbev-r50-centerpoint") == (24, (19, 23), False, 0.0, 64, 1e-7, 0)
+    assert schedule("tigbev-r101-centerpoint") == (20, (16, 19), True, 0.0, 64, 0.01, 200)
+    rows = ("bevdepth-r50", "tigbev-r101-centerpoint", "distillbev-r50-centerpoint")
+    assert [found.run(row).spec.model.extra_norm for row in rows] == [False, False, True]
+    jitter = [found.run(row).spec.input.resize_jitter for row in ("bevdepth-r50", "bevdepth-r101")]
+    assert jitter == [(-0.054, 0.11), (-0.108, 0.22)]
+
+
+def test_what_comes_out_equal_is_one_run(folder: Path):
+    matched, other = planned(folder, profile="nuscenes"), published(folder, "nuscenes")
+    ours = {name for name, run in matched.runs.items() if "dualdistill-r101-mvp" in run.rows}
+    assert ours == {other.run("dualdistill-r101-mvp").id}
+
+
+def test_what_stands_deeper_wins_and_the_row_over_all(folder: Path):
+    block = "schedule.epochs: {}, schedule.batch: {}"
+    add(folder, "mine: {from: bevdepth-r50, schedule.epochs: 9}")
+
+    def numbers(row: str) -> tuple[int, int]:
+        told = planned(folder, recipe="own").run(row).spec.schedule
+        return told.epochs, told.batch
+
+    own_recipe(folder, f"bevdepth: {{{block.format(11, 21)}, world: {{schedule.epochs: 12}}}}")
+    assert numbers("bevdepth-r50") == numbers("bevdepth-r101") == (12, 21)
+    inner = "r50: {schedule.epochs: 13, world: {schedule.epochs: 14}, nuscenes: {schedule.batch: 24}}"
+    own_recipe(folder, f"bevdepth: {{{inner}, world: {{{block.format(12, 22)}}}, {block.format(11, 21)}}}")
+    assert numbers("bevdepth-r50") == (14, 22)
+    assert numbers("bevdepth-r101") == (12, 22)
+    assert numbers("mine") == (9, 22)
+
+
+FAULTS: dict[str, tuple[str, str]] = {
+    "unknown method": ("tigbv: {}", "unknown key 'tigbv' (did you mean 'tigbev'?)"),
+    "unknown number": (
+        "tigbev: {schedule.epoch: 3}",
+        "unknown key 'schedule.epoch' in 'tigbev' (did you mean 'schedule.epochs'?)",
+    ),
+    "unknown backbone": (
+        "tigbev: {r5: {schedule.epochs: 3}}",
+        "unknown key 'r5' in 'tigbev' (did you mean 'r50'?)",
+    ),
+    "unknown data set": (
+        "tigbev: {r50: {nuscene: {}}}",
+        "unknown key 'nuscene' in 'tigbev.r50' (did you mean 'nuscenes'?)",
+    ),
+    "a backbone of a teacher": ("mvp: {r50: {}}", "unknown key 'r50' in 'mvp'"),
+    "a student's number for a teacher": ("mvp: {model.start: random}", "unknown key 'model.start' in 'mvp'"),
+    "out of range": (
+        "tigbev: {world: {schedule.epochs: 0}}",
+        "'schedule.epochs' in 'tigbev.world' must be at least 1, not 0",
+    ),
+    "a method's option": ("tigbev: {keypoints: 4}", "unknown key 'keypoints' in 'tigbev'"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_in_a_recipe_is_one_sentence_with_its_line(folder: Path, fault: str):
+    text, sentence = FAULTS[fault]
+    own_recipe(folder, text)
+    with pytest.raises(UserError) as caught:
+        planned(folder, recipe="own")
+    assert str(caught.value).startswith(f"{folder / 'recipes' / 'own.yaml'}:2: {sentence}")
+
+
+def test_a_recipe_without_a_title_is_one_sentence(folder: Path):
+    (folder / "recipes" / "own.yaml").write_text("tigbev: {}\n")
+    with pytest.raises(UserError, match="missing key 'title'"):
+        planned(folder, recipe="own")
+
+
+def test_an_unknown_recipe_of_the_command_line_has_a_neighbour(folder: Path):
+    with pytest.raises(UserError) as caught:
+        planned(folder, recipe="as_publishd")
+    assert str(caught.value) == "command line: unknown recipe 'as_publishd' (did you mean 'as_published'?)"
+
+
+def test_a_table_says_its_recipe_and_is_not_taken_for_that_of_another(folder: Path, tmp_path: Path):
+    plans = [plan.load(folder / "config.yaml", {"recipe": name}, tmp_path) for name in ("matched", OTHER)]
+    matched, other = (gather(each, "table_main", allow_missing=True) for each in plans)
+    assert "Recipe: matched (one student, one teacher and one schedule for all; only" in matched.heading()[1]
+    assert "Recipe: as_published (every method with its own settings, as published;" in other.heading()[1]
+    assert "recipe=as_published" in other.command
+    assert other.recipe == OTHER
+    shas = {Jobs(each).table_sha(SimpleNamespace(table="table_main")) for each in plans}
+    assert len(shas) == 2

@@ -1,0 +1,80 @@
+"""Every row takes a training step as published, and can be built at the published size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from lightning.fabric import Fabric
+
+from dualdistill import lesson, models, plan, registry
+from dualdistill.checkpoint import save_weights
+from dualdistill.determinism import seed_everything
+from dualdistill.feed import of_frames
+from dualdistill.plan import Plan
+from dualdistill.spec import ClassifierSpec, RunSpec
+from dualdistill.storage import sha256_file, write_json
+
+CONFIG = Path(__file__).parents[2] / "config" / "config.yaml"
+ROWS = sorted(yaml.safe_load((CONFIG.parent / "variants.yaml").read_text()))
+
+
+def published(profile: str, results: Path) -> Plan:
+    return plan.load(CONFIG, {"profile": profile, "recipe": "as_published"}, results)
+
+
+def leave(spec: RunSpec | None, folder: Path) -> Path | None:
+    """What the run of a teacher or a backbone leaves behind, without the training."""
+    if spec is None:
+        return None
+    folder.mkdir()
+    seed_everything(7)
+    made = models.Classifier(spec.model) if isinstance(spec.model, ClassifierSpec) else models.build(spec)
+    file = folder / "model.safetensors"
+    save_weights(file, made.state_dict())
+    write_json(
+        folder / "run.json", {"schema": 1, "spec_sha": spec.sha, "outputs": {file.name: sha256_file(file)}}
+    )
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_takes_a_step(row: str, command: Callable[..., object], results: Path, tmp_path: Path) -> None:
+    found = published("smoke", results)
+    spec = found.run(row).spec
+    if spec.virtual and not (found.paths.virtual(spec) / "virtual.json").exists():
+        command("virtual", row)
+    teacher = leave(spec.teacher, tmp_path / "teacher")
+    start = leave(spec.pretraining, tmp_path / "start")
+    setting = lesson.prepare(spec, teacher, start / "model.safetensors" if start else None)
+    learner, lessons = setting.lesson.learner, setting.lesson
+    points = learner.needs_points or setting.teacher is not None
+    feed = of_frames(spec, found.paths, images=learner.needs_images, points=points)
+    batch = next(feed.batches(0, Fabric(accelerator="cpu", devices=1)))
+    before = {name: weight.clone() for name, weight in lessons.named_parameters()}
+    optimizer = torch.optim.AdamW(lessons.parameters(), lr=spec.schedule.lr)
+    lessons.train()
+    losses = lessons(batch, setting.teacher)
+    assert all(loss.isfinite() for loss in losses.values())
+    torch.stack(list(losses.values())).sum().backward()
+    optimizer.step()
+    after = dict(lessons.named_parameters())
+    assert all(weight.grad is not None and weight.isfinite().all() for weight in after.values())
+    moved = {name.partition(".")[0] for name in before if not torch.equal(after[name], before[name])}
+    assert moved == ({"learner", "method"} if spec.distill else {"learner"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_is_built_at_the_published_size(row: str, tmp_path: Path) -> None:
+    spec = published("nuscenes", tmp_path).run(row).spec
+    detector = models.build(spec)
+    if spec.distill and spec.teacher:
+        method = registry.load(spec.distill.method)(**spec.distill.options)
+        method.bind(detector.tap_shapes(), models.build(spec.teacher).tap_shapes())
+        assert list(method.parameters())
+    assert all(weight.isfinite().all() for weight in detector.parameters())
