@@ -81,18 +81,19 @@ def prepare(spec: RunSpec, teacher_dir: Path | None, start_file: Path | None) ->
     # a seed of its own: the method's weights must not shift the student's
     seed_everything(seed_for(spec.seed, "init", "method"))
     method: Distiller = registry.load(spec.distill.method)(**spec.distill.options)
-    method.bind(detector.tap_shapes() | _image_shape(spec), models.build(spec.teacher).tap_shapes())
+    method.bind(student_shapes(spec, detector), models.build(spec.teacher).tap_shapes())
     seed_everything(seed_for(spec.seed, "train"))
     teacher = _frozen_teacher(spec.teacher, teacher_dir)
     method.prepare(detector.head, teacher.head)
     return Setting(Lesson(detector, method), teacher, started)
 
 
-def _image_shape(spec: RunSpec) -> dict[str, Shape]:
-    """The map of one image, which depends on the input as well as on the student."""
+def student_shapes(spec: RunSpec, student: models.Detector) -> dict[str, Shape]:
+    """Of the student's taps, and of its map of an image, whose size the input decides."""
     assert isinstance(spec.model, StudentSpec)
     stride, size = spec.model.feature_stride, spec.input
-    return {"image": (spec.model.neck_channels, size.image_height // stride, size.image_width // stride)}
+    image = (spec.model.neck_channels, size.image_height // stride, size.image_width // stride)
+    return student.tap_shapes() | {"image": image}
 
 
 def _frozen_teacher(spec: RunSpec, folder: Path | None) -> models.Detector:

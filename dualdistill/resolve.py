@@ -85,7 +85,7 @@ class Resolver:
         model = self._model(name, variant.model, values["model"])
         distill, teacher = None, None
         if variant.method and variant.teacher:
-            distill = self._taught_by(name, variant)
+            distill = self._taught_by(name, variant.method, variant.options)
             teacher = self.spec(variant.teacher, self.config.settings.teacher_seed)
         return RunSpec(
             kind=variant.kind,
@@ -109,23 +109,21 @@ class Resolver:
         seen = {key: value for key, value in shared.items() if key not in CAMERA_FIELDS}
         return seen | self.profile["teacher_input"]
 
-    def _taught_by(self, name: str, variant: Variant) -> DistillSpec | None:
-        """The row's method, with the masks where it reads some: those that the profile gives to mvp."""
-        if not variant.method:
-            return None
-        options = registry.fill(variant.method, variant.options)
-        if not options.get(registry.trait(variant.method, "masks_option")):
-            return DistillSpec(variant.method, options)
+    def _taught_by(self, name: str, method: str, given: Mapping[str, Any]) -> DistillSpec:
+        """A row's method, with the masks where it reads some: those that the profile gives to mvp."""
+        options = registry.fill(method, given)
+        if not options.get(registry.trait(method, "masks_option")):
+            return DistillSpec(method, options)
         virtual = self._model(name, "mvp", self.profile["teachers"]["mvp"]).virtual
-        return MaskedDistillSpec(variant.method, options, MaskSpec(virtual.masks, virtual.damage))
+        return MaskedDistillSpec(method, options, MaskSpec(virtual.masks, virtual.damage))
 
     def _model(self, name: str, model: str, values: Mapping[str, Any]) -> Any:
         """A row's network, once it is sure that its masks can be had."""
         found = build(TEACHERS.get(model, StudentSpec), values)
-        if not isinstance(found, MVPSpec):
-            return found
-        rendered, where = self.data.world is not None, partial(self.where, name)
-        return replace(found, virtual=available(found.virtual, rendered, name, where))
+        if isinstance(found, MVPSpec):
+            masks = available(found.virtual, self.data.world is not None, name, partial(self.where, name))
+            return replace(found, virtual=masks)
+        return found
 
     def _pretraining(self, name: str, model: StudentSpec | TeacherSpec) -> RunSpec | None:
         """The run whose backbone a student starts from; one for the students of all seeds."""
