@@ -115,7 +115,7 @@ def prepare(
     # a seed of its own: the method's weights must not shift the student's
     seed_everything(seed_for(spec.seed, "init", "method"))
     method: Distiller = registry.load(spec.distill.method)(**spec.distill.options)
-    method.bind(detector.tap_shapes() | _image_shape(spec), models.build(spec.teacher).tap_shapes())
+    method.bind(student_shapes(spec, detector), models.build(spec.teacher).tap_shapes())
     seed_everything(seed_for(spec.seed, "train"))
     teacher = _trained_teacher(spec.teacher, teacher_dir)
     encoder = _trained_encoder(spec.label_encoder, teacher, label_dir) if spec.label_encoder else None
@@ -123,11 +123,12 @@ def prepare(
     return Setting(Lesson(detector, method), Teachers(teacher, encoder), started)
 
 
-def _image_shape(spec: RunSpec) -> dict[str, Shape]:
-    """The map of one image, which depends on the input as well as on the student."""
+def student_shapes(spec: RunSpec, student: models.Detector) -> dict[str, Shape]:
+    """Of the student's taps, and of its map of an image, whose size the input decides."""
     assert isinstance(spec.model, StudentSpec)
     stride, size = spec.model.feature_stride, spec.input
-    return {"image": (spec.model.neck_channels, size.image_height // stride, size.image_width // stride)}
+    image = (spec.model.neck_channels, size.image_height // stride, size.image_width // stride)
+    return student.tap_shapes() | {"image": image}
 
 
 def _label_setting(spec: RunSpec, model: LabelEncoderSpec, teacher_dir: Path | None) -> Setting:

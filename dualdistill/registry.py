@@ -74,6 +74,7 @@ def fill(method: str, given: Mapping[str, Any], folder: Path = FOLDER) -> dict[s
     return {name: _spelled(option.schema, given.get(name, option.default)) for name, option in known.items()}
 
 
+@functools.cache
 def trait(method: str, name: str, default: Any = None, folder: Path = FOLDER) -> Any:
     """What a method's class says of itself in its body, e.g. `reconstruction = True`."""
     options(method, folder)

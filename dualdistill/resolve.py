@@ -121,10 +121,10 @@ class Resolver:
     def _model(self, name: str, model: str, values: Mapping[str, Any]) -> Any:
         """A row's network, once it is sure that its masks can be had."""
         found = build(TEACHERS.get(model, StudentSpec), values)
-        if not isinstance(found, MVPSpec):
-            return found
-        rendered, where = self.data.world is not None, partial(self.where, name)
-        return replace(found, virtual=available(found.virtual, rendered, name, where))
+        if isinstance(found, MVPSpec):
+            masks = available(found.virtual, self.data.world is not None, name, partial(self.where, name))
+            return replace(found, virtual=masks)
+        return found
 
     def _seen(self, variant: Variant, values: Mapping[str, Any]) -> InputSpec:
         """The input, once it is sure that its LiDAR can be had."""

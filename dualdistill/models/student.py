@@ -46,9 +46,9 @@ class Student(nn.Module):
         return {"s0": both, **shapes, "head": (self.spec.bev_out_channels, cells, cells)}
 
     def forward(self, batch: Batch) -> Output:
-        image_BNChw, current_BCYX, depth_logits = self._frame(batch, 0)
+        current_BCYX, depth_logits, image_BNChw = self._frame(batch, 0)
         with torch.no_grad():
-            _, previous_BCYX, _ = self._frame(batch, 1)
+            previous_BCYX, _, _ = self._frame(batch, 1)
             motion_B44 = given(batch.previous_to_current_B44, "previous_to_current_B44")
             previous_BCYX = warp_to_current(previous_BCYX, motion_B44, self.grid)
         both_BCYX = channels_last(torch.cat([current_BCYX, previous_BCYX], dim=1))
@@ -58,7 +58,7 @@ class Student(nn.Module):
         return Output(named, self.head(head_BCYX), depth_logits, image_BNChw)
 
     def _frame(self, batch: Batch, frame: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Image map, BEV map and depth logits of one frame, in LIDAR_TOP of that frame's time."""
+        """BEV map, in LIDAR_TOP of that frame's time, depth logits and image map of one frame."""
         images_BNCHW = given(batch.images_BFNCHW, "images_BFNCHW")[:, frame]
         image_MChw = self.image_encoder(images_BNCHW.flatten(0, 1))
         bev_BCYX, depth_logits = self.view_transform(
@@ -67,8 +67,7 @@ class Student(nn.Module):
             given(batch.image_affine_BFN33, "image_affine_BFN33")[:, frame],
             given(batch.camera_to_lidar_BFN44, "camera_to_lidar_BFN44")[:, frame],
         )
-        image_BNChw = image_MChw.unflatten(0, images_BNCHW.shape[:2])
-        return image_BNChw, self.refine(bev_BCYX), depth_logits
+        return self.refine(bev_BCYX), depth_logits, image_MChw.unflatten(0, images_BNCHW.shape[:2])
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Detection and depth losses, weighted."""

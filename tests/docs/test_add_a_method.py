@@ -41,7 +41,7 @@ def added(copy: Path) -> tuple[Path, str, str]:
             assert text.count(before[1:] + "\n") == 1, before
             target.write_text(text.replace(before[1:] + "\n", f"{before[1:]}\n{line[1:]}\n"))
             rows.append(line[1:].partition(":")[0])
-    assert len(rows) == 2
+    assert len(rows) == 3
     return copy, method, rows[0]
 
 

@@ -75,6 +75,6 @@ def test_a_row_is_built_at_the_published_size(row: str, tmp_path: Path) -> None:
     detector = models.build(spec)
     if spec.distill and spec.teacher:
         method = registry.load(spec.distill.method)(**spec.distill.options)
-        method.bind(detector.tap_shapes(), models.build(spec.teacher).tap_shapes())
+        method.bind(lesson.student_shapes(spec, detector), models.build(spec.teacher).tap_shapes())
         assert list(method.parameters())
     assert all(weight.isfinite().all() for weight in detector.parameters())
