@@ -53,7 +53,7 @@ def show_world(plan: Plan, options: argparse.Namespace) -> None:
 def build_index(plan: Plan, options: argparse.Namespace) -> None:
     from dualdistill.data import index
 
-    index.build(plan.paths.root, plan.data.version, plan.splits(), plan.paths.index)
+    index.build(plan.paths.root, plan.data.version, plan.data.splits(), plan.paths.index)
 
 
 def build_cache(plan: Plan, options: argparse.Namespace) -> None:
@@ -78,21 +78,21 @@ def predict(plan: Plan, options: argparse.Namespace) -> None:
     run = plan.detector(options.run)
     from dualdistill import predict
 
-    predict.run(run.spec, plan.folder(run), plan.paths)
+    predict.run(run.spec, plan.folder(run), plan.paths, plan.settings.split)
 
 
 def evaluate(plan: Plan, options: argparse.Namespace) -> None:
     run = plan.detector(options.run)
     from dualdistill import evaluate
 
-    evaluate.run(run.spec, plan.folder(run), plan.paths)
+    evaluate.run(run.spec, plan.folder(run), plan.paths, plan.settings.split)
 
 
 def table(plan: Plan, options: argparse.Namespace) -> None:
     plan.table(options.table)
     from dualdistill.report import tables
 
-    tables.write(plan, options.table, plan.results / options.table, allow_missing=options.allow_missing)
+    tables.write(plan, options.table, plan.shown / options.table, allow_missing=options.allow_missing)
 
 
 def status(plan: Plan, options: argparse.Namespace) -> None:
@@ -117,7 +117,7 @@ COMMANDS: dict[str, tuple[Callable[[Plan, argparse.Namespace], None], str, str]]
     "index": (build_index, "", "read the tables of the data set"),
     "cache": (build_cache, "", "decode images and points once"),
     "train": (train, "run", "train a teacher, a backbone or a student, or go on where it stopped"),
-    "predict": (predict, "run", "predict the boxes of the validation split"),
+    "predict": (predict, "run", "predict the boxes of the split"),
     "evaluate": (evaluate, "run", "score the boxes with the official evaluation"),
     "table": (table, "table", "write a table as CSV, Markdown and LaTeX"),
     "status": (status, "", "say how far every run is, and how it scored"),
@@ -129,6 +129,7 @@ def parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--config", type=Path, default=Path("config/config.yaml"), help=DEFAULT)
     shared.add_argument("--profile", help="a file of config/profiles/, instead of the one config.yaml names")
+    shared.add_argument("--split", help="val or dev: what is predicted, scored and shown")
     shared.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of config.yaml"
     )
@@ -165,8 +166,9 @@ def main(words: Sequence[str] | None = None) -> int:
             # the official evaluation validates with assert statements, which -O removes
             raise UserError("python -O switches off checks that the scores rely on", hint="run without it")
         overrides = dict(_override(text) for text in options.set)
-        if options.profile:
-            overrides["profile"] = options.profile
+        for key in ("profile", "split"):
+            if value := getattr(options, key):
+                overrides[key] = value
         plan = planning.load(options.config, overrides, options.results)
         if options.command not in ("resolve", "status", "table"):
             plan.check_root()

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from dualdistill import versions
 from dualdistill.document import nearest
 from dualdistill.errors import UserError
-from dualdistill.plan import DIGITS, Plan
+from dualdistill.plan import DIGITS, Plan, Run
+from dualdistill.records import METRICS, RESULTS, RUN, SCORED, scores_folder
 from dualdistill.spec import sha_of
 
 TRAINED = ("model.safetensors", "history.jsonl", "run.json")
@@ -38,29 +40,36 @@ class Jobs:
         self.detectors = one_of([*plan.of_kind("teacher"), *plan.of_kind("student")])
         self.runs = one_of(plan.runs)
         self.tables = one_of(plan.tables)
-        self.table_files = [str(plan.results / f"{name}.csv") for name in plan.tables]
+        self.scored = str(scores_folder(plan.results / "runs" / "{run}", plan.settings.split))
+        self.shown = str(plan.shown)
+        self.table_files = [str(plan.shown / f"{name}.csv") for name in plan.tables]
 
     def tables_of_root(self, wildcards: Any) -> list[str]:
         """What the index is read from: the world's manifest; a real root is not made by any rule."""
         return [str(self.plan.paths.root / "world.json")] if self.plan.data.world else []
 
     def training_data(self, wildcards: Any) -> list[str]:
-        return self._unless_made(wildcards, TRAINED, [*self._index(), *self._cache()])
+        made = [self.plan.folder(self._run(wildcards)) / name for name in TRAINED]
+        return self._unless_made(made, [*self._index(), *self._cache()])
 
     def prediction_data(self, wildcards: Any) -> list[str]:
-        return self._unless_made(wildcards, ("results_nusc.json",), [*self._index(), *self._cache()])
+        made = self.plan.scores(self._run(wildcards)) / RESULTS
+        return self._unless_made([made], [*self._index(), *self._cache()])
 
     def evaluation_data(self, wildcards: Any) -> list[str]:
-        return self._unless_made(wildcards, ("metrics.json",), self._index())
+        made = self.plan.scores(self._run(wildcards)) / METRICS
+        return self._unless_made([made], self._index())
 
-    def _unless_made(self, wildcards: Any, outputs: Iterable[str], data: list[str]) -> list[str]:
+    def _run(self, wildcards: Any) -> Run:
+        return self.plan.runs[wildcards.run]
+
+    def _unless_made(self, outputs: Iterable[Path], data: list[str]) -> list[str]:
         """The data of a job, or none once it is done: its data cannot go stale, their hash is in its name.
 
         Were they listed, a cache that is deleted and made again would train every run again; were they
         ancient, snakemake would end early after a world was broken off.
         """
-        folder = self.plan.folder(self.plan.runs[wildcards.run])
-        return [] if all((folder / name).exists() for name in outputs) else data
+        return [] if all(path.exists() for path in outputs) else data
 
     def _index(self) -> list[str]:
         return [*self.tables_of_root(None), str(self.plan.paths.index)]
@@ -85,12 +94,9 @@ class Jobs:
         """
         shown = [run for row in self.plan.tables[wildcards.table].rows for run in row.runs]
         taught_by = [teacher for run in shown if (teacher := self.plan.runs[run].teacher)]
-        folder = self.plan.results / "runs"
-        return [
-            str(folder / run / name)
-            for run in dict.fromkeys([*shown, *taught_by])
-            for name in ("run.json", "metrics.json")
-        ]
+        runs = [self.plan.runs[run] for run in dict.fromkeys([*shown, *taught_by])]
+        places = [(self.plan.folder(run) / RUN, self.plan.scores(run) / METRICS) for run in runs]
+        return [str(path) for pair in places for path in pair]
 
     def spec_sha(self, wildcards: Any) -> str:
         return self.plan.runs[wildcards.run].spec.sha
@@ -111,12 +117,25 @@ class Jobs:
         """Refuse a file of the command line that no rule of this plan makes, with the name that was meant."""
         results = re.escape(str(self.plan.results))
         for word in words:
+            self._refuse_other_split(word)
             if match := re.fullmatch(rf"(?:\./)?{results}/runs/([^/]+)/.*", word):
                 self._refuse_unknown("run", match[1], self.plan.runs, word)
             elif match := re.fullmatch(rf"(?:\./)?{results}/data/([^/]+)/.*", word):
                 self._refuse_unknown("data folder", match[1], {self.plan.data_id: None}, word)
-            elif match := re.fullmatch(rf"(?:\./)?{results}/([^/]+)\.(?:csv|md|tex)", word):
+            elif match := re.fullmatch(rf"(?:\./)?{re.escape(self.shown)}/([^/]+)\.(?:csv|md|tex)", word):
                 self._refuse_unknown("table", match[1], self.plan.tables, word)
+
+    def _refuse_other_split(self, word: str) -> None:
+        """A score or a table of the other split may lie there, and snakemake would call it up to date."""
+        asked = self.plan.settings.split
+        for split in SCORED:
+            tables, runs = (
+                re.escape(str(scores_folder(self.plan.results / name, split))) for name in ("", "runs/RUN")
+            )
+            files = rf"{tables}/[^/]+\.(?:csv|md|tex)|{runs}/(?:{RESULTS}|metrics\w*\.json)"
+            if split != asked and re.fullmatch(rf"(?:\./)?(?:{files.replace('RUN', '[^/]+')})", word):
+                what = f"this belongs to the split '{split}', and '{asked}' is asked for"
+                raise UserError(what, where=word, hint=f"--config split={split}")
 
     def _refuse_unknown(self, noun: str, name: str, known: Mapping[str, Any], word: str) -> None:
         if name in known:

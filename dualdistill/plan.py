@@ -15,7 +15,7 @@ from dualdistill import config, registry, versions
 from dualdistill.config import Config, Reported, Settings
 from dualdistill.document import nearest
 from dualdistill.errors import DataError, UserError
-from dualdistill.records import WEIGHTS
+from dualdistill.records import WEIGHTS, scores_folder
 from dualdistill.resolve import Resolver
 from dualdistill.spec import ClassifierSpec, DataSpec, RunSpec, StudentSpec, sha_of
 
@@ -107,6 +107,15 @@ class Plan:
     def folder(self, run: Run) -> Path:
         return self.results / "runs" / run.id
 
+    def scores(self, run: Run) -> Path:
+        """The folder of what a run predicted and how it scored on the split that is asked for."""
+        return scores_folder(self.folder(run), self.settings.split)
+
+    @property
+    def shown(self) -> Path:
+        """The folder of the tables that show these scores."""
+        return scores_folder(self.results, self.settings.split)
+
     def teacher_folder(self, run: Run) -> Path | None:
         return self.results / "runs" / run.teacher if run.teacher else None
 
@@ -130,12 +139,6 @@ class Plan:
             if file and not run.pretraining and not file.is_file():
                 hint = "see imagenet in config/config.yaml"
                 raise DataError("the ImageNet weights do not exist", where=str(file), hint=hint)
-
-    def splits(self) -> dict[str, str]:
-        """What this suite calls a split -> what the devkit calls it."""
-        data = self.data
-        found = {"train": data.train_split, "dev": data.dev_split, "val": data.val_split}
-        return found | ({"pretrain": data.pretrain_split} if data.pretrain_split else {})
 
     def check_root(self) -> None:
         """A real data set is made by no rule, so it has to be there."""

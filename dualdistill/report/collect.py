@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from dualdistill.config import METRICS
@@ -64,7 +63,9 @@ def gather(plan: Plan, name: str, *, allow_missing: bool = False) -> Table:
     """The table with every number that its runs have; a hole in it is refused unless it is allowed."""
     view = plan.table(name)
     wanted = dict.fromkeys(run for row in view.rows for run in row.runs)
-    records = {run: _record(plan, run) for run in wanted if (_folder(plan, run) / METRICS_FILE).exists()}
+    records = {
+        run: _record(plan, run) for run in wanted if (plan.scores(plan.runs[run]) / METRICS_FILE).exists()
+    }
     missing = [run for run in wanted if run not in records]
     if missing and not allow_missing:
         raise DataError(
@@ -74,12 +75,14 @@ def gather(plan: Plan, name: str, *, allow_missing: bool = False) -> Table:
         )
     lines = {row.row: _row(plan, row, records) for row in view.rows}
     rows = tuple(_with_delta(lines[row.row], lines.get(row.baseline or "")) for row in view.rows)
-    profile, data = plan.settings.profile, plan.data.name
+    settings, data = plan.settings, plan.data.name
+    notes = [f"profile {settings.profile}"] if settings.profile != data else []
+    notes += [f"split {settings.split}"] if settings.split != "val" else []
     return Table(
         title=view.title,
         columns=view.columns,
         rows=rows,
-        data=data if profile == data else f"{data}, profile {profile}",
+        data=", ".join([data, *notes]),
         synthetic=plan.data.world is not None,
         recipe=plan.settings.recipe,
         command=_command(plan, name),
@@ -116,17 +119,19 @@ def _with_delta(row: Row, baseline: Row | None) -> Row:
 
 def _record(plan: Plan, run: str) -> dict[str, Any]:
     """A run's metrics, if the chain from the number to weights, spec and index holds."""
-    folder, spec_sha = _folder(plan, run), plan.runs[run].spec.sha
-    trained, metrics = read_run(folder), read_metrics(folder)
+    wanted = plan.runs[run]
+    folder, scores = plan.folder(wanted), plan.scores(wanted)
+    trained, metrics = read_run(folder), read_metrics(scores)
     used, made = metrics["inputs"], trained["outputs"]
     promised = {
-        "the spec in run.json": (trained["spec_sha"], spec_sha),
-        "the spec in metrics.json": (metrics["spec_sha"], spec_sha),
+        "the spec in run.json": (trained["spec_sha"], wanted.spec.sha),
+        "the spec in metrics.json": (metrics["spec_sha"], wanted.spec.sha),
         "the data set in metrics.json": (metrics["data"], plan.data_id),
+        "the split in metrics.json": (metrics["split"], plan.data.splits()[plan.settings.split]),
         "the weights in metrics.json": (used.get(WEIGHTS), made.get(WEIGHTS)),
     }
     on_disk = {
-        RESULTS: folder / RESULTS,
+        RESULTS: scores / RESULTS,
         WEIGHTS: folder / WEIGHTS,
         "index.npz": plan.paths.index,
     }
@@ -138,22 +143,19 @@ def _record(plan: Plan, run: str) -> dict[str, Any]:
         if found != expected or found is None:
             raise DataError(
                 f"{name} is {str(found)[:12]} and should be {str(expected)[:12]}",
-                where=str(folder),
+                where=str(scores),
                 hint="the files of this run do not belong together: evaluate it again",
             )
     return metrics
-
-
-def _folder(plan: Plan, run: str) -> Path:
-    return plan.folder(plan.runs[run])
 
 
 def _command(plan: Plan, name: str) -> str:
     """The line that makes this table from nothing."""
     settings = plan.settings
     seeds = ",".join(str(seed) for seed in settings.seeds)
-    words = ["snakemake", "--cores", "all", str(plan.results / f"{name}.csv")]
-    return shlex.join([*words, "--config", f"profile={settings.profile}", f"seeds=[{seeds}]"])
+    words = ["snakemake", "--cores", "all", str(plan.shown / f"{name}.csv"), "--config"]
+    words += [f"profile={settings.profile}", f"seeds=[{seeds}]"]
+    return shlex.join([*words, *([] if settings.split == "val" else [f"split={settings.split}"])])
 
 
 def _exact(value: float) -> Decimal:

@@ -19,21 +19,33 @@ MEAN_AP = {  # by row and seed
 }
 
 
-def leave_run(plan: Plan, run_id: str, mean_ap: float) -> Path:
+def leave_run(plan: Plan, run_id: str, mean_ap: float, split: str = "world_val") -> Path:
     """What train, predict and evaluate leave behind."""
     run = plan.runs[run_id]
-    folder = plan.folder(run)
-    folder.mkdir(parents=True)
+    folder, scores = plan.folder(run), plan.scores(run)
+    scores.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(run_id.encode())
-    (folder / "results_nusc.json").write_text(f'{{"made by": "{run_id}"}}')
+    (scores / "results_nusc.json").write_text(f'{{"made by": "{run_id}"}}')
     weights = sha256_file(folder / "model.safetensors")
     outputs = {"model.safetensors": weights}
     write_json(folder / "run.json", {"schema": 1, "spec_sha": run.spec.sha, "outputs": outputs})
     inputs = {"model.safetensors": weights, "index.npz": sha256_file(plan.paths.index)}
-    inputs["results_nusc.json"] = sha256_file(folder / "results_nusc.json")
+    inputs["results_nusc.json"] = sha256_file(scores / "results_nusc.json")
     record = {"mean_ap": mean_ap, "nd_score": mean_ap / 2 + 0.25, "tp_errors": {}, "inputs": inputs}
-    write_metrics(folder, record | {"spec_sha": run.spec.sha, "data": plan.data_id})
+    lineage = {"spec_sha": run.spec.sha, "data": plan.data_id, "split": split}
+    write_metrics(scores, record | lineage)
     return folder
+
+
+@pytest.fixture
+def dev_plan(tmp_path: Path) -> Plan:
+    """The same rows with one seed, scored on the dev split."""
+    made = planning.load(CONFIG, {"split": "dev", "profile": "world"}, results=tmp_path / "results")
+    made.paths.index.parent.mkdir(parents=True)
+    made.paths.index.write_bytes(b"index")
+    for row in made.table("table_main").rows:
+        leave_run(made, row.runs[0], MEAN_AP[row.row][0], "world_dev")
+    return made
 
 
 @pytest.fixture

@@ -15,13 +15,14 @@ OUTPUTS = {
 def outputs() -> list[Path]:
     options = parser().parse_args()
     overrides = dict(_override(text) for text in options.set)
-    if options.profile:
-        overrides["profile"] = options.profile
+    overrides |= {key: value for key in ("profile", "split") if (value := getattr(options, key))}
     plan = planning.load(options.config, overrides, options.results)
     if options.command in OUTPUTS:
-        return [plan.folder(plan.run(options.run)) / name for name in OUTPUTS[options.command]]
+        run = plan.run(options.run)
+        folder = plan.folder(run) if options.command == "train" else plan.scores(run)
+        return [folder / name for name in OUTPUTS[options.command]]
     if options.command == "table":
-        return [plan.results / f"{options.table}.{suffix}" for suffix in ("csv", "md", "tex")]
+        return [plan.shown / f"{options.table}.{suffix}" for suffix in ("csv", "md", "tex")]
     assert plan.paths.cache is not None
     made = {
         "world": plan.paths.root / "world.json",

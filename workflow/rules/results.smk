@@ -4,11 +4,11 @@ rule predict:
         model=ancient("results/runs/{run}/model.safetensors"),
         record="results/runs/{run}/run.json",
     output:
-        "results/runs/{run}/results_nusc.json",
+        f"{JOBS.scored}/results_nusc.json",
     log:
-        "results/runs/{run}/logs/predict.log",
+        f"{JOBS.scored}/logs/predict.log",
     benchmark:
-        "results/runs/{run}/benchmarks/predict.jsonl"
+        f"{JOBS.scored}/benchmarks/predict.jsonl"
     wildcard_constraints:
         run=JOBS.detectors,
     conda:
@@ -27,16 +27,16 @@ rule predict:
 rule evaluate:
     input:
         data=JOBS.evaluation_data,
-        boxes="results/runs/{run}/results_nusc.json",
+        boxes=f"{JOBS.scored}/results_nusc.json",
         record="results/runs/{run}/run.json",
     output:
-        ours="results/runs/{run}/metrics.json",
-        official="results/runs/{run}/metrics_summary.json",
-        details="results/runs/{run}/metrics_details.json",
+        ours=f"{JOBS.scored}/metrics.json",
+        official=f"{JOBS.scored}/metrics_summary.json",
+        details=f"{JOBS.scored}/metrics_details.json",
     log:
-        "results/runs/{run}/logs/evaluate.log",
+        f"{JOBS.scored}/logs/evaluate.log",
     benchmark:
-        "results/runs/{run}/benchmarks/evaluate.jsonl"
+        f"{JOBS.scored}/benchmarks/evaluate.jsonl"
     wildcard_constraints:
         run=JOBS.detectors,
     conda:
@@ -55,11 +55,11 @@ rule table:
         reported="config/reported.csv",
         source="dualdistill/report/tables.py",
     output:
-        csv="results/{table}.csv",
-        markdown="results/{table}.md",
-        latex="results/{table}.tex",
+        csv=f"{JOBS.shown}/{{table}}.csv",
+        markdown=f"{JOBS.shown}/{{table}}.md",
+        latex=f"{JOBS.shown}/{{table}}.tex",
     log:
-        "results/logs/{table}.log",
+        f"{JOBS.shown}/logs/{{table}}.log",
     conda:
         "../../environment.yml"
     params:
