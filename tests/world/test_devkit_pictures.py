@@ -31,17 +31,17 @@ def colours(path: Path) -> int:
 
 def test_a_sample_is_drawn_with_all_its_sensors(nusc: NuScenes, tmp_path: Path) -> None:
     nusc.render_sample(nusc.sample[0]["token"], out_path=str(tmp_path / "sample.png"), verbose=False)
-    titles = {axes.get_title().split("\n")[0] for axes in plt.gcf().axes}
+    titles = {axes.get_title().strip() for axes in plt.gcf().axes}
     assert set(nusc.sample[0]["data"]) <= titles
     assert colours(tmp_path / "sample.png") > 5000
 
 
 def test_an_annotation_is_drawn_in_the_cloud_and_in_a_camera(nusc: NuScenes, tmp_path: Path) -> None:
-    row = max(nusc.sample_annotation, key=lambda row: row["num_lidar_pts"])
+    people = [row for row in nusc.sample_annotation if row["category_name"].startswith("human")]
+    row = max(people, key=lambda row: row["num_lidar_pts"])
     nusc.render_annotation(row["token"], out_path=str(tmp_path / "box.png"))
     above, camera = plt.gcf().axes
     assert all(axes.lines for axes in (above, camera)), "no box is drawn"
-    assert camera.get_title().startswith("CAM_")
     assert colours(tmp_path / "box.png") > 1000
 
 
