@@ -58,7 +58,7 @@ def show_world(plan: Plan, options: argparse.Namespace) -> None:
 def build_index(plan: Plan, options: argparse.Namespace) -> None:
     from dualdistill.data import index
 
-    index.build(plan.paths.root, plan.data.version, plan.splits(), plan.paths.index)
+    index.build(plan.paths.root, plan.data.version, plan.data.splits(), plan.paths.index)
 
 
 def build_cache(plan: Plan, options: argparse.Namespace) -> None:
@@ -95,27 +95,27 @@ def predict(plan: Plan, options: argparse.Namespace) -> None:
     run = plan.detector(options.run)
     from dualdistill import predict
 
-    predict.run(run.spec, plan.folder(run), plan.paths)
+    predict.run(run.spec, plan.folder(run), plan.paths, plan.settings.split)
 
 
 def evaluate(plan: Plan, options: argparse.Namespace) -> None:
     run = plan.detector(options.run)
     from dualdistill import evaluate
 
-    evaluate.run(run.spec, plan.folder(run), plan.paths)
+    evaluate.run(run.spec, plan.folder(run), plan.paths, plan.settings.split)
 
 
 def table(plan: Plan, options: argparse.Namespace) -> None:
     plan.table(options.table)
     from dualdistill.report import tables
 
-    tables.write(plan, options.table, plan.results / options.table, allow_missing=options.allow_missing)
+    tables.write(plan, options.table, plan.shown / options.table, allow_missing=options.allow_missing)
 
 
 def claims(plan: Plan, options: argparse.Namespace) -> None:
     from dualdistill.report import claims
 
-    claims.write(plan, plan.results / "claims", allow_missing=options.allow_missing)
+    claims.write(plan, plan.shown / "claims", allow_missing=options.allow_missing)
 
 
 def observe(plan: Plan, options: argparse.Namespace) -> None:
@@ -135,13 +135,13 @@ def figure(plan: Plan, options: argparse.Namespace) -> None:
     view = views.find(views.load(plan, options.config.parent), options.figure)
     from dualdistill.report.figures import draw
 
-    print("\n".join(map(str, draw.write(plan, view, options.out))))
+    print("\n".join(map(str, draw.write(plan, view, options.out or plan.drawn))))
 
 
 def page(plan: Plan, options: argparse.Namespace) -> None:
     from dualdistill.report import page
 
-    page.write(plan, plan.results / "index.html", options.tables, options.figures, options.config.parent)
+    page.write(plan, plan.shown / "index.html", options.tables, options.figures, options.config.parent)
 
 
 def status(plan: Plan, options: argparse.Namespace) -> None:
@@ -167,13 +167,13 @@ COMMANDS: dict[str, tuple[Callable[[Plan, argparse.Namespace], None], str, str]]
     "cache": (build_cache, "", "decode images and points once"),
     "virtual": (make_virtual, "points", "add virtual points from instance masks to the clouds"),
     "train": (train, "run", "train any run, or go on where it stopped"),
-    "predict": (predict, "run", "predict the boxes of the validation split"),
+    "predict": (predict, "run", "predict the boxes of the split"),
     "evaluate": (evaluate, "run", "score the boxes with the official evaluation"),
     "table": (table, "table", "write a table as CSV, Markdown and LaTeX"),
     "claims": (claims, "", "compare runs pair by pair and say which claims they bear out"),
     "observe": (observe, "figure", "run trained networks for what a figure shows and no result holds"),
     "figure": (figure, "figure", "draw a figure as PDF, SVG and PNG"),
-    "page": (page, "", "write results/index.html: tables, figures and runs on one page"),
+    "page": (page, "", "write index.html: tables, figures and runs on one page"),
     "status": (status, "", "say how far every run is, and how it scored"),
     "resolve": (resolve, "run?", "list the runs, or print every number of one"),
 }
@@ -183,6 +183,7 @@ def parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--config", type=Path, default=Path("config/config.yaml"), help=DEFAULT)
     shared.add_argument("--profile", help="a file of config/profiles/, instead of the one config.yaml names")
+    shared.add_argument("--split", help="val or dev: what is predicted, scored and shown")
     shared.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of config.yaml"
     )
@@ -205,7 +206,11 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--frame", type=int, default=0, help="key frame from 0, " + DEFAULT)
             command.add_argument("--out", type=Path, default=Path("figures/world.png"), help=DEFAULT)
         if name == "figure":
-            command.add_argument("--out", type=Path, default=Path("figures"), help="folder, " + DEFAULT)
+            command.add_argument("--out", type=Path, help="folder, default: figures")
+        if name == "page":
+            for part, ending in (("tables", "csv"), ("figures", "svg or png")):
+                there = f"files, {ending}, default: those of the configuration that are there"
+                command.add_argument(f"--{part}", type=Path, nargs="*", metavar="FILE", help=there)
         if name in ("table", "claims"):
             command.add_argument(
                 "--allow-missing", action="store_true", help="a dash for a run that is not there"
@@ -221,8 +226,9 @@ def main(words: Sequence[str] | None = None) -> int:
             # the official evaluation validates with assert statements, which -O removes
             raise UserError("python -O switches off checks that the scores rely on", hint="run without it")
         overrides = dict(_override(text) for text in options.set)
-        if options.profile:
-            overrides["profile"] = options.profile
+        for key in ("profile", "split"):
+            if value := getattr(options, key):
+                overrides[key] = value
         plan = planning.load(options.config, overrides, options.results)
         if options.command not in RESULTS_ONLY:
             plan.check_root()

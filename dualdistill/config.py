@@ -33,6 +33,7 @@ class Settings:
 
     profile: str
     recipe: str
+    split: str  # that is predicted, scored and shown: val | dev
     seeds: tuple[int, ...]
     teacher_seed: int
     data_root: Path | None

@@ -36,7 +36,7 @@ from dualdistill.data.tables import open_root
 from dualdistill.errors import CheckpointError, DataError
 from dualdistill.plan import DataPaths
 from dualdistill.provenance import package_versions
-from dualdistill.records import RESULTS, WEIGHTS, read_run, write_metrics
+from dualdistill.records import RESULTS, WEIGHTS, read_run, scores_folder, write_metrics
 from dualdistill.spec import CLASSES, RunSpec
 from dualdistill.storage import atomic_write, run_lock, sha256_file
 from dualdistill.validate import check, read_results
@@ -47,22 +47,22 @@ CONFIG = "detection_cvpr_2019"
 _UNDEFINED = {"barrier": ("vel_err", "attr_err"), "traffic_cone": ("vel_err", "attr_err", "orient_err")}
 
 
-def run(spec: RunSpec, run_dir: Path, data: DataPaths) -> dict[str, Any]:
+def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val") -> dict[str, Any]:
     """Score one run's predictions and tie the score to the weights, the spec and the index behind it."""
     with run_lock(run_dir / "state"):
-        trained = read_run(run_dir)
-        predicted = read_results(run_dir / RESULTS).get("meta", {})
+        trained, out = read_run(run_dir), scores_folder(run_dir, split)
+        predicted = read_results(out / RESULTS).get("meta", {})
         weights = trained["outputs"][WEIGHTS]
         if predicted.get("weights_sha256") != weights:
             raise CheckpointError(
                 "the predictions were made with other weights than the run's",
-                where=str(run_dir / RESULTS),
+                where=str(out / RESULTS),
                 hint="predict the run again",
             )
         inputs = {WEIGHTS: weights, "index.npz": sha256_file(data.index)}
         lineage = {"spec_sha": spec.sha, "data": data.index.parent.name}
-        version, split = spec.data.version, spec.data.val_split
-        return evaluate(run_dir / RESULTS, data.root, version, split, run_dir, inputs=inputs, **lineage)
+        version, named = spec.data.version, spec.data.splits()[split]
+        return evaluate(out / RESULTS, data.root, version, named, out, inputs=inputs, **lineage)
 
 
 def evaluate(

@@ -16,8 +16,8 @@ from dualdistill.document import nearest
 from dualdistill.errors import UserError
 from dualdistill.mask_spec import MaskSpec
 from dualdistill.names import DIGITS
-from dualdistill.plan import WITHOUT_BOXES, Plan, Run
-from dualdistill.records import METRICS, RUN
+from dualdistill.plan import FIGURES, WITHOUT_BOXES, Plan, Run
+from dualdistill.records import METRICS, RESULTS, RUN, SCORED, scores_folder
 from dualdistill.spec import sha_of
 from dualdistill.views import Claims, Table
 
@@ -47,7 +47,9 @@ class Jobs:
         self.detectors = one_of(run.id for run in plan.runs.values() if run.spec.kind not in WITHOUT_BOXES)
         self.runs = one_of(plan.runs)
         self.tables = one_of(plan.tables)
-        self.views = [str(plan.results / f"{name}.csv") for name in (*plan.tables, "claims")]
+        self.scored = str(scores_folder(plan.results / "runs" / "{run}", plan.settings.split))
+        self.shown = str(plan.shown)
+        self.views = [f"{self.shown}/{name}.csv" for name in (*plan.tables, CLAIMS[0])]
         self.page_source = sorted(str(path) for path in PAGE.glob("*.*"))
 
     def tables_of_root(self, wildcards: Any) -> list[str]:
@@ -55,26 +57,29 @@ class Jobs:
         return [str(self.plan.paths.root / "world.json")] if self.plan.data.world else []
 
     def training_data(self, wildcards: Any) -> list[str]:
-        run = self.plan.runs[wildcards.run]
-        return self._unless_made(wildcards, TRAINED, self.data(run))
+        run = self._run(wildcards)
+        return self._unless_made([self.plan.folder(run) / name for name in TRAINED], self.data(run))
 
     def prediction_data(self, wildcards: Any) -> list[str]:
-        run = self.plan.runs[wildcards.run]
+        run = self._run(wildcards)
         # a student that learned from virtual points does without
         data = self.data(run) if run.spec.kind == "teacher" else [*self._index(), *self._cache()]
-        return self._unless_made(wildcards, ("results_nusc.json",), data)
+        return self._unless_made([self.plan.scores(run) / RESULTS], data)
 
     def evaluation_data(self, wildcards: Any) -> list[str]:
-        return self._unless_made(wildcards, ("metrics.json",), self._index())
+        made = self.plan.scores(self._run(wildcards)) / METRICS
+        return self._unless_made([made], self._index())
 
-    def _unless_made(self, wildcards: Any, outputs: Iterable[str], data: list[str]) -> list[str]:
+    def _run(self, wildcards: Any) -> Run:
+        return self.plan.runs[wildcards.run]
+
+    def _unless_made(self, outputs: Iterable[Path], data: list[str]) -> list[str]:
         """The data of a job, or none once it is done: its data cannot go stale, their hash is in its name.
 
         Were they listed, a cache that is deleted and made again would train every run again; were they
         ancient, snakemake would end early after a world was broken off.
         """
-        folder = self.plan.folder(self.plan.runs[wildcards.run])
-        return [] if all((folder / name).exists() for name in outputs) else data
+        return [] if all(path.exists() for path in outputs) else data
 
     def data(self, run: Run) -> list[str]:
         """Everything that a run's networks read in training."""
@@ -117,12 +122,9 @@ class Jobs:
     def _scored(self, view: str) -> list[str]:
         shown = self._shown(view)
         taught_by = [teacher for run in shown if (teacher := self.plan.runs[run].teacher)]
-        folder = self.plan.results / "runs"
-        return [
-            str(folder / run / name)
-            for run in dict.fromkeys([*shown, *taught_by])
-            for name in ("run.json", "metrics.json")
-        ]
+        runs = [self.plan.runs[run] for run in dict.fromkeys([*shown, *taught_by])]
+        places = [(self.plan.folder(run) / RUN, self.plan.scores(run) / METRICS) for run in runs]
+        return [str(path) for pair in places for path in pair]
 
     def _shown(self, view: str) -> list[str]:
         """The runs of a table, or of the claims."""
@@ -133,12 +135,10 @@ class Jobs:
 
     def page_records(self, wildcards: Any) -> list[str]:
         """Records of every run that a view shows or rests on, and scores where it has some."""
-        plan = self.plan
-        return [
-            str(plan.results / "runs" / run / name)
-            for run in plan.shown_runs()
-            for name in (RUN, *([] if plan.runs[run].spec.kind in WITHOUT_BOXES else [METRICS]))
-        ]
+        runs = [self.plan.runs[run] for run in self.plan.shown_runs()]
+        detectors = [run for run in runs if run.spec.kind not in WITHOUT_BOXES]
+        records = [self.plan.folder(run) / RUN for run in runs]
+        return [str(path) for path in (*records, *(self.plan.scores(run) / METRICS for run in detectors))]
 
     def spec_sha(self, wildcards: Any) -> str:
         return self.plan.runs[wildcards.run].spec.sha
@@ -172,19 +172,35 @@ class Jobs:
 
     def check_targets(self, words: Iterable[str]) -> None:
         """Refuse a file of the command line that no rule of this plan makes, with the name that was meant."""
-        results = re.escape(str(self.plan.results))
+        results, shown = re.escape(str(self.plan.results)), re.escape(self.shown)
         for word in words:
+            self._refuse_other_split(word)
             if match := re.fullmatch(rf"(?:\./)?{results}/runs/([^/]+)/.*", word):
                 self._refuse_unknown("run", match[1], self.plan.runs, word)
             elif match := re.fullmatch(rf"(?:\./)?{results}/data/([^/]+)/.*", word):
                 self._refuse_unknown("data folder", match[1], {self.plan.data_id}, word)
-            elif match := re.fullmatch(rf"(?:\./)?{results}/([^/]+)\.(?:csv|md|tex)", word):
+            elif match := re.fullmatch(rf"(?:\./)?{shown}/([^/]+)\.(?:csv|md|tex)", word):
                 self._refuse_unknown("table", match[1], {*self.plan.tables, *CLAIMS}, word)
+
+    def _refuse_other_split(self, word: str) -> None:
+        """What belongs to the other split may lie there, and snakemake would call it up to date."""
+        asked = self.plan.settings.split
+        for split in SCORED:
+            views, figures, run = (
+                re.escape(str(scores_folder(folder, split))).replace("RUN", "[^/]+")
+                for folder in (self.plan.results, FIGURES, self.plan.results / "runs" / "RUN")
+            )
+            files = rf"{views}/[^/]+\.(?:csv|md|tex|html)|{figures}/[^/]+\.(?:pdf|svg|png)"
+            files += rf"|{run}/(?:{RESULTS}|metrics\w*\.json)"
+            if split != asked and re.fullmatch(rf"(?:\./)?(?:{files})", word):
+                what = f"this belongs to the split '{split}', and '{asked}' is asked for"
+                raise UserError(what, where=word, hint=f"--config split={split}")
 
     def check_masks(self, words: Iterable[str]) -> None:
         """Refuse runs whose masks are not there: those that the command line names, or else all views'."""
-        results, runs, text = re.escape(str(self.plan.results)), self.plan.runs, "\n".join(words)
-        views = re.findall(rf"^(?:\./)?{results}/([^/\n]+)\.(?:csv|md|tex)$", text, re.MULTILINE)
+        results, shown = re.escape(str(self.plan.results)), re.escape(self.shown)
+        runs, text = self.plan.runs, "\n".join(words)
+        views = re.findall(rf"^(?:\./)?{shown}/([^/\n]+)\.(?:csv|md|tex)$", text, re.MULTILINE)
         named = re.findall(rf"^(?:\./)?{results}/runs/([^/\n]+)/", text, re.MULTILINE)
         made = re.findall(rf"^(?:\./)?{results}/data/[^/\n]+/([^/\n]+)/", text, re.MULTILINE)
         for view in views or ([] if named or made else [*self.plan.tables, CLAIMS[0]]):

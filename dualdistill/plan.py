@@ -17,11 +17,12 @@ from dualdistill.document import nearest
 from dualdistill.errors import DataError, UserError
 from dualdistill.mask_spec import MaskSpec, VirtualSpec
 from dualdistill.names import data_id, run_id, virtual_id
-from dualdistill.records import WEIGHTS
+from dualdistill.records import WEIGHTS, scores_folder
 from dualdistill.resolve import Resolver
 from dualdistill.spec import DataSpec, RunSpec, StudentSpec
 from dualdistill.views import Claims, Table, Views
 
+FIGURES = Path("figures")
 KINDS = ("teacher", "labels", "pretrain", "detector", "student")  # in this order they are listed
 WITHOUT_BOXES = {"labels": "a label encoder", "pretrain": "a pre-training"}
 
@@ -97,6 +98,31 @@ class Plan:
     def folder(self, run: Run) -> Path:
         return self.results / "runs" / run.id
 
+    def scores(self, run: Run) -> Path:
+        """The folder of what a run predicted and how it scored on the split that is asked for."""
+        return scores_folder(self.folder(run), self.settings.split)
+
+    @property
+    def shown(self) -> Path:
+        """The folder of the tables that show these scores."""
+        return scores_folder(self.results, self.settings.split)
+
+    @property
+    def drawn(self) -> Path:
+        """The folder of the figures that the workflow draws from them."""
+        return scores_folder(FIGURES, self.settings.split)
+
+    @property
+    def scored_split(self) -> str:
+        """The split of these scores as the devkit calls it."""
+        return self.data.splits()[self.settings.split]
+
+    @property
+    def measured_on(self) -> str:
+        """The data set, with its split where that is not the one on which results are told."""
+        split = self.settings.split
+        return self.data.name if split == "val" else f"{self.data.name}, split {split}"
+
     def teacher_folder(self, run: Run) -> Path | None:
         return self.results / "runs" / run.teacher if run.teacher else None
 
@@ -148,12 +174,6 @@ class Plan:
         if masks.masks == "file" and folder and not folder.is_dir():
             hint = "see masks in config/config.yaml"
             raise DataError("the folder of masks does not exist", where=str(folder), hint=hint)
-
-    def splits(self) -> dict[str, str]:
-        """What this suite calls a split -> what the devkit calls it."""
-        data = self.data
-        found = {"train": data.train_split, "dev": data.dev_split, "val": data.val_split}
-        return found | ({"pretrain": data.pretrain_split} if data.pretrain_split else {})
 
     def check_root(self) -> None:
         """A real data set is made by no rule, so it has to be there."""

@@ -1,4 +1,4 @@
-"""Trained weights -> results_nusc.json: the boxes of the val split in nuScenes' global frame.
+"""Trained weights -> results_nusc.json: the boxes of the val or dev split in nuScenes' global frame.
 
 Axes: K boxes. Detections arrive in the LIDAR_TOP frame as (x, y, z, l, w, h, yaw, vx, vy); nuScenes wants the
 global frame, sizes as width, length, height and quaternions as w, x, y, z.
@@ -26,7 +26,7 @@ from dualdistill.data.index import LIDAR, Index
 from dualdistill.determinism import pin
 from dualdistill.errors import CheckpointError
 from dualdistill.plan import DataPaths
-from dualdistill.records import RESULTS, RUN, WEIGHTS, read_run
+from dualdistill.records import RESULTS, RUN, WEIGHTS, read_run, scores_folder
 from dualdistill.spec import CLASSES, RunSpec
 from dualdistill.storage import atomic_write, run_lock
 from dualdistill.validate import FLAGS, MAX_BOXES, check
@@ -49,8 +49,8 @@ ATTRIBUTE_BY_MOTION = {
 }
 
 
-def run(spec: RunSpec, run_dir: Path, data: DataPaths) -> Path:
-    """Predict the val split with a run's weights, which must be the ones that run.json recorded."""
+def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val") -> Path:
+    """Predict a split with a run's weights, which must be the ones that run.json recorded."""
     with run_lock(run_dir / "state"):
         pin(spec.threads)
         trained = read_run(run_dir)
@@ -60,13 +60,13 @@ def run(spec: RunSpec, run_dir: Path, data: DataPaths) -> Path:
         weights = trained["outputs"][WEIGHTS]
         detector = models.build(spec)
         load_weights(run_dir / WEIGHTS, detector, weights)
-        index, split = Index.load(data.index), spec.data.val_split
+        index, named = Index.load(data.index), spec.data.splits()[split]
         camera, lidar = detector.needs_images, detector.needs_points
         frames = FrameDataset(
             index,
             data.root,
             data.cache,
-            split,
+            named,
             spec,
             train=False,
             images=camera,
@@ -75,7 +75,8 @@ def run(spec: RunSpec, run_dir: Path, data: DataPaths) -> Path:
         )
         used = {"use_camera": camera, "use_lidar": lidar, "weights_sha256": weights}
         meta = dict.fromkeys(FLAGS, False) | used
-        return predict(detector, frames, lidar_poses(index, split), meta, run_dir / RESULTS)
+        out = scores_folder(run_dir, split) / RESULTS
+        return predict(detector, frames, lidar_poses(index, named), meta, out)
 
 
 def predict(

@@ -14,12 +14,18 @@ from dualdistill.storage import read_json, write_json
 
 WEIGHTS, RUN, RESULTS, METRICS = "model.safetensors", "run.json", "results_nusc.json", "metrics.json"
 PROGRESS = "progress.json"  # in state/, while a run trains
+SCORED = ("val", "dev")  # splits that are predicted and scored
 RUN_SCHEMA = 1
 METRICS_SCHEMA = 1
 RUN_FIELDS = ("spec_sha", "outputs")
-METRICS_FIELDS = ("mean_ap", "nd_score", "tp_errors", "inputs", "spec_sha", "data")
+METRICS_FIELDS = ("mean_ap", "nd_score", "tp_errors", "inputs", "spec_sha", "data", "split")
 DEVKIT_NAMES = {"mAP": "mean_ap", "NDS": "nd_score"}  # what tables print -> what the devkit writes
 AGAIN = "evaluate the run again"
+
+
+def scores_folder(folder: Path, split: str) -> Path:
+    """Where what is made of a split lies: of val in the folder itself, of dev in one below."""
+    return folder if split == "val" else folder / split
 
 
 def read_run(folder: Path) -> dict[str, Any]:

@@ -57,6 +57,11 @@ class DataSpec:
     pretrain_split: str | None = None  # None: nothing is pre-trained
     world: WorldSpec | None = None
 
+    def splits(self) -> dict[str, str]:
+        """What this suite calls a split -> what the devkit calls it."""
+        found = {"train": self.train_split, "dev": self.dev_split, "val": self.val_split}
+        return found | ({"pretrain": self.pretrain_split} if self.pretrain_split else {})
+
 
 @dataclass(frozen=True)
 class GridSpec:

@@ -55,14 +55,15 @@ def lines(plan: Plan) -> list[str]:
         scores = "".join(f"  {_points(ours):>5} {_points(theirs):>8}" for ours, theirs in pairs)
         text.append(f"{one.run:{width}}  {one.state:7}  {one.step:>13}  {one.time:>13}{scores}")
     here = f"; here: {plan.data.name}, not comparable" if plan.data.world else ""
+    split = "" if plan.settings.split == "val" else f"; scores: split {plan.settings.split}"
     done = sum(one.state == "done" for one in found)
-    return [*text, f"{done} of {len(found)} runs done; poster: nuScenes, full size{here}"]
+    return [*text, f"{done} of {len(found)} runs done; poster: nuScenes, full size{here}{split}"]
 
 
 def progress(plan: Plan, run: Run) -> Progress:
     folder = plan.folder(run)
     state, step, seconds = _state(folder, run)
-    scored = _record(read_metrics, folder, METRICS_FILE)
+    scored = _record(read_metrics, plan.scores(run), METRICS_FILE)
     measured = {name: 100 * scored[key] for name, key in DEVKIT_NAMES.items()} if scored else {}
     return Progress(run.id, state, step, seconds, measured, _reported(plan, run))
 

@@ -147,10 +147,10 @@ def _record(plan: Plan, line: Judged) -> dict[str, Any]:
         "reported_holds": "" if line.reported is None else "yes" if line.reported > 0 else "no",
         "verdict": line.verdict,
         "level": plan.claims.level,
-        "data": plan.data.name,
+        "data": plan.measured_on,
         "profile": settings.profile,
         "recipe": settings.recipe,
-        "command": command(plan, plan.results / "claims.csv"),
+        "command": command(plan, plan.shown / "claims.csv"),
     }
 
 
@@ -159,7 +159,7 @@ def _points(value: float | None) -> str:
 
 
 def markdown(plan: Plan, judged: Sequence[Judged], parts: Sequence[Judged]) -> str:
-    data = f"{plan.data.name} ({NOT_COMPARABLE})" if plan.data.world else plan.data.name
+    data = f"{plan.measured_on} ({NOT_COMPARABLE})" if plan.data.world else plan.measured_on
     settings, level = plan.settings, f"{100 * plan.claims.level:g} %"
     head = [
         f"Data: {data}; profile: {settings.profile}.",
@@ -168,7 +168,7 @@ def markdown(plan: Plan, judged: Sequence[Judged], parts: Sequence[Judged]) -> s
         f"Effects in points, of a claim's weakest pair; in brackets the {level} interval over paired seeds, "
         "by the rule in config/claims.yaml. One seed has none and decides nothing.",
         "Reported: the poster's own numbers in its weakest pair; they have no interval.",
-        f"Made by: {command(plan, plan.results / 'claims.csv')}",
+        f"Made by: {command(plan, plan.shown / 'claims.csv')}",
     ]
     lines = [
         {

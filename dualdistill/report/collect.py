@@ -101,11 +101,11 @@ def gather(plan: Plan, name: str, *, allow_missing: bool = False) -> Table:
         title=view.title,
         columns=view.columns,
         rows=rows,
-        data=plan.data.name,
+        data=plan.measured_on,
         synthetic=plan.data.world is not None,
         recipe=plan.settings.recipe,
         compares=plan.recipe,
-        command=command(plan, plan.results / f"{name}.csv"),
+        command=command(plan, plan.shown / f"{name}.csv"),
         profile=plan.settings.profile,
         measures=view.measures,
         machines=_machines(records.values()) if COST & set(view.measures) else (),
@@ -117,7 +117,8 @@ def evidence(
 ) -> dict[str, Evidence]:
     """What the runs of a view left behind; one that is missing is refused unless that is allowed."""
     wanted = list(wanted)
-    found = {run: measured(plan, run) for run in wanted if (_folder(plan, run) / METRICS_FILE).exists()}
+    there = [run for run in wanted if (plan.scores(plan.runs[run]) / METRICS_FILE).exists()]
+    found = {run: measured(plan, run) for run in there}
     missing = [run for run in wanted if run not in found]
     if missing and not allow_missing:
         raise DataError(
@@ -191,17 +192,19 @@ def _with_delta(row: Row, baseline: Row | None) -> Row:
 
 def measured(plan: Plan, run: str) -> Evidence:
     """A run's records, if the chain from the number to weights, spec and index holds."""
-    folder, spec_sha = _folder(plan, run), plan.runs[run].spec.sha
-    trained, metrics = read_run(folder), read_metrics(folder)
+    wanted = plan.runs[run]
+    folder, scores = plan.folder(wanted), plan.scores(wanted)
+    trained, metrics = read_run(folder), read_metrics(scores)
     used, made = metrics["inputs"], trained["outputs"]
     promised = {
-        "the spec in run.json": (trained["spec_sha"], spec_sha),
-        "the spec in metrics.json": (metrics["spec_sha"], spec_sha),
+        "the spec in run.json": (trained["spec_sha"], wanted.spec.sha),
+        "the spec in metrics.json": (metrics["spec_sha"], wanted.spec.sha),
         "the data set in metrics.json": (metrics["data"], plan.data_id),
+        "the split in metrics.json": (metrics["split"], plan.scored_split),
         "the weights in metrics.json": (used.get(WEIGHTS), made.get(WEIGHTS)),
     }
     on_disk = {
-        RESULTS: folder / RESULTS,
+        RESULTS: scores / RESULTS,
         WEIGHTS: folder / WEIGHTS,
         "index.npz": plan.paths.index,
     }
@@ -213,7 +216,7 @@ def measured(plan: Plan, run: str) -> Evidence:
         if found != expected or found is None:
             raise DataError(
                 f"{name} is {str(found)[:12]} and should be {str(expected)[:12]}",
-                where=str(folder),
+                where=str(scores),
                 hint="the files of this run do not belong together: evaluate it again",
             )
     return Evidence(metrics, trained)
@@ -229,16 +232,13 @@ def _machines(records: Iterable[Evidence]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _folder(plan: Plan, run: str) -> Path:
-    return plan.folder(plan.runs[run])
-
-
 def command(plan: Plan, file: Path) -> str:
     """The line that makes a file of results/ from nothing; the workflow writes to no other folder."""
     settings = plan.settings
     seeds = ",".join(str(seed) for seed in settings.seeds)
     words = ["snakemake", "--cores", "all", str(Path("results") / file.relative_to(plan.results))]
     chosen = [f"profile={settings.profile}", f"recipe={settings.recipe}", f"seeds=[{seeds}]"]
+    chosen += [] if settings.split == "val" else [f"split={settings.split}"]
     return shlex.join([*words, "--config", *chosen])
 
 

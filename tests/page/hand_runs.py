@@ -11,7 +11,7 @@ from PIL import Image
 
 from dualdistill import plan as planning
 from dualdistill.plan import WITHOUT_BOXES, Plan, Run
-from dualdistill.records import write_metrics
+from dualdistill.records import WEIGHTS, write_metrics
 from dualdistill.report import page, tables
 from dualdistill.storage import sha256_file, write_json
 
@@ -31,7 +31,9 @@ fifth,0.5,supported
 """
 
 
-def configured(folder: Path, seeds: list[int], edits: dict[str, dict[str, str]] | None = None) -> Plan:
+def configured(
+    folder: Path, seeds: list[int], edits: dict[str, dict[str, str]] | None = None, split: str = "val"
+) -> Plan:
     """The repository's configuration in a folder, with some of its text replaced."""
     shutil.copytree(ROOT / "config", folder / "config")
     for name, changes in (edits or {}).items():
@@ -41,7 +43,9 @@ def configured(folder: Path, seeds: list[int], edits: dict[str, dict[str, str]] 
             assert old in text
             text = text.replace(old, new)
         path.write_text(text)
-    plan = planning.load(folder / "config" / "config.yaml", {"seeds": seeds}, folder / "results")
+    plan = planning.load(
+        folder / "config" / "config.yaml", {"seeds": seeds, "split": split}, folder / "results"
+    )
     plan.paths.index.parent.mkdir(parents=True)
     plan.paths.index.write_bytes(b"index")
     return plan
@@ -97,10 +101,11 @@ def _losses(step: int) -> dict[str, float]:
 
 
 def score(plan: Plan, run: Run, mean_ap: float) -> None:
-    folder = plan.folder(run)
+    folder = plan.scores(run)
+    folder.mkdir(exist_ok=True)
     (folder / "results_nusc.json").write_text(f'{{"made by": "{run.id}"}}')
     found = {"index.npz": plan.paths.index} | {
-        name: folder / name for name in ("results_nusc.json", "model.safetensors")
+        name: place / name for name, place in (("results_nusc.json", folder), (WEIGHTS, plan.folder(run)))
     }
     precision = {name: min(1.0, mean_ap * place / 5) for place, name in enumerate(CLASSES)}
     record = {
@@ -113,7 +118,7 @@ def score(plan: Plan, run: Run, mean_ap: float) -> None:
         "spec_sha": run.spec.sha,
         "data": plan.data_id,
         "config": "detection_cvpr_2019",
-        "split": "world_val",
+        "split": plan.scored_split,
         "samples": 160,
     }
     write_metrics(folder, record)
@@ -133,12 +138,12 @@ def pictures(folder: Path) -> list[Path]:
 
 def build(plan: Plan, figures: list[Path], verdicts: str = "") -> str:
     """The page with every table of the plan, as the rule makes it, and one that is none of them."""
-    made = [plan.results / f"{name}.csv" for name in plan.tables]
+    made = [plan.shown / f"{name}.csv" for name in plan.tables]
     for path in made:
         tables.write(plan, path.stem, path.with_suffix(""), allow_missing=True)
     if verdicts:
-        made.append(plan.results / "verdicts.csv")
+        made.append(plan.shown / "verdicts.csv")
         made[-1].write_text(verdicts)
-    target = plan.results / "index.html"
-    page.write(plan, target, made, figures, plan.results.parent / "config")
+    target = plan.shown / "index.html"
+    page.write(plan, target, made, figures, plan.shown.parent / "config")
     return target.read_text()

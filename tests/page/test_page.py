@@ -104,6 +104,15 @@ def test_measured_and_reported_are_told_apart(two_seeds: tuple[Plan, str]):
     assert "not comparable with the poster" in text
 
 
+def test_a_page_of_the_dev_split_says_so(tmp_path: Path):
+    plan = configured(tmp_path, [0], split="dev")
+    leave_all(plan)
+    text = build(plan, [])
+    assert "world, split dev, measured" in "".join(Elements(text).texts)
+    assert "results/dev/index.html" in text
+    assert "/dev/metrics.json" in text
+
+
 def test_two_seeds_show_their_spread_and_both_runs(two_seeds: tuple[Plan, str]):
     plan, text = two_seeds
     row = next(row for row in plan.table("table_main").rows if row.row == "dualdistill-r50-centerpoint")

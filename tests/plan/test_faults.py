@@ -226,6 +226,11 @@ FAULTS = {
         swap("profile: world", "profile: wrld"),
         "unknown profile 'wrld' (did you mean 'world'?)",
     ),
+    "unknown split": (
+        "config.yaml",
+        swap("split: val", "split: test"),
+        "'split' must be one of val, dev, not the text 'test'",
+    ),
     "unknown recipe": (
         "config.yaml",
         swap("recipe: matched", "recipe: as_publishd"),

@@ -123,5 +123,5 @@ def test_a_file_that_is_not_named_or_not_there_is_one_sentence(folder: Path, tmp
 
 
 def test_the_pre_training_scenes_are_a_split_of_the_index(folder: Path):
-    assert planned(folder).splits()["pretrain"] == "world_pretrain"
-    assert "pretrain" not in planned(folder, profile="nuscenes").splits()
+    assert planned(folder).data.splits()["pretrain"] == "world_pretrain"
+    assert "pretrain" not in planned(folder, profile="nuscenes").data.splits()

@@ -4,8 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report_runs import planned
+from report_runs import MEAN_AP, leave_run, planned
 
+from dualdistill import plan as planning
 from dualdistill.plan import Plan
 
 ROOT = Path(__file__).parents[2]
@@ -22,3 +23,15 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def plan(folder: Path) -> Plan:
     return planned(folder)
+
+
+@pytest.fixture
+def dev_plan(folder: Path) -> Plan:
+    """The same rows with one seed, scored on the dev split."""
+    overrides = {"split": "dev", "profile": "world"}
+    made = planning.load(folder / "config.yaml", overrides, results=folder.parent / "results")
+    made.paths.index.parent.mkdir(parents=True)
+    made.paths.index.write_bytes(b"index")
+    for row in made.table("table_main").rows:
+        leave_run(made, row.runs[0], MEAN_AP[row.row][0], split="world_dev")
+    return made

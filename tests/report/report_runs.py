@@ -16,13 +16,15 @@ MEAN_AP = {  # by row and seed
 }
 
 
-def leave_run(plan: Plan, run_id: str, mean_ap: float, *, minutes: float = 10.0) -> Path:
+def leave_run(
+    plan: Plan, run_id: str, mean_ap: float, *, minutes: float = 10.0, split: str = "world_val"
+) -> Path:
     """What train, predict and evaluate leave behind; errors and costs follow from the arguments."""
     run = plan.runs[run_id]
-    folder = plan.folder(run)
-    folder.mkdir(parents=True)
+    folder, scores = plan.folder(run), plan.scores(run)
+    scores.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(run_id.encode())
-    (folder / "results_nusc.json").write_text(f'{{"made by": "{run_id}"}}')
+    (scores / "results_nusc.json").write_text(f'{{"made by": "{run_id}"}}')
     weights = sha256_file(folder / "model.safetensors")
     outputs = {"model.safetensors": weights}
     trained = {
@@ -36,7 +38,7 @@ def leave_run(plan: Plan, run_id: str, mean_ap: float, *, minutes: float = 10.0)
     }
     write_json(folder / "run.json", trained)
     inputs = {"model.safetensors": weights, "index.npz": sha256_file(plan.paths.index)}
-    inputs["results_nusc.json"] = sha256_file(folder / "results_nusc.json")
+    inputs["results_nusc.json"] = sha256_file(scores / "results_nusc.json")
     record = {
         "mean_ap": mean_ap,
         "nd_score": mean_ap / 2 + 0.25,
@@ -44,7 +46,7 @@ def leave_run(plan: Plan, run_id: str, mean_ap: float, *, minutes: float = 10.0)
         "mean_dist_aps": {"car": mean_ap + 0.05},
         "inputs": inputs,
     }
-    write_metrics(folder, record | {"spec_sha": run.spec.sha, "data": plan.data_id})
+    write_metrics(scores, record | {"spec_sha": run.spec.sha, "data": plan.data_id, "split": split})
     return folder
 
 

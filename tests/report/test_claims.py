@@ -142,6 +142,14 @@ def test_the_written_claims_follow_from_the_runs(plan: Plan):
     assert re.search(r"\| DualDistill improves every student +\| 2 +\| mAP +\| -0\.50 \[-70\.", text)
 
 
+def test_claims_of_the_dev_split_say_so(dev_plan: Plan):
+    write(dev_plan, dev_plan.shown / "claims")
+    text = (dev_plan.results / "dev" / "claims.md").read_text()
+    assert "- Data: world, split dev (" in text
+    assert " results/dev/claims.csv " in text
+    assert "split=dev" in text
+
+
 def test_a_seed_that_one_row_lacks_is_no_pair(plan: Plan):
     run = plan.runs[plan.table("table_main").rows[2].runs[1]]
     (plan.folder(run) / "metrics.json").unlink()

@@ -81,6 +81,17 @@ def test_the_written_table_has_every_promised_column_and_its_numbers(plan):
     )
 
 
+def test_a_table_of_the_dev_split_says_so_and_takes_no_score_of_another(dev_plan):
+    table = gather(dev_plan, NAME)
+    assert table.heading()[0].startswith("Data: world, split dev (")
+    assert table.heading()[-1].endswith("split=dev")
+    assert f" results/dev/{NAME}.csv " in table.command
+    scores = folder_of(dev_plan, OURS) / "dev"
+    write_metrics(scores, read_metrics(scores) | {"split": "world_val"})
+    with pytest.raises(DataError, match=r"the split in metrics\.json is world_val and should be world_dev"):
+        gather(dev_plan, NAME)
+
+
 def test_writing_twice_gives_the_same_bytes(plan):
     for name in ("one", "two"):
         write(plan, NAME, plan.results / name)

@@ -49,7 +49,9 @@ def small_world(tmp_path_factory) -> World:
     folder = tmp_path_factory.mktemp("world")
     paths = DataPaths(folder / "root", folder / "index.npz", None)
     world.make(SMALL, paths.root, 1)
-    indexing.build(paths.root, VERSION, {"val": SPLIT, "train": "world_train"}, paths.index)
+    indexing.build(
+        paths.root, VERSION, {"val": SPLIT, "dev": "world_dev", "train": "world_train"}, paths.index
+    )
     tables = NuScenes(VERSION, str(paths.root), verbose=False)
     index = Index.load(paths.index)
     instance = {token.decode(): row for row, token in enumerate(index.instance_token)}
@@ -150,6 +152,16 @@ def test_an_untrained_teacher_is_predicted_and_scored_with_its_lineage(small_wor
             "index.npz": small_world.paths.index,
         }.items()
     }
+
+
+def test_the_dev_split_is_scored_in_a_folder_of_its_own(small_world, untrained):
+    spec, folder = untrained
+    predict.run(spec, folder, small_world.paths, "dev")
+    metrics = run(spec, folder, small_world.paths, "dev")
+    assert metrics == read_metrics(folder / "dev")
+    assert (metrics["split"], metrics["samples"]) == ("world_dev", SMALL.dev_scenes * SMALL.frames_per_scene)
+    assert not set(read_json(folder / "dev" / RESULTS)["results"]) & set(small_world.attributes)
+    assert not list(folder.glob("*nusc.json")) + list(folder.glob("metrics*"))
 
 
 def test_predicting_twice_writes_the_same_bytes(small_world, untrained):

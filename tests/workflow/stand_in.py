@@ -17,23 +17,25 @@ OUTPUTS = {
 def outputs() -> list[Path]:
     options = parser().parse_args()
     overrides = dict(_override(text) for text in options.set)
-    if options.profile:
-        overrides["profile"] = options.profile
+    overrides |= {key: value for key in ("profile", "split") if (value := getattr(options, key))}
     plan = planning.load(options.config, overrides, options.results)
     if options.command in OUTPUTS:
-        return [plan.folder(plan.run(options.run)) / name for name in OUTPUTS[options.command]]
+        run = plan.run(options.run)
+        folder = plan.folder(run) if options.command == "train" else plan.scores(run)
+        return [folder / name for name in OUTPUTS[options.command]]
     if options.command == "table":
-        return [plan.results / f"{options.table}.{suffix}" for suffix in ("csv", "md", "tex")]
+        return [plan.shown / f"{options.table}.{suffix}" for suffix in ("csv", "md", "tex")]
     if options.command == "page":
-        return [plan.results / "index.html"]
+        return [plan.shown / "index.html"]
     if options.command == "claims":
-        return [plan.results / name for name in ("claims.csv", "claims_pairs.csv", "claims.md")]
+        return [plan.shown / name for name in ("claims.csv", "claims_pairs.csv", "claims.md")]
     if options.command == "virtual":
         return [plan.paths.index.parent / options.points / "virtual.json"]
     if options.command in ("figure", "observe"):
         view = views.load(plan, options.config.parent)[options.figure]
-        drawn = [options.out / f"{view.name}.{ending}" for ending in FORMATS] if "out" in options else []
-        return drawn or [views.need_observation(view)]
+        if options.command == "observe":
+            return [views.need_observation(view)]
+        return [plan.drawn / f"{view.name}.{ending}" for ending in FORMATS]
     assert plan.paths.cache is not None
     made = {
         "world": plan.paths.root / "world.json",

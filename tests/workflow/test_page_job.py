@@ -21,9 +21,9 @@ def test_an_edited_page_is_made_anew_and_nothing_else(finished: Checkout, name: 
 
 def test_the_page_follows_its_tables_and_runs(finished: Checkout):
     finished.edit("config/tables.yaml", "title: Detection", "title: 3D detection")
-    assert finished.announced() == {"table": 1, "page": 1}
+    assert finished.announced() == {"table": 1, "figure": 1, "page": 1}
     next((finished.root / "results" / "runs").glob("pretrain-r50-*/run.json")).touch()
-    assert finished.announced() == {"table": 1, "page": 1}
+    assert finished.announced() == {"table": 1, "figure": 1, "page": 1}
 
 
 def test_the_report_sorts_every_result_into_a_category_with_a_caption(finished: Checkout, tmp_path: Path):

@@ -10,11 +10,11 @@ rule observe:
         runs=FIGURES.observed_runs,
         source="dualdistill/report/figures/observe.py",
     output:
-        "results/observed/{figure}.npz",
+        f"{JOBS.shown}/observed/{{figure}}.npz",
     log:
-        "results/logs/observe_{figure}.log",
+        f"{JOBS.shown}/logs/observe_{{figure}}.log",
     benchmark:
-        "results/benchmarks/observe_{figure}.jsonl"
+        f"{JOBS.shown}/benchmarks/observe_{{figure}}.jsonl"
     wildcard_constraints:
         figure=FIGURES.observed,
     conda:
@@ -37,16 +37,16 @@ rule figure:
         style=FIGURES.style,
         source=FIGURES.sources,
     output:
-        pdf="figures/{figure}.pdf",
-        svg="figures/{figure}.svg",
+        pdf=f"{FIGURES.folder}/{{figure}}.pdf",
+        svg=f"{FIGURES.folder}/{{figure}}.svg",
         png=report(
-            "figures/{figure}.png",
+            f"{FIGURES.folder}/{{figure}}.png",
             caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
     log:
-        "results/logs/figure_{figure}.log",
+        f"{JOBS.shown}/logs/figure_{{figure}}.log",
     conda:
         "../../environment.yml"
     params:

@@ -7,13 +7,13 @@ rule page:
         source=JOBS.page_source,
     output:
         report(
-            "results/index.html",
+            f"{JOBS.shown}/index.html",
             caption="../report/page.rst",
             category="Page",
             labels={"page": "everything on one page"},
         ),
     log:
-        "results/logs/page.log",
+        f"{JOBS.shown}/logs/page.log",
     conda:
         "../../environment.yml"
     params:

@@ -4,11 +4,11 @@ rule predict:
         model=ancient("results/runs/{run}/model.safetensors"),
         record="results/runs/{run}/run.json",
     output:
-        "results/runs/{run}/results_nusc.json",
+        f"{JOBS.scored}/results_nusc.json",
     log:
-        "results/runs/{run}/logs/predict.log",
+        f"{JOBS.scored}/logs/predict.log",
     benchmark:
-        "results/runs/{run}/benchmarks/predict.jsonl"
+        f"{JOBS.scored}/benchmarks/predict.jsonl"
     wildcard_constraints:
         run=JOBS.detectors,
     conda:
@@ -27,21 +27,21 @@ rule predict:
 rule evaluate:
     input:
         data=JOBS.evaluation_data,
-        boxes="results/runs/{run}/results_nusc.json",
+        boxes=f"{JOBS.scored}/results_nusc.json",
         record="results/runs/{run}/run.json",
     output:
         ours=report(
-            "results/runs/{run}/metrics.json",
+            f"{JOBS.scored}/metrics.json",
             caption="../report/scores.rst",
             category="Scores",
             labels={"run": "{run}"},
         ),
-        official="results/runs/{run}/metrics_summary.json",
-        details="results/runs/{run}/metrics_details.json",
+        official=f"{JOBS.scored}/metrics_summary.json",
+        details=f"{JOBS.scored}/metrics_details.json",
     log:
-        "results/runs/{run}/logs/evaluate.log",
+        f"{JOBS.scored}/logs/evaluate.log",
     benchmark:
-        "results/runs/{run}/benchmarks/evaluate.jsonl"
+        f"{JOBS.scored}/benchmarks/evaluate.jsonl"
     wildcard_constraints:
         run=JOBS.detectors,
     conda:
@@ -61,20 +61,20 @@ rule table:
         source="dualdistill/report/tables.py",
     output:
         csv=report(
-            "results/{table}.csv",
+            f"{JOBS.shown}/{{table}}.csv",
             caption="../report/table.rst",
             category="Tables",
             labels={"table": "{table}", "format": "CSV"},
         ),
         markdown=report(
-            "results/{table}.md",
+            f"{JOBS.shown}/{{table}}.md",
             caption="../report/table.rst",
             category="Tables",
             labels={"table": "{table}", "format": "Markdown"},
         ),
-        latex="results/{table}.tex",
+        latex=f"{JOBS.shown}/{{table}}.tex",
     log:
-        "results/logs/{table}.log",
+        f"{JOBS.shown}/logs/{{table}}.log",
     conda:
         "../../environment.yml"
     params:
@@ -92,11 +92,11 @@ rule claims:
         reported="config/reported.csv",
         source="dualdistill/report/claims.py",
     output:
-        csv="results/claims.csv",
-        pairs="results/claims_pairs.csv",
-        markdown="results/claims.md",
+        csv=f"{JOBS.shown}/claims.csv",
+        pairs=f"{JOBS.shown}/claims_pairs.csv",
+        markdown=f"{JOBS.shown}/claims.md",
     log:
-        "results/logs/claims.log",
+        f"{JOBS.shown}/logs/claims.log",
     conda:
         "../../environment.yml"
     params:

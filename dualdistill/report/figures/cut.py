@@ -41,7 +41,7 @@ def draw(plan: Plan, view: View) -> Figure:
     left, right = below.subplots(1, 2)
     _agreement(left, seen)
     _counts(right, seen)
-    frames = f"{plan.data.name}, {seen['frames']} frames of the validation split"
+    frames = f"{plan.data.name}, {seen['frames']} frames of split {plan.settings.split}"
     page.small_print(
         figure,
         f"{frames}; no training. Boxes are compared to the bit.\n"

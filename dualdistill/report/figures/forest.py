@@ -25,7 +25,7 @@ BESIDE = 0.17  # of a claim's row, by which its metrics stand apart
 
 
 def draw(plan: Plan, view: View) -> Figure:
-    claims = read(plan.results / CLAIMS)
+    claims = read(plan.shown / CLAIMS)
     names = list(dict.fromkeys(claims["claim"]))
     handles = [
         Line2D([], [], color=page.colour(number), marker=MARKS[number], label=metric)
@@ -43,14 +43,14 @@ def draw(plan: Plan, view: View) -> Figure:
     says = claims.drop_duplicates("claim")["says"]
     measured.set_yticks(range(len(names)), [textwrap.fill(text, LETTERS) for text in says])
     measured.set_ylim(len(names) - 0.5, -0.5)
-    measured.set_xlabel(f"points on {plan.data.name}")
+    measured.set_xlabel(f"points on {plan.measured_on}")
     reported.set_xlabel(scores.REPORTED)
     for axes in (measured, reported):
         axes.axvline(0, color="black", linewidth=0.8)
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.12)
-    note = f"{plan.data.name}: {NOT_COMPARABLE}. " if plan.data.world else ""
+    note = f"{plan.measured_on}: {NOT_COMPARABLE}. " if plan.data.world else ""
     page.small_print(
         figure, f"{note}Effects in points. An interval needs two seeds; a reported effect has none."
     )

@@ -19,7 +19,6 @@ FORMATS = ("pdf", "svg", "png")
 SOURCES = Path(__file__).parent
 # what every figure goes through, beside the file of its chart
 SHARED = ("draw.py", "page.py", "scores.py", "maps.py")
-FOLDER = Path("figures")
 
 
 class FigureJobs:
@@ -31,7 +30,8 @@ class FigureJobs:
         self.style = str(folder / views.STYLE)
         self.figures = one_of(self.views)
         self.observed = one_of(name for name, view in self.views.items() if view.observed)
-        self.files = [str(FOLDER / f"{name}.{ending}") for name in self.views for ending in FORMATS]
+        self.folder = str(self.plan.drawn)
+        self.files = [f"{self.folder}/{name}.{ending}" for name in self.views for ending in FORMATS]
 
     def inputs(self, wildcards: Any) -> list[str]:
         """The results a figure is drawn from: with one of them missing there is no figure."""
@@ -41,7 +41,7 @@ class FigureJobs:
         if view.table:
             return self.jobs.scores(SimpleNamespace(table=view.table))
         if view.chart == "forest":
-            return [str(self.plan.results / views.CLAIMS)]
+            return [str(self.plan.shown / views.CLAIMS)]
         return views.records(self.plan, view.runs, "history.jsonl")
 
     def sources(self, wildcards: Any) -> list[str]:
@@ -54,9 +54,8 @@ class FigureJobs:
         view = self._view(wildcards)
         shown = [self.plan.runs[run] for run in view.runs]
         behind = [one for run in shown for one in (run.teacher, run.label_encoder, run.pretraining) if one]
-        wanted = (RESULTS,) if view.chart == "frame" else ()
-        found = views.records(self.plan, view.runs, *wanted)
-        return list(dict.fromkeys([*found, *views.records(self.plan, behind)]))
+        found = views.records(self.plan, dict.fromkeys([*view.runs, *behind]))
+        return found + [str(self.plan.scores(run) / RESULTS) for run in shown if view.chart == "frame"]
 
     def observed_data(self, wildcards: Any) -> list[str]:
         """The data, or none once they were looked at: they cannot go stale, see Jobs.training_data."""
@@ -81,7 +80,9 @@ class FigureJobs:
     def check_targets(self, words: Iterable[str]) -> None:
         """Refuse a figure of the command line that figures.yaml does not name."""
         for word in words:
-            if match := re.fullmatch(rf"(?:\./)?{FOLDER}/([^/]+)\.(?:{'|'.join(FORMATS)})", word):
+            if match := re.fullmatch(
+                rf"(?:\./)?{re.escape(self.folder)}/([^/]+)\.(?:{'|'.join(FORMATS)})", word
+            ):
                 try:
                     views.find(self.views, match[1])
                 except UserError as error:

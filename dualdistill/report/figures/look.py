@@ -87,8 +87,8 @@ def restore(plan: Plan, run: Run, lesson: lessons.Lesson) -> None:
 
 
 def frames_of(plan: Plan, run: Run, *, images: bool, points: bool) -> FrameDataset:
-    """The validation split as a run's networks see it, without augmentation."""
-    index, split, data = Index.load(plan.paths.index), run.spec.data.val_split, plan.paths
+    """The split that is shown as a run's networks see it, without augmentation."""
+    index, split, data = Index.load(plan.paths.index), plan.scored_split, plan.paths
     where = (index, data.root, data.cache, split, run.spec)
     return FrameDataset(*where, train=False, images=images, points=points, virtual=data.virtual(run.spec))
 
@@ -104,7 +104,7 @@ def _look(plan: Plan, view: View) -> Seen:
         raise UserError(f"figure '{view.name}' needs a student that aligns its maps", hint="another row")
     restore(plan, run, lesson)
     frames = frames_of(plan, run, images=True, points=True)
-    batch = collate([frames.get(scene.position(frames.index, run.spec.data.val_split, view))])
+    batch = collate([frames.get(scene.position(frames.index, plan.scored_split, view))])
     output = student(batch)
     # a test frame comes without depth, and no map that is drawn here reads one
     assert output.depth_logits_BNDhw is not None

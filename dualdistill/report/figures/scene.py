@@ -38,7 +38,7 @@ def position(index: Index, split: str, view: View) -> int:
 
 def gather(plan: Plan, view: View) -> Arrays:
     """Everything that the picture of the view's frame shows."""
-    index, split = Index.load(plan.paths.index), plan.data.val_split
+    index, split = Index.load(plan.paths.index), plan.scored_split
     sample = int(index.samples(split)[position(index, split, view)])
     files, pose = Files(index, plan.paths.root), index.record_sensor_to_global
     keys = [int(key) for key in index.sample_key_record[sample]]
@@ -62,11 +62,11 @@ def gather(plan: Plan, view: View) -> Arrays:
 
 def predicted(plan: Plan, run: str, token: str, lidar_to_global_44: Array) -> tuple[Array, Array]:
     """A run's boxes at a sample and their scores, if its present weights made them."""
-    folder = plan.folder(plan.runs[run])
-    document = read_results(folder / RESULTS)
+    folder, results = plan.folder(plan.runs[run]), plan.scores(plan.runs[run]) / RESULTS
+    document = read_results(results)
     if document.get("meta", {}).get("weights_sha256") != read_run(folder)["outputs"][WEIGHTS]:
         what = "the predictions were made with other weights than the run's"
-        raise CheckpointError(what, where=str(folder / RESULTS), hint="predict the run again")
+        raise CheckpointError(what, where=str(results), hint="predict the run again")
     rows = document["results"][token]
 
     def column(name: str, width: int) -> Array:

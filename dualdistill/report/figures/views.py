@@ -19,7 +19,7 @@ from dualdistill.records import RUN
 from dualdistill.spec import sha_of
 
 FILE, STYLE = "figures.yaml", "figures.mplstyle"
-CLAIMS = "claims.csv"  # in results/
+CLAIMS = "claims.csv"  # beside the tables
 OBSERVED = ("cut", "frame", "attention", "alignment")  # charts of what networks say, run by observe.py
 MAPS = ("attention", "alignment")  # of a student that learns from a teacher
 COLUMN_KEYS = ("group", "colour", "mark", "x")
@@ -97,7 +97,7 @@ def _view(plan: Plan, read: Document, name: str, line: dict[str, Any], style: Pa
         table=table,
         runs=runs,
         options=options,
-        observed=plan.results / "observed" / f"{name}.npz" if chart in OBSERVED else None,
+        observed=plan.shown / "observed" / f"{name}.npz" if chart in OBSERVED else None,
         style=style,
     )
 

@@ -21,7 +21,6 @@ from dualdistill.report.page import content
 from dualdistill.storage import atomic_write
 
 FOLDER = Path(__file__).parent
-FIGURES = Path("figures")  # where the workflow draws them
 
 
 def write(
@@ -34,9 +33,9 @@ def write(
     named = config / "figures.yaml"
     views = document.read(named).value["figures"] if named.exists() else {}
     if tables is None:
-        tables = _there(plan.results / f"{name}.csv" for name in (*plan.tables, "claims"))
+        tables = _there(plan.shown / f"{name}.csv" for name in (*plan.tables, "claims"))
     if figures is None:
-        figures = _there(FIGURES / f"{name}.{ending}" for name in views for ending in ("svg", "png"))
+        figures = _there(plan.drawn / f"{name}.{ending}" for name in views for ending in ("svg", "png"))
     atomic_write(path, html(content.gather(plan, tables, figures, views)))
 
 

@@ -51,13 +51,13 @@ def gather(plan: Plan, tables: Sequence[Path], figures: Sequence[Path], views: M
             # rows that a table tells apart by a column of its own
             one = replace(one, title=f"{one.title} ({', '.join(run.rows) or name})")
         shown_on = tuple(image for image in images if image.rows & set(run.rows))
-        last = RUN if run.spec.kind in WITHOUT_BOXES else METRICS
-        line = command(plan, plan.folder(run) / last)
+        last = plan.folder(run) / RUN if run.spec.kind in WITHOUT_BOXES else plan.scores(run) / METRICS
+        line = command(plan, last)
         if page := runs.build(plan, run, one, shown_on, line):
             found.append(page)
     facets = _facets(grids)
     grids = [_with_facets(table, facets) for table in grids]
-    data = plan.data.name
+    data = plan.measured_on
     return Content(
         title=f"LiDAR-to-camera distillation {'in a synthetic world' if plan.data.world else f'on {data}'}",
         measured_on=data,
@@ -68,7 +68,7 @@ def gather(plan: Plan, tables: Sequence[Path], figures: Sequence[Path], views: M
         pictures=images,
         run_table=_run_table(found, facets),
         runs=tuple(found),
-        command=command(plan, plan.results / "index.html"),
+        command=command(plan, plan.shown / "index.html"),
     )
 
 

@@ -147,7 +147,7 @@ def build(plan: Plan, run: Run, known: Known, pictures: tuple[Picture, ...], com
 
 def scores(plan: Plan, run: Run) -> dict[str, Any]:
     """What the evaluation measured, nothing where it has not run; contradictory files are refused."""
-    return measured(plan, run.id).metrics if (plan.folder(run) / METRICS_FILE).exists() else {}
+    return measured(plan, run.id).metrics if (plan.scores(run) / METRICS_FILE).exists() else {}
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[tuple[str, Any, Any], ...]:

@@ -1,0 +1,37 @@
+"""The val split of the default profile has enough of everything to be scored on."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from nuscenes.eval.common.config import config_factory
+from nuscenes.eval.common.loaders import add_center_dist, filter_eval_boxes, load_gt_of_sample_tokens
+from nuscenes.eval.detection.data_classes import DetectionBox
+from nuscenes.nuscenes import NuScenes
+
+from dualdistill import plan
+from dualdistill.spec import CLASSES
+from dualdistill.world import make
+from dualdistill.world.records import VERSION
+
+ENOUGH = 20
+
+
+@pytest.mark.slow
+def test_every_class_has_enough_evaluated_boxes(checkout: Path, tmp_path: Path) -> None:
+    """Counted by the devkit's own filters, and equal to what the world says of itself."""
+    spec = plan.load(checkout / "config" / "config.yaml", {"profile": "world"}).data.world
+    assert spec is not None
+    make(replace(spec, train_scenes=0, dev_scenes=0, pretrain_scenes=0), tmp_path, workers=2)
+    nusc = NuScenes(VERSION, str(tmp_path), verbose=False)
+    config = config_factory("detection_cvpr_2019")
+    tokens = [row["token"] for row in nusc.sample]
+    boxes = add_center_dist(nusc, load_gt_of_sample_tokens(nusc, tokens, DetectionBox))
+    found = Counter(box.detection_name for box in filter_eval_boxes(nusc, boxes, config.class_range).all)
+    assert min(found[name] for name in CLASSES) >= ENOUGH, found
+    told = json.loads((tmp_path / "world.json").read_text())["boxes"]["world_val"]
+    assert found == {name: told[name]["hit"] for name in CLASSES}
