@@ -1,0 +1,278 @@
+"""Ways to spoil a copy of config/, and the sentence that each is answered with."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+Spoil = Callable[[str], str]
+
+
+def spoil(folder: Path, name: str, change: Spoil) -> None:
+    path = folder / name
+    before = path.read_text()
+    path.write_text(change(before))
+    assert path.read_text() != before
+
+
+def row(text: str) -> Spoil:
+    return lambda before: before + text + "\n"
+
+
+def swap(old: str, new: str) -> Spoil:
+    return lambda before: before.replace(old, new, 1)
+
+
+def rewrite(pattern: str, new: str) -> Spoil:
+    """For numbers of a profile, which are tuned: the test must not know them."""
+    return lambda before: re.sub(pattern, new, before, count=1, flags=re.MULTILINE)
+
+
+FULL = "dualdistill-r50-centerpoint"
+FAULTS = {
+    "unknown key": (
+        "variants.yaml",
+        row(f"temp-0.5: {{from: {FULL}, temprature: 0.5}}"),
+        "unknown key 'temprature' in row 'temp-0.5' (did you mean 'temperature'?)",
+    ),
+    "option of no method": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, temperature: 0.5}"),
+        "unknown key 'temperature' in row 'x'",
+    ),
+    "wrong type": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, crd: 1}}"),
+        "'crd' in row 'x' must be true or false, not 1",
+    ),
+    "out of range": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, temperature: 0}}"),
+        "'temperature' in row 'x' must be above 0, not 0",
+    ),
+    "below zero": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, crd_weight: -1.0}}"),
+        "'crd_weight' in row 'x' must be at least 0, not -1.0",
+    ),
+    "not a choice": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, labels: techer}}"),
+        "'labels' in row 'x' must be one of teacher, gt, soft, not the text 'techer' (did you mean",
+    ),
+    "number as text": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, temperature: 1e-3}}"),
+        "'temperature' in row 'x' must be a number, not the text '1e-3' (YAML reads 1e-3 as text, write",
+    ),
+    "off for a word": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, alignment: off}}"),
+        'YAML reads off as false (write false, or "off" in quotes)',
+    ),
+    "number of the profile out of range": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, schedule.ema: 1.5}}"),
+        "'schedule.ema' in row 'x' must be below 1, not 1.5",
+    ),
+    "unknown number of the profile": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, schedule.epoch: 3}}"),
+        "unknown key 'schedule.epoch' in row 'x' (did you mean 'schedule.epochs'?)",
+    ),
+    "the same row twice": (
+        "variants.yaml",
+        row("centerpoint: {model: centerpoint}"),
+        "key 'centerpoint' is written twice (first in line",
+    ),
+    "circle": (
+        "variants.yaml",
+        row("x: {from: y}\ny: {from: x}"),
+        "rows start from each other in a circle: x -> y -> x",
+    ),
+    "unknown parent": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r5}"),
+        "row 'x' starts from the unknown row 'bevdepth-r5' (did you mean 'bevdepth-r50'?)",
+    ),
+    "unknown method": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, method: dualdistil, teacher: centerpoint}"),
+        "unknown method 'dualdistil' in row 'x' (did you mean 'dualdistill'?)",
+    ),
+    "unknown model": ("variants.yaml", row("x: {model: bevdept}"), "unknown model 'bevdept' in row 'x' (did"),
+    "unknown backbone": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, backbone: r5}"),
+        "unknown backbone 'r5' in row 'x' (did you mean 'r50'?)",
+    ),
+    "unknown teacher": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, teacher: centrepoint}}"),
+        "row 'x' learns from the unknown row 'centrepoint' (did you mean 'centerpoint'?)",
+    ),
+    "a student as teacher": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, teacher: bevdepth-r50}}"),
+        "row 'x' learns from 'bevdepth-r50', which is no teacher (there is centerpoint, every-ring-2,",
+    ),
+    "method without teacher": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, method: dualdistill}"),
+        "row 'x' has a method but no teacher (add teacher:)",
+    ),
+    "teacher with a backbone": (
+        "variants.yaml",
+        row("x: {from: centerpoint, backbone: r50}"),
+        "row 'x' trains the teacher 'centerpoint' (only students have",
+    ),
+    "row without a model": ("variants.yaml", row("x: {backbone: r50}"), "row 'x' names no model (add model:"),
+    "row name": ("variants.yaml", row("A Row: {model: centerpoint}"), "unknown key 'A Row'"),
+    "table of an unknown row": (
+        "tables.yaml",
+        row("      - {row: bevdepth-r52}"),
+        "table 'table_main' names the unknown row 'bevdepth-r52' (did you mean 'bevdepth-r50'?)",
+    ),
+    "baseline outside the table": (
+        "tables.yaml",
+        swap("baseline: bevdepth-r50", "baseline: bevdepth-r5"),
+        "table 'table_main' names the unknown baseline 'bevdepth-r5' (did you mean 'bevdepth-r50'?)",
+    ),
+    "unknown reported line": (
+        "tables.yaml",
+        swap("r50_ours_cp", "r50_our_cp"),
+        "table 'table_main' names the unknown reported 'r50_our_cp' (did you mean 'r50_ours_cp'?)",
+    ),
+    "unknown column": (
+        "tables.yaml",
+        swap("[backbone,", "[backbon,"),
+        "table 'table_main' names the unknown column 'backbon' (did you mean 'backbone'?)",
+    ),
+    "unknown key of a line": (
+        "tables.yaml",
+        swap("reported: r50_ours_cp", "report: r50_ours_cp"),
+        "unknown key 'report' in 'tables.table_main.rows.2' (did you mean 'reported'?)",
+    ),
+    "claim on an unknown row": (
+        "claims.yaml",
+        swap("row: dualdistill-r50-centerpoint", "row: dualdistil-r50-centerpoint"),
+        "claim 'distillation_helps' names the unknown row 'dualdistil-r50-centerpoint' (did you mean",
+    ),
+    "claim over an unknown row": (
+        "claims.yaml",
+        swap("beats: bevdepth-r101", "beats: bevdepth-r11"),
+        "claim 'distillation_helps' names the unknown row 'bevdepth-r11' (did you mean 'bevdepth-r101'?)",
+    ),
+    "claim without pairs": (
+        "claims.yaml",
+        row("  empty: {says: Nothing}"),
+        "missing key 'pairs' in 'claims.empty'",
+    ),
+    "level that is no share": (
+        "claims.yaml",
+        swap("level: 0.95", "level: 95"),
+        "'level' must be below 1, not 95",
+    ),
+    "sweep without values": (
+        "variants.yaml",
+        row(f"t: {{from: {FULL}, temperature: []}}"),
+        "'temperature' in row 't' is an empty list (a sweep needs values)",
+    ),
+    "sweep over a value twice": (
+        "variants.yaml",
+        row(f"t: {{from: {FULL}, temperature: [0.5, 0.5]}}"),
+        "the sweep 't' makes the row 't-0.5' a second time (rename one of the two)",
+    ),
+    "sweep onto a row": (
+        "variants.yaml",
+        row(f"t-0.5: {{from: {FULL}}}\nt: {{from: {FULL}, temperature: [0.5]}}"),
+        "the sweep 't' makes the row 't-0.5' a second time (rename one of the two)",
+    ),
+    "wrong value in a sweep": (
+        "variants.yaml",
+        row(f"t: {{from: {FULL}, temperature: [0.5, 0]}}"),
+        "'temperature' in row 't-0' must be above 0, not 0",
+    ),
+    "a sweep where a row belongs": (
+        "variants.yaml",
+        row(f"t: {{from: {FULL}, temperature: [2.0, 4.0]}}\nx: {{from: t}}"),
+        "row 'x' starts from the unknown row 't'",
+    ),
+    "a ring too many": (
+        "variants.yaml",
+        row("x: {from: centerpoint, input.every_ring: 33}"),
+        "'input.every_ring' in row 'x' must be at most 32, not 33",
+    ),
+    "a student's own LiDAR": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, input.every_ring: 4}"),
+        "unknown key 'input.every_ring' in row 'x'",
+    ),
+    "virtual points from half a LiDAR": (
+        "variants.yaml",
+        row("x: {from: mvp, input.range_noise_m: 0.1}"),
+        "row 'x' degrades the LiDAR of a teacher with virtual points (they are made from the whole cloud",
+    ),
+    "unknown profile": (
+        "config.yaml",
+        swap("profile: world", "profile: wrld"),
+        "unknown profile 'wrld' (did you mean 'world'?)",
+    ),
+    "unknown split": (
+        "config.yaml",
+        swap("split: val", "split: test"),
+        "'split' must be one of val, dev, not the text 'test'",
+    ),
+    "unknown recipe": (
+        "config.yaml",
+        swap("recipe: matched", "recipe: as_publishd"),
+        "unknown recipe 'as_publishd' (did you mean 'as_published'?)",
+    ),
+    "the same seed twice": ("config.yaml", swap("[0]", "[0, 0]"), "'seeds' holds the same entry twice"),
+    "a number missing from the profile": (
+        "profiles/world.yaml",
+        rewrite(r"^  bev_flip: .*\n", ""),
+        "missing key 'bev_flip' in 'input'",
+    ),
+    "a grid that does not divide": (
+        "profiles/world.yaml",
+        rewrite(r"^grid: .*", "grid: {half_extent_m: 25.6, cell_m: 0.7}"),
+        "a grid of 51.2 m in cells of 0.7 m is not a multiple of 8 cells",
+    ),
+    "a backbone that changes what is not there": (
+        "profiles/world.yaml",
+        swap("model.depth: 101", "model.dept: 101"),
+        "unknown key 'model.dept' in backbone 'r101' (did you mean 'model.depth'?)",
+    ),
+    "a start that there is not": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, model.start: pretraind}"),
+        "'model.start' in row 'x' must be one of random, pretrained, detector, imagenet, not",
+    ),
+    "a pre-training without its split": (
+        "profiles/world.yaml",
+        swap("pretrain_split: world_pretrain", "pretrain_split: null"),
+        "row 'bevdepth-r50' starts from a pre-training and 'data.pretrain_split' is null (fill it in, or",
+    ),
+    "a backbone that there is not": (
+        "config.yaml",
+        swap("r101: null", "r18: null"),
+        "unknown key 'r18' in 'imagenet' (there is r101, r50)",
+    ),
+    "masks that there are not": (
+        "variants.yaml",
+        row("x: {from: mvp, model.virtual.masks: orcle}"),
+        "'model.virtual.masks' in row 'x' must be one of oracle, noisy, file, not the text 'orcle' (did you",
+    ),
+    "noisy masks without damage": (
+        "variants.yaml",
+        row("x: {from: mvp, model.virtual.damage: null}"),
+        "row 'x' asks for noisy masks, and model.virtual.damage is null (see teachers.mvp in",
+    ),
+    "virtual points of a teacher that has none": (
+        "variants.yaml",
+        row("x: {from: centerpoint, model.virtual.per_mask: 20}"),
+        "unknown key 'model.virtual.per_mask' in row 'x'",
+    ),
+    "a reported number": ("reported.csv", swap("35.1", "3S.1"), "'3S.1' is not a number"),
+    "a reported certainty": ("reported.csv", swap("inferred", "infered"), "unknown word 'infered' (did"),
+}
