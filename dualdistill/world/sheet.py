@@ -25,14 +25,19 @@ LAYOUT = (
     ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT"),
     ("CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT"),
 )
+WIDTH, HEADING = 22.0, 0.5  # inches
 
 
 def show(root: Path, out_png: Path, scene: str, frame: int) -> None:
     """Draw key frame `frame` (from 0) of the scene named `scene`."""
     nusc = NuScenes(version=VERSION, dataroot=str(root), verbose=False)
     record, sample = _sample(nusc, scene, frame)
-    figure = Figure(figsize=(22, 7.2), layout="constrained")
-    grid = figure.add_gridspec(2, 4, width_ratios=(1, 1, 1, 1.13))
+    camera = nusc.get("sample_data", sample["data"][LAYOUT[0][0]])
+    # two pictures with their titles are as high as the square beside them, in widths of a picture
+    square = 2 * camera["height"] / camera["width"] + 0.1
+    picture = WIDTH / (3 + square)
+    figure = Figure(figsize=(WIDTH, square * picture + HEADING), layout="constrained")
+    grid = figure.add_gridspec(2, 4, width_ratios=(1, 1, 1, square))
     for row, channels in enumerate(LAYOUT):
         for column, channel in enumerate(channels):
             _camera(nusc, sample, channel, figure.add_subplot(grid[row, column]))
