@@ -14,7 +14,7 @@ R50 = "bevdepth-r50"
 
 
 def planned(folder: Path, **overrides: Any) -> Plan:
-    return plan.load(folder / "config.yaml", overrides)
+    return plan.load(folder / "config.yaml", {"profile": "smoke", **overrides})
 
 
 def add(folder: Path, text: str) -> None:
@@ -61,7 +61,7 @@ def test_a_row_may_start_at_random(folder: Path):
 
 
 def test_nobody_waits_for_what_nobody_starts_from(folder: Path):
-    path = folder / "profiles" / "world.yaml"
+    path = folder / "profiles" / "smoke.yaml"
     path.write_text(path.read_text().replace("start: pretrained", "start: random"))
     assert planned(folder).of_kind("pretrain") == []
 
@@ -87,6 +87,13 @@ def test_a_profile_without_a_detector_s_schedule_is_one_sentence(folder: Path):
     what = r"row 'warm' starts from a pre-training and 'schedules\.detector' is null \(fill it in, or choose"
     with pytest.raises(UserError, match=what):
         planned(folder, profile="nuscenes")
+
+
+def test_the_world_s_students_start_from_detectors_and_every_seed_from_one(folder: Path):
+    found = planned(folder, profile="world", seeds=[1, 2], teacher_seed=0)
+    students = [run for run in found.runs.values() if run.spec.kind == "student"]
+    assert {found.runs[run.pretraining].spec.kind for run in students} == {"detector"}
+    assert len({run.pretraining for run in students}) == len(found.of_kind("detector")) == 2
 
 
 def test_a_teacher_starts_from_nothing(folder: Path):
