@@ -1,4 +1,4 @@
-"""Every row takes a training step as published, and can be built at the published size."""
+"""Every row of the main table takes a training step as published, and can be built at the published size."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import pytest
 import torch
 import yaml
 from lightning.fabric import Fabric
+from torch import nn
 
 from dualdistill import lesson, models, plan, registry
 from dualdistill.checkpoint import save_weights
 from dualdistill.determinism import seed_everything
 from dualdistill.feed import of_frames
 from dualdistill.plan import Plan
-from dualdistill.spec import ClassifierSpec, RunSpec
+from dualdistill.spec import ClassifierSpec, LabelEncoderSpec, RunSpec
 from dualdistill.storage import sha256_file, write_json
 
 CONFIG = Path(__file__).parents[2] / "config" / "config.yaml"
-ROWS = sorted(yaml.safe_load((CONFIG.parent / "variants.yaml").read_text()))
+TABLES = yaml.safe_load((CONFIG.parent / "tables.yaml").read_text())["tables"]
+ROWS = [line["row"] for line in TABLES["table_main"]["rows"]]
 
 
 def published(profile: str, results: Path) -> Plan:
@@ -32,13 +34,21 @@ def leave(spec: RunSpec | None, folder: Path) -> Path | None:
         return None
     folder.mkdir()
     seed_everything(7)
-    made = models.Classifier(spec.model) if isinstance(spec.model, ClassifierSpec) else models.build(spec)
+    made = network(spec)
     file = folder / "model.safetensors"
     save_weights(file, made.state_dict())
     write_json(
         folder / "run.json", {"schema": 1, "spec_sha": spec.sha, "outputs": {file.name: sha256_file(file)}}
     )
     return folder
+
+
+def network(spec: RunSpec) -> nn.Module:
+    if isinstance(spec.model, ClassifierSpec):
+        return models.Classifier(spec.model)
+    if isinstance(spec.model, LabelEncoderSpec) and spec.teacher:
+        return models.LabelEncoder(spec.model, spec.grid, models.build(spec.teacher).tap_shapes())
+    return models.build(spec)
 
 
 @pytest.mark.slow
@@ -50,15 +60,16 @@ def test_a_row_takes_a_step(row: str, command: Callable[..., object], results: P
         command("virtual", row)
     teacher = leave(spec.teacher, tmp_path / "teacher")
     start = leave(spec.pretraining, tmp_path / "start")
-    setting = lesson.prepare(spec, teacher, start / "model.safetensors" if start else None)
+    encoder = leave(spec.label_encoder, tmp_path / "labels")
+    setting = lesson.prepare(spec, teacher, start / "model.safetensors" if start else None, encoder)
     learner, lessons = setting.lesson.learner, setting.lesson
-    points = learner.needs_points or setting.teacher is not None
+    points = learner.needs_points or setting.teachers is not None
     feed = of_frames(spec, found.paths, images=learner.needs_images, points=points)
     batch = next(feed.batches(0, Fabric(accelerator="cpu", devices=1)))
     before = {name: weight.clone() for name, weight in lessons.named_parameters()}
     optimizer = torch.optim.AdamW(lessons.parameters(), lr=spec.schedule.lr)
     lessons.train()
-    losses = lessons(batch, setting.teacher)
+    losses = lessons(batch, setting.teachers)
     assert all(loss.isfinite() for loss in losses.values())
     torch.stack(list(losses.values())).sum().backward()
     optimizer.step()

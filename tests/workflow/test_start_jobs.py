@@ -1,0 +1,20 @@
+"""Students that start from a detector, which itself starts from a backbone."""
+
+from checkouts import Checkout
+
+
+def test_a_detector_is_trained_once_for_all_students_of_its_backbone(checkout: Checkout):
+    checkout.edit("config/profiles/world.yaml", "start: pretrained", "start: detector")
+    jobs = checkout.jobs("--config", "seeds=[0,1,2]")
+    # a classifier and a detector for each of two backbones
+    assert (jobs["pretrain"], jobs["train"]) == (4, 12)
+
+
+def test_a_detector_trained_anew_retrains_its_students(finished: Checkout):
+    finished.edit("config/profiles/world.yaml", "start: pretrained", "start: detector")
+    assert finished.snakemake().returncode == 0
+    assert finished.jobs() == {}
+    runs = finished.root / "results" / "runs"
+    (next(runs.glob("detector-r50-*")) / "run.json").write_text("another training\n")
+    scored = {"train": 2, "predict": 2, "evaluate": 2, "table": 1, "claims": 1}
+    assert finished.jobs() == scored
