@@ -58,7 +58,7 @@ class Checkout:
 
 
 def copy(target: Path, *, whole: bool = False) -> Checkout:
-    """The checkout, with one small table, two claims and no starting detectors unless all of config/ is asked for."""
+    """The checkout, with a small table, two claims and no detectors to start from unless all is asked for."""
     for name in PARTS:
         source = ROOT / name
         if source.is_dir():
