@@ -13,7 +13,8 @@ from dualdistill import models, registry, start
 from dualdistill.batch import Batch, Output
 from dualdistill.checkpoint import load_weights
 from dualdistill.determinism import seed_everything, seed_for
-from dualdistill.distill.base import Distiller, FeaturePair, Shape
+from dualdistill.distill.base import Distiller
+from dualdistill.distill.pair import FeaturePair, Shape
 from dualdistill.errors import UserError
 from dualdistill.records import WEIGHTS, read_run
 from dualdistill.spec import ClassifierSpec, LabelEncoderSpec, RunSpec, StudentSpec

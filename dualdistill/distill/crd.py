@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dualdistill.distill.base import DetectionHead, FeaturePair
+from dualdistill.distill.pair import DetectionHead, FeaturePair
 
 REGRESSION = ("reg", "height", "dim", "rot", "vel")  # a head's outputs beside its heatmap
 BOX_WEIGHT = 0.25  # of regression beside heatmap in CenterHead's own loss

@@ -13,8 +13,9 @@ from typing import Literal
 from torch import Tensor
 
 from dualdistill.distill import alignment as alignments
-from dualdistill.distill.base import LEVELS, Distiller, FeaturePair, Shape
+from dualdistill.distill.base import Distiller
 from dualdistill.distill.mfd import MFD
+from dualdistill.distill.pair import LEVELS, FeaturePair, Shape
 
 
 class DistillBEV(Distiller):

@@ -13,7 +13,8 @@ from mmdet.models.backbones.resnet import BasicBlock
 from torch import Tensor, nn
 
 from dualdistill.distill.alignment.upsample_conv import upsample
-from dualdistill.distill.base import Distiller, FeaturePair, Shape
+from dualdistill.distill.base import Distiller
+from dualdistill.distill.pair import FeaturePair, Shape
 from dualdistill.distill.response import box_response, heatmap_response
 from dualdistill.errors import UserError
 from dualdistill.models.student import displaced, given

@@ -11,7 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dualdistill.distill.base import LEVELS, FeaturePair
+from dualdistill.distill.attention import channel_attention, mean_attention, spatial_attention
+from dualdistill.distill.pair import LEVELS, FeaturePair
 from dualdistill.distill.regions import Regions, false_positives, regions, resize_mask
 
 
@@ -81,25 +82,6 @@ class MFD(nn.Module):
         if self.student_attention:
             return mean_attention(student_BCHW, teacher_BCHW, self.tau)
         return spatial_attention(teacher_BCHW, self.tau)
-
-
-def spatial_attention(feature_BCHW: Tensor, tau: float) -> Tensor:
-    """A_X = HW softmax_p(mean_c |F_X(c, p)| / tau): sums to the number of cells."""
-    strength_BHW = feature_BCHW.abs().mean(dim=1)
-    shares_BN = (strength_BHW.flatten(1) / tau).softmax(dim=1)
-    return shares_BN.view_as(strength_BHW) * shares_BN.shape[1]
-
-
-def mean_attention(student_BCHW: Tensor, teacher_BCHW: Tensor, tau: float) -> Tensor:
-    """A = (A_T + A_S) / 2, detached: it says where to look and is itself not trained."""
-    attention_BHW = (spatial_attention(teacher_BCHW, tau) + spatial_attention(student_BCHW, tau)) / 2
-    return attention_BHW.detach()
-
-
-def channel_attention(teacher_BCHW: Tensor, tau: float) -> Tensor:
-    """k_c = C softmax_c(mean_p |F_T(c, p)| / tau)."""
-    strength_BC = teacher_BCHW.abs().mean(dim=(2, 3))
-    return (strength_BC / tau).softmax(dim=1) * strength_BC.shape[1]
 
 
 def squared_error(student_BCHW: Tensor, teacher_BCHW: Tensor, weight_BC: Tensor | None = None) -> Tensor:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from dualdistill.distill.base import Distiller, FeaturePair, Shape
+from dualdistill.distill.base import Distiller
 from dualdistill.distill.inner_depth import inner_depth_loss
+from dualdistill.distill.pair import FeaturePair, Shape
 from dualdistill.distill.relations import keypoint_features, relation_loss
 
 

@@ -11,7 +11,8 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from dualdistill.distill.base import Distiller, FeaturePair, Shape
+from dualdistill.distill.base import Distiller
+from dualdistill.distill.pair import FeaturePair, Shape
 from dualdistill.distill.regions import resize_mask
 from dualdistill.distill.xat import discriminator, domain_loss
 from dualdistill.distill.xfd import adapter, feature_loss

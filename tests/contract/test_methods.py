@@ -17,7 +17,8 @@ from torch import Tensor
 
 import dualdistill.distill
 from dualdistill import registry
-from dualdistill.distill.base import Distiller, FeaturePair
+from dualdistill.distill.base import Distiller
+from dualdistill.distill.pair import FeaturePair
 
 METHODS = sorted(registry.methods())
 CASES = {

@@ -9,7 +9,6 @@ import torch
 from distill import naive, toy
 from torch import Tensor
 
-from dualdistill.distill.base import FeaturePair
 from dualdistill.distill.crd import (
     Labels,
     crd_loss,
@@ -19,6 +18,7 @@ from dualdistill.distill.crd import (
     teacher_labels,
 )
 from dualdistill.distill.dualdistill import DualDistill
+from dualdistill.distill.pair import FeaturePair
 from dualdistill.errors import UserError
 
 EFFECTIVE = {1.0: 0.1, 0.5: 0.25, 0.1: 0.4452505}  # sigmoid(T ln(1/9)): the cut at T = 1 that T means

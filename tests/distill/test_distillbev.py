@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from dualdistill import registry
 from dualdistill.distill.alignment import OneByOne, UpsampleConv
-from dualdistill.distill.base import LEVELS, FeaturePair
 from dualdistill.distill.distillbev import DistillBEV
 from dualdistill.distill.dualdistill import DualDistill
+from dualdistill.distill.pair import LEVELS, FeaturePair
 
 TAPS = ("s2", "s3", "head")
 

@@ -12,8 +12,8 @@ from distill import naive_labeldistill as loops
 from torch import Tensor, nn
 
 from dualdistill import registry
-from dualdistill.distill.base import FeaturePair
 from dualdistill.distill.labeldistill import LabelDistill, feature_loss, part_widths
+from dualdistill.distill.pair import FeaturePair
 from dualdistill.distill.response import box_response, heatmap_response
 from dualdistill.errors import UserError
 from dualdistill.models.targets import centre_targets

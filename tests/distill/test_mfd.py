@@ -9,9 +9,10 @@ import torch
 from distill import naive, toy
 from torch import Tensor
 
-from dualdistill.distill.base import LEVELS, FeaturePair
+from dualdistill.distill.attention import channel_attention, mean_attention, spatial_attention
 from dualdistill.distill.dualdistill import DualDistill
-from dualdistill.distill.mfd import MFD, channel_attention, mean_attention, spatial_attention, spatial_loss
+from dualdistill.distill.mfd import MFD, spatial_loss
+from dualdistill.distill.pair import LEVELS, FeaturePair
 
 TAU = 0.5
 ALPHA, BETA, ETA, SPATIAL = 6e-3, 4e-2, 6e-2, 2.5e-3  # the released constants

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from dualdistill.batch import ImageDepth, Instances
-from dualdistill.distill.base import Distiller, FeaturePair
+from dualdistill.distill.base import Distiller
+from dualdistill.distill.pair import FeaturePair
 from dualdistill.models.head import Head
 from dualdistill.spec import GridSpec, HeadSpec
 

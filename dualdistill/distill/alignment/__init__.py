@@ -10,7 +10,7 @@ from dualdistill.distill.alignment.aoa import AOA
 from dualdistill.distill.alignment.one_by_one import OneByOne
 from dualdistill.distill.alignment.orthogonal_only import OrthogonalOnly
 from dualdistill.distill.alignment.upsample_conv import UpsampleConv
-from dualdistill.distill.base import Shape
+from dualdistill.distill.pair import Shape
 from dualdistill.errors import UserError
 
 

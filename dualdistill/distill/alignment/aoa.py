@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dualdistill.distill.alignment.orthogonal import OrthogonalProjection
 from dualdistill.distill.alignment.upsample_conv import upsample
-from dualdistill.distill.base import Shape
+from dualdistill.distill.pair import Shape
 
 
 class AOA(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from dualdistill.distill.base import Shape
+from dualdistill.distill.pair import Shape
 from dualdistill.errors import UserError
 
 

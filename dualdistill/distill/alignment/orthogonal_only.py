@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dualdistill.distill.alignment.aoa import tokens
 from dualdistill.distill.alignment.orthogonal import OrthogonalProjection
 from dualdistill.distill.alignment.upsample_conv import upsample
-from dualdistill.distill.base import Shape
+from dualdistill.distill.pair import Shape
 
 
 class OrthogonalOnly(nn.Module):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dualdistill.distill.base import Shape
+from dualdistill.distill.pair import Shape
 
 
 class UpsampleConv(nn.Module):

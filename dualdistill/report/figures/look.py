@@ -19,8 +19,9 @@ from dualdistill import models
 from dualdistill.checkpoint import load_state, load_weights
 from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.data.index import Index
-from dualdistill.distill.base import LEVELS, FeaturePair
-from dualdistill.distill.mfd import MFD, spatial_attention
+from dualdistill.distill.attention import spatial_attention
+from dualdistill.distill.mfd import MFD
+from dualdistill.distill.pair import LEVELS, FeaturePair
 from dualdistill.errors import CheckpointError, UserError
 from dualdistill.plan import Plan, Run
 from dualdistill.records import WEIGHTS, read_run
