@@ -38,4 +38,5 @@ def test_a_teacher_trained_anew_retrains_the_label_encoder_too(finished: Checkou
     assert finished.snakemake().returncode == 0
     record = next((finished.root / "results" / "runs").glob("centerpoint-*")) / "run.json"
     record.write_text("another training\n")
-    assert finished.jobs() == {"train_label_encoder": 1, "train": 3, "predict": 4, "evaluate": 4, "table": 1}
+    views = {"table": 1, "claims": 1}
+    assert finished.jobs() == {"train_label_encoder": 1, "train": 3, "predict": 4, "evaluate": 4, **views}
