@@ -99,14 +99,13 @@ def test_a_reconstruction_has_its_dagger_and_its_sentence(plan: Plan, folder: Pa
         leave_run(more, run, 0.2)
     figure = draw.draw(more, of_table(more, "bars", show={"teacher": ["CenterPoint"]}))
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert [name.startswith("x3kd†") for name in names] == [False, False, True]
+    assert ["x3kd†" in name for name in names] == [False, False, True]
     assert "\n† x3kd is a reconstruction: " in figure.get_supxlabel()
 
 
 def test_one_reported_number_has_no_panel(plan: Plan):
-    figure = draw.draw(
-        plan, of_table(plan, "bars", show={"backbone": ["ResNet-101"], "method": ["BEVDepth"]})
-    )
+    shown = {"backbone": ["ResNet-101"], "method": ["BEVDepth"]}
+    figure = draw.draw(plan, of_table(plan, "bars", show=shown))
     assert [axes.get_xlabel() for axes in figure.axes] == ["mAP on world", "NDS on world"]
 
 

@@ -14,7 +14,7 @@ LEGEND_LINE_IN, HANDLE_IN = 0.3, 1.35
 
 
 def with_legend(width_in: float, height_in: float, handles: Sequence[Artist]) -> tuple[Figure, SubFigure]:
-    """A figure of this size with handles on top, in as many lines as they need, and the part below it for panels."""
+    """A figure with handles on top, in as many lines as they need, and the part below them for panels."""
     figure = Figure(figsize=(width_in, height_in))
     lines = math.ceil(len(handles) * HANDLE_IN / width_in)
     legend_in = LEGEND_LINE_IN * lines
