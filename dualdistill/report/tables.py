@@ -6,6 +6,7 @@ Knows no method: what a row is called, and which runs stand behind it, is decide
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -122,13 +123,17 @@ def display(table: Table) -> tuple[pd.DataFrame, pd.DataFrame]:
     for row in table.rows:
         line = {_heading(name): row.labels.get(name, "") for name in table.columns}
         if row.remark:
-            named = _heading("method" if "method" in table.columns else table.columns[0])
-            line[named] += DAGGER
+            line[_heading(naming(table.columns))] += DAGGER
         line |= {_heading(measure.name): _measured(row, measure) for measure in measures}
         line |= {"n": str(row.seeds)} if several else {}
         lines.append(line | {f"{metric} reported": _reported(row, metric) for metric in reported})
     frame = pd.DataFrame(lines, dtype=object)
     return frame, _best(table, frame)
+
+
+def naming(columns: Sequence[str]) -> str:
+    """The column that says what a row is."""
+    return "method" if "method" in columns else columns[0]
 
 
 def _best(table: Table, frame: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from matplotlib import colors as colours
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from report_runs import leave_run
 
 from dualdistill import plan as planning
 from dualdistill.errors import UserError
@@ -87,6 +88,25 @@ def test_bars_are_as_high_as_the_scores_and_reported_ones_stand_apart(plan: Plan
     assert [label.get_text() for label in measured.get_xticklabels()] == ["ResNet-50", "ResNet-101"]
     assert [mark.get_marker() for mark in measured.lines if mark.get_marker() == "*"] == ["*", "*"]
     assert "not comparable with the poster's numbers" in figure.get_supxlabel()
+
+
+def test_a_reconstruction_has_its_dagger_and_its_sentence(plan: Plan, folder: Path):
+    path = folder / "tables.yaml"
+    line = "      - {row: x3kd-r50-centerpoint, baseline: bevdepth-r50}\n"
+    path.write_text(path.read_text() + line)
+    more = planning.load(folder / "config.yaml", {"seeds": [0, 1], "profile": "world"}, results=plan.results)
+    for run in more.table("table_main").rows[-1].runs:
+        leave_run(more, run, 0.2)
+    figure = draw.draw(more, of_table(more, "bars", show={"teacher": ["CenterPoint"]}))
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert ["x3kd†" in name for name in names] == [False, False, True]
+    assert "\n† x3kd is a reconstruction: " in figure.get_supxlabel()
+
+
+def test_one_reported_number_has_no_panel(plan: Plan):
+    shown = {"backbone": ["ResNet-101"], "method": ["BEVDepth"]}
+    figure = draw.draw(plan, of_table(plan, "bars", show=shown))
+    assert [axes.get_xlabel() for axes in figure.axes] == ["mAP on world", "NDS on world"]
 
 
 def test_error_bars_need_two_seeds(plan: Plan):

@@ -39,6 +39,7 @@ def names(table: Table) -> list[str]:
 def _name(row: Row, columns: list[str] | tuple[str, ...]) -> str:
     speaking = ("method", "backbone", "base", "row", "teacher_row")
     parts = [row.labels[c] if c in speaking else f"{c} {row.labels[c]}" for c in columns if row.labels[c]]
+    parts = [part.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}") for part in parts]
     kept = [part if len(part) > NAME_LETTERS else part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts]
     return textwrap.fill(", ".join(kept).replace("_", "\N{NO-BREAK SPACE}") or "-", NAME_LETTERS)
 

@@ -17,13 +17,15 @@ from dualdistill.report.collect import Row, Table
 from dualdistill.report.figures import page, scores
 from dualdistill.report.figures.views import View
 
-GAP = 0.8  # between groups, in bars
+GAP, BAR_IN = 0.8, 0.27  # between groups, in bars; a bar at least as wide as its number
 
 
 def draw(plan: Plan, view: View) -> Figure:
     table = scores.kept(plan, view)
     height_in = 5.4 if scores.has_reported(table) else 3.2
-    figure, below = page.with_legend(7.2, height_in, _handles(view, table))
+    bars = len(table.rows) + GAP * len(_words(table, view.options["group"]))
+    width_in = max(7.2, len(scores.metrics(table)) * (BAR_IN * bars + 0.5))
+    figure, below = page.with_legend(width_in, height_in, _handles(view, table))
     for axes, metric, measured in scores.panels(below, table, sharey=False):
         _panel(axes, view, table, metric, measured=measured)
         axes.set_ylabel(scores.name_axis(table, metric, measured=measured))
@@ -60,10 +62,8 @@ def _panel(axes: Axes, view: View, table: Table, metric: str, *, measured: bool)
 def _write(axes: Axes, view: View, row: Row, bar: BarContainer, top: float, number: str) -> None:
     """The number over a bar, and over the number its mark."""
     middle = bar.patches[0].get_x() + bar.patches[0].get_width() / 2
-    small = matplotlib.rcParams["xtick.labelsize"]
-    axes.annotate(
-        number, (middle, top), (0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=small
-    )
+    style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": page.small()}
+    axes.annotate(number, (middle, top), (0, 2), textcoords="offset points", **style)
     word = row.labels[view.options["mark"]]
     if word:
         mark = view.options["marks"][word]

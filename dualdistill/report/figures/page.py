@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,16 +10,18 @@ import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure, SubFigure
 
-LEGEND_IN = 0.3
+LEGEND_LINE_IN, HANDLE_IN = 0.3, 1.35
 
 
 def with_legend(width_in: float, height_in: float, handles: Sequence[Artist]) -> tuple[Figure, SubFigure]:
-    """A figure of this size with a row of handles on top, and the part below it for panels."""
+    """A figure with handles on top, in as many lines as they need, and the part below them for panels."""
     figure = Figure(figsize=(width_in, height_in))
+    lines = math.ceil(len(handles) * HANDLE_IN / width_in)
+    legend_in = LEGEND_LINE_IN * lines
     # a legend outside of all panels would fall on the title
-    parts: Any = figure.subfigures(2, 1, height_ratios=(LEGEND_IN, height_in - LEGEND_IN))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(legend_in, height_in - legend_in))
     above, below = parts
-    above.legend(handles=list(handles), loc="center", ncols=len(handles))
+    above.legend(handles=list(handles), loc="center", ncols=math.ceil(len(handles) / lines))
     return figure, below
 
 

@@ -19,6 +19,7 @@ from dualdistill.report.collect import NOT_COMPARABLE, Row, Table, gather
 from dualdistill.report.figures import page
 from dualdistill.report.figures.views import View
 from dualdistill.report.numbers import points, rounded
+from dualdistill.report.tables import DAGGER, naming
 
 REPORTED = "reported on nuScenes"
 
@@ -27,11 +28,18 @@ def kept(plan: Plan, view: View) -> Table:
     """The view's table with the rows that it shows; a table with a hole is refused."""
     table = gather(plan, view.table or "")
     show = view.options.get("show", {})
-    rows = [row for row in table.rows if all(row.labels[column] in words for column, words in show.items())]
+    shown = [row for row in table.rows if all(row.labels[column] in words for column, words in show.items())]
+    rows = [_marked(row, table.columns) for row in shown]
     if not metrics(replace(table, rows=tuple(rows))):
         what = f"figure '{view.name}' draws {' and '.join(METRICS)}, and {view.table} has neither"
         raise UserError(what, hint="name another table")
     return replace(table, rows=tuple(rows))
+
+
+def _marked(row: Row, columns: tuple[str, ...]) -> Row:
+    """A row with a remark has a dagger, as in the tables."""
+    named = naming(columns)
+    return replace(row, labels={**row.labels, named: row.labels[named] + DAGGER}) if row.remark else row
 
 
 def metrics(table: Table) -> list[str]:
@@ -40,7 +48,8 @@ def metrics(table: Table) -> list[str]:
 
 
 def has_reported(table: Table) -> bool:
-    return any(row.reported for row in table.rows)
+    """One reported number alone compares with nothing."""
+    return sum(bool(row.reported) for row in table.rows) > 1
 
 
 def value(row: Row, metric: str, *, measured: bool) -> Decimal | None:
@@ -80,8 +89,9 @@ def footer(figure: Figure, table: Table) -> None:
     seeds = f"{max(counts)} seed{'s' if max(counts) > 1 else ''} per row"
     spread_is = ", bars of error: standard deviation" if max(counts) > 1 else ", so no error bars"
     words = [f"{table.data}: {NOT_COMPARABLE}."] if table.synthetic else []
-    words += [f"Recipe {table.recipe}, {seeds}{spread_is}."]
-    page.small_print(figure, " ".join(words))
+    words = [" ".join([*words, f"Recipe {table.recipe}, {seeds}{spread_is}."])]
+    words += [f"{DAGGER} {remark}" for remark in dict.fromkeys(row.remark for row in table.rows) if remark]
+    page.small_print(figure, "\n".join(words))
 
 
 def panels(figure: FigureBase, table: Table, *, sharey: bool) -> list[tuple[Axes, str, bool]]:
