@@ -42,7 +42,8 @@ def draw(plan: Plan, view: View) -> Figure:
         for run, history in histories.items():
             if term in history:
                 step, loss = means(history["step"], history[term], every)
-                axes.plot(step, loss, color=_colour(plan, view, run))
+                # a training shorter than one mean is a point, which a line would not show
+                axes.plot(step, loss, color=_colour(plan, view, run), marker="" if len(step) > 1 else ".")
         axes.set_title(term)
         axes.set_ylim(bottom=0)
     for place in range(len(terms) - COLUMNS, len(terms)):
