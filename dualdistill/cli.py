@@ -36,7 +36,7 @@ NOUNS = {
 }
 DEFAULT = "default: %(default)s"
 # these do without a data set; observe asks for it when it knows what it needs
-RESULTS_ONLY = ("resolve", "status", "table", "claims", "observe", "figure", "page")
+RESULTS_ONLY = ("resolve", "status", "times", "table", "claims", "observe", "figure", "page")
 
 
 def make_world(plan: Plan, options: argparse.Namespace) -> None:
@@ -150,6 +150,12 @@ def status(plan: Plan, options: argparse.Namespace) -> None:
     print("\n".join(status.lines(plan)))
 
 
+def times(plan: Plan, options: argparse.Namespace) -> None:
+    from dualdistill import times
+
+    print("\n".join(times.lines(plan)))
+
+
 def resolve(plan: Plan, options: argparse.Namespace) -> None:
     if options.run is None:
         for run in plan.runs.values():
@@ -175,6 +181,7 @@ COMMANDS: dict[str, tuple[Callable[[Plan, argparse.Namespace], None], str, str]]
     "figure": (figure, "figure", "draw a figure as PDF, SVG and PNG"),
     "page": (page, "", "write index.html: tables, figures and runs on one page"),
     "status": (status, "", "say how far every run is, and how it scored"),
+    "times": (times, "", "say where the time of the jobs that ran went"),
     "resolve": (resolve, "run?", "list the runs, or print every number of one"),
 }
 

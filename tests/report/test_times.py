@@ -1,0 +1,52 @@
+"""Sums of what jobs took, from the measurements that snakemake leaves beside results."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dualdistill import times
+from dualdistill.errors import DataError
+from dualdistill.plan import Plan
+
+
+def measured(folder: Path, name: str, seconds: float, mebibytes: float) -> Path:
+    path = folder / "benchmarks" / f"{name}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"s": seconds, "max_rss": mebibytes}) + "\n")
+    return path
+
+
+def test_a_plan_that_never_ran_says_so(plan: Plan):
+    assert times.lines(plan) == [f"no job of this plan has run under snakemake in {plan.results}"]
+
+
+def test_jobs_are_summed_by_stage_in_the_order_they_run(plan: Plan):
+    data = plan.results / "data" / plan.data_id
+    students = [plan.folder(run) for run in plan.runs.values() if run.spec.kind == "student"]
+    measured(data, "world", 120.0, 512.0)
+    measured(data, "virtual-0123456789", 30.0, 256.0)
+    measured(students[0], "train", 60.0, 1024.0)
+    measured(students[1], "train", 120.0, 2048.0)
+    measured(students[1], "evaluate", 6.0, 100.0)
+    _, *stages, total = times.lines(plan)
+    assert [line.split() for line in stages] == [
+        ["world", "1", "2.0", "2.0", "0.50"],
+        ["virtual", "points", "1", "0.5", "0.5", "0.25"],
+        ["train:", "student", "2", "3.0", "2.0", "2.00"],
+        ["evaluate", "1", "0.1", "0.1", "0.10"],
+    ]
+    assert total.split()[:3] == ["all", "5", "5.6"]
+
+
+def test_runs_of_another_plan_are_left_out(plan: Plan):
+    measured(plan.results / "runs" / "bevdepth-r50-s0-0000000000", "train", 60.0, 1.0)
+    assert "no job" in times.lines(plan)[0]
+
+
+def test_a_damaged_measurement_is_named(plan: Plan):
+    path = measured(plan.results / "data" / plan.data_id, "world", 1.0, 1.0)
+    path.write_text("{}\n")
+    with pytest.raises(DataError, match="not a measurement") as caught:
+        times.lines(plan)
+    assert str(path) in str(caught.value)
