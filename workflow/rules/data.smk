@@ -65,6 +65,7 @@ rule virtual:
         points=JOBS.virtual_ids,
     conda:
         "../../environment.yml"
+    priority: 2 # it needs every core and a teacher waits for it: behind trainings it would come last
     threads: JOBS.plan.settings.workers
     message:
         "Add virtual points to the clouds of {wildcards.data}"

@@ -1,5 +1,6 @@
 # Everything trains by the same command: teachers and backbones first, then label encoders, which need their teacher,
 # then students, which need all that their rows ask for.
+# What others wait for comes first (priority), so that the long trainings do not end up last and alone.
 # Checkpoints lie in the run's state/, which no rule declares: snakemake deletes what is declared when a job fails.
 rule train_teacher:
     input:
@@ -16,6 +17,7 @@ rule train_teacher:
         run=JOBS.teachers,
     conda:
         "../../environment.yml"
+    priority: 1
     threads: JOBS.plan.threads
     resources:
         gpu=JOBS.plan.gpus,
@@ -43,6 +45,7 @@ rule train_label_encoder:
         run=JOBS.label_encoders,
     conda:
         "../../environment.yml"
+    priority: 1
     threads: JOBS.plan.threads
     resources:
         gpu=JOBS.plan.gpus,
@@ -70,6 +73,7 @@ rule pretrain:
         run=JOBS.pretrainings,
     conda:
         "../../environment.yml"
+    priority: 1
     threads: JOBS.plan.threads
     resources:
         gpu=JOBS.plan.gpus,
