@@ -63,9 +63,9 @@ rule virtual:
         "results/data/{data}/benchmarks/{points}.jsonl"
     wildcard_constraints:
         points=JOBS.virtual_ids,
+    priority: 2  # it needs every core and a teacher waits for it: behind trainings it would come last
     conda:
         "../../environment.yml"
-    priority: 2 # it needs every core and a teacher waits for it: behind trainings it would come last
     threads: JOBS.plan.settings.workers
     message:
         "Add virtual points to the clouds of {wildcards.data}"

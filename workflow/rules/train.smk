@@ -15,9 +15,9 @@ rule train_teacher:
         "results/runs/{run}/benchmarks/train.jsonl"
     wildcard_constraints:
         run=JOBS.teachers,
+    priority: 1
     conda:
         "../../environment.yml"
-    priority: 1
     threads: JOBS.plan.threads
     resources:
         gpu=JOBS.plan.gpus,
@@ -43,9 +43,9 @@ rule train_label_encoder:
         "results/runs/{run}/benchmarks/train.jsonl"
     wildcard_constraints:
         run=JOBS.label_encoders,
+    priority: 1
     conda:
         "../../environment.yml"
-    priority: 1
     threads: JOBS.plan.threads
     resources:
         gpu=JOBS.plan.gpus,
@@ -71,9 +71,9 @@ rule pretrain:
         "results/runs/{run}/benchmarks/train.jsonl"
     wildcard_constraints:
         run=JOBS.pretrainings,
+    priority: 1
     conda:
         "../../environment.yml"
-    priority: 1
     threads: JOBS.plan.threads
     resources:
         gpu=JOBS.plan.gpus,
