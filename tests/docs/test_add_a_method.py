@@ -88,7 +88,7 @@ def test_the_row_resolves_and_its_key_is_checked(added: tuple[Path, str, str]) -
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)  # where no other test has typed the README's first command yet
+@pytest.mark.timeout(1800)  # where no other test has typed the README's first command yet
 def test_the_row_trains_and_is_scored_and_no_other(added: tuple[Path, str, str], made: Path) -> None:
     folder, _, row = added
     shutil.copytree(made / "results", folder / "results", dirs_exist_ok=True)

@@ -24,7 +24,7 @@ def test_a_page_prints_commands(checkout: Path, page: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)  # the README's first command runs before it, some 25 jobs
+@pytest.mark.timeout(1800)  # the README's first command runs before it, some 25 jobs
 def test_the_first_command_ends_in_the_table(checkout: Path, made: Path) -> None:
     table = rows(made / "results" / "table_main.csv")
     assert set(table[0]) >= COLUMNS
@@ -42,7 +42,7 @@ def test_the_first_command_ends_in_the_table(checkout: Path, made: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 def test_every_printed_command_works_as_printed(checkout: Path, made: Path) -> None:
     typed = to_type(checkout)
     assert len(typed) >= len(PAGES)
