@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -87,10 +88,18 @@ def test_the_row_resolves_and_its_key_is_checked(added: tuple[Path, str, str]) -
 
 
 @pytest.mark.slow
-def test_the_row_trains_and_is_scored(added: tuple[Path, str, str]) -> None:
+@pytest.mark.timeout(1800)  # where no other test has typed the README's first command yet
+def test_the_row_trains_and_is_scored_and_no_other(added: tuple[Path, str, str], made: Path) -> None:
     folder, _, row = added
+    shutil.copytree(made / "results", folder / "results", dirs_exist_ok=True)
+    runs = folder / "results" / "runs"
+    before = {path: path.stat().st_mtime_ns for path in runs.glob("*/*.safetensors")}
     run = json.loads(call(folder, "dualdistill", "resolve", row).stdout)["run"]
     done = call(folder, "snakemake", "--cores", "2", f"results/runs/{run}/metrics.json")
     assert done.returncode == 0, done.stdout + done.stderr
-    history = (folder / "results" / "runs" / run / "history.jsonl").read_text().splitlines()
+    history = (runs / run / "history.jsonl").read_text().splitlines()
     assert json.loads(history[-1])["hint"] > 0
+    own = runs / run / "model.safetensors"
+    after = {path: path.stat().st_mtime_ns for path in runs.glob("*/*.safetensors") if path != own}
+    assert own.exists()
+    assert after == before

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import forked
 import pytest
 import torch
+
+forked.load_beforehand("mmdet3d.models")
 
 
 @pytest.fixture(autouse=True)

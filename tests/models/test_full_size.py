@@ -6,10 +6,10 @@ Each step runs in a process of its own, so that its peak memory is its own.
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import resource
 from concurrent.futures import ProcessPoolExecutor
 
+import forked
 import pytest
 import torch
 from batches import random_batch
@@ -97,7 +97,7 @@ def step(spec: StudentSpec | TeacherSpec, image: tuple[int, int]) -> tuple[dict,
     ids=["bevdepth-r50", "bevdepth-r101", "centerpoint", "mvp"],
 )
 def test_one_full_size_step_fits_a_cpu_with_24_gb(preset: tuple, taps: dict[str, tuple[int, int, int]]):
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
+    with ProcessPoolExecutor(1, mp_context=forked.CONTEXT) as alone:
         shapes, finite, peak_gb = alone.submit(step, *preset).result()
     assert shapes == taps
     assert finite

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
+import forked
 import pytest
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+Command = Callable[..., CompletedProcess[str]]
+forked.load_beforehand("lightning.fabric", "mmdet3d.models", "nuscenes.eval.detection.evaluate")
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +23,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(checkout: Path, results: Path) -> Command:
     """`python -m dualdistill ...` on the smoke profile, with the results in a folder of the test session."""
 
-    def call(*words: str, folder: Path = results, check: bool = True) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "dualdistill", *words, "--profile", "smoke", "--results", str(folder)]
-        done = subprocess.run(line, cwd=checkout, capture_output=True, text=True, check=False)
+    def call(*words: str, folder: Path = results, check: bool = True) -> CompletedProcess[str]:
+        where = ("--profile", "smoke", "--results", str(folder))
+        done = forked.run("dualdistill", *words, *where, folder=checkout)
         if check:
             assert done.returncode == 0, done.stderr
         return done

@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from subprocess import CompletedProcess
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -20,7 +21,7 @@ from dualdistill.checkpoint import load_plain
 from dualdistill.distill.alignment.orthogonal import OrthogonalProjection
 from dualdistill.storage import sha256_file
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+Command = Callable[..., CompletedProcess[str]]
 STUDENT = "dualdistill-r50-centerpoint"
 PRETRAINING = "pretrain-r50"
 LABELS = "labels-centerpoint"
@@ -49,25 +50,15 @@ def events(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / "state" / "events.jsonl").read_text().splitlines()]
 
 
-def start(checkout: Path, run: str, results: Path) -> subprocess.Popen[bytes]:
-    line = [
-        sys.executable,
-        "-m",
-        "dualdistill",
-        "train",
-        run,
-        "--profile",
-        "smoke",
-        "--results",
-        str(results),
-    ]
-    return subprocess.Popen(line, cwd=checkout, start_new_session=True, stderr=subprocess.DEVNULL)
+def start(checkout: Path, run: str, results: Path) -> BaseProcess:
+    where = ("--profile", "smoke", "--results", str(results))
+    return forked.start("dualdistill", "train", run, *where, folder=checkout)
 
 
-def wait_for_checkpoint(process: subprocess.Popen[bytes], folder: Path) -> int:
+def wait_for_checkpoint(process: BaseProcess, folder: Path) -> int:
     """Block until a checkpoint is named, and tell its step."""
     head = folder / "state" / "head.json"
-    while process.poll() is None:
+    while process.is_alive():
         if head.exists():
             return int(json.loads(head.read_text())["checkpoints"][0]["step"])
         time.sleep(0.01)
@@ -98,7 +89,8 @@ def test_a_killed_run_ends_in_the_same_bytes(
     process = start(checkout, whole.name, copy_of_results)
     step = wait_for_checkpoint(process, broken)
     os.killpg(process.pid, number)
-    assert process.wait() == (-signal.SIGKILL if number == signal.SIGKILL else 128 + signal.SIGTERM)
+    process.join()
+    assert process.exitcode == (-signal.SIGKILL if number == signal.SIGKILL else 128 + signal.SIGTERM)
     assert not (broken / "model.safetensors").exists()
     total = json.loads((broken / "state" / "head.json").read_text())["total"]
     assert 0 < step < total
@@ -166,7 +158,7 @@ def test_a_second_trainer_of_one_run_is_refused(
     os.killpg(process.pid, signal.SIGSTOP)  # it must not finish while the second one starts
     second = command("train", name, folder=copy_of_results, check=False)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.join()
     assert second.returncode == 6
     assert f"pid {process.pid}" in second.stderr
     assert "Traceback" not in second.stderr

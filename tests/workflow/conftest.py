@@ -3,8 +3,11 @@
 import shutil
 from pathlib import Path
 
+import forked
 import pytest
 from checkouts import Checkout, copy
+
+forked.load_beforehand("snakemake.cli")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Tables, claims and sweeps as jobs."""
 
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -10,7 +11,7 @@ from checkouts import Checkout, copy
 def test_all_tables_and_claims_are_planned_soon_enough(tmp_path: Path):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     whole = copy(tmp_path / "checkout", whole=True)
-    jobs = whole.jobs()
+    jobs = replace(whole, timed=True).jobs()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     tables = yaml.safe_load((whole.root / "config" / "tables.yaml").read_text())["tables"]
     assert (jobs["table"], jobs["claims"]) == (len(tables), 1)
