@@ -38,11 +38,11 @@ def lines(plan: Plan) -> list[str]:
 def jobs(plan: Plan) -> Iterator[tuple[str, float, float]]:
     """Stage, wall seconds and peak MiB of every job of the plan that left its measure."""
     data = plan.results / "data" / plan.data_id / BENCHMARKS
-    for stage in STAGES[:-1]:
+    *single, virtual = STAGES
+    for stage in single:
         yield from _measured(stage, data / f"{stage}.jsonl")
-    for path in sorted(data.glob("*.jsonl")):
-        if path.stem not in STAGES:
-            yield from _measured(STAGES[-1], path)
+    for name in sorted(plan.virtual):
+        yield from _measured(virtual, data / f"{name}.jsonl")
     for run in plan.runs.values():
         yield from _measured(f"train: {run.spec.kind}", plan.folder(run) / BENCHMARKS / "train.jsonl")
     for stage in ("predict", "evaluate"):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dualdistill import plan as planning
 from dualdistill import times
 from dualdistill.errors import DataError
 from dualdistill.plan import Plan
@@ -25,22 +26,27 @@ def test_jobs_are_summed_by_stage_in_the_order_they_run(plan: Plan):
     data = plan.results / "data" / plan.data_id
     students = [plan.folder(run) for run in plan.runs.values() if run.spec.kind == "student"]
     measured(data, "world", 120.0, 512.0)
-    measured(data, "virtual-0123456789", 30.0, 256.0)
     measured(students[0], "train", 60.0, 1024.0)
     measured(students[1], "train", 120.0, 2048.0)
     measured(students[1], "evaluate", 6.0, 100.0)
     _, *stages, total = times.lines(plan)
     assert [line.split() for line in stages] == [
         ["world", "1", "2.0", "2.0", "0.50"],
-        ["virtual", "points", "1", "0.5", "0.5", "0.25"],
         ["train:", "student", "2", "3.0", "2.0", "2.00"],
         ["evaluate", "1", "0.1", "0.1", "0.10"],
     ]
-    assert total.split()[:3] == ["all", "5", "5.6"]
+    assert total.split()[:3] == ["all", "4", "5.1"]
+
+
+def test_virtual_points_count_where_a_run_is_given_them(checkout: Path, tmp_path: Path):
+    made = planning.load(checkout / "config" / "config.yaml", results=tmp_path / "results")
+    measured(made.results / "data" / made.data_id, next(iter(made.virtual)), 30.0, 256.0)
+    assert times.lines(made)[1].split() == ["virtual", "points", "1", "0.5", "0.5", "0.25"]
 
 
 def test_runs_of_another_plan_are_left_out(plan: Plan):
     measured(plan.results / "runs" / "bevdepth-r50-s0-0000000000", "train", 60.0, 1.0)
+    measured(plan.results / "data" / plan.data_id, "virtual-0000000000", 60.0, 1.0)
     assert "no job" in times.lines(plan)[0]
 
 
