@@ -1,4 +1,4 @@
-"""The learning rate over time, and the moving average of weights."""
+"""The optimizer, the learning rate over time, and the moving average of weights."""
 
 from __future__ import annotations
 
@@ -12,6 +12,26 @@ from dualdistill.spec import ScheduleSpec
 CYCLIC_PEAK = 10.0  # mmdet3d's cyclic schedule: up to ten times the base rate ...
 CYCLIC_RISE = 0.4  # ... over the first 40 % of the steps
 WARMUP_START = 1e-3  # of the base rate
+FRESH = ("learner.head.", "method.")  # what no start has trained yet
+
+
+def optimizer(lesson: nn.Module, schedule: ScheduleSpec) -> torch.optim.AdamW:
+    """AdamW over a lesson's parameters; `scale` of a group is what its rate is multiplied by."""
+    named = list(lesson.named_parameters())
+    body = [value for name, value in named if not name.startswith(FRESH)]
+    fresh = [value for name, value in named if name.startswith(FRESH)]
+    groups = [{"params": body, "scale": 1.0}, {"params": fresh, "scale": schedule.head_rate}]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=schedule.lr,
+        weight_decay=schedule.weight_decay,
+        fused=True,
+    )
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
 
 
 def learning_rate(schedule: ScheduleSpec, step: int, steps_per_epoch: int) -> float:

@@ -207,6 +207,7 @@ class ScheduleSpec:
     batch: int = 32  # samples per optimizer step, over all devices and accumulation steps
     accumulate: int = 1
     lr: float = 2e-4
+    head_rate: float = 1.0  # times lr, for what comes new to a trained body: the head, a method's own layers
     weight_decay: float = 0.01
     policy: str = "step"  # step | cosine | cyclic
     steps: tuple[int, ...] = (16, 22)  # epochs at which the step policy divides by ten

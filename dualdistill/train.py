@@ -20,13 +20,14 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from dualdistill import lesson as lessons
+from dualdistill import optim
 from dualdistill.checkpoint import load_state, save_state, save_weights
 from dualdistill.determinism import pin, random_state, restore_random_state
 from dualdistill.errors import NumericsError, UserError
 from dualdistill.feed import Feed, of_crops, of_frames
 from dualdistill.lesson import Lesson, Setting, Teachers
 from dualdistill.models import Classifier, LabelEncoder
-from dualdistill.optim import MovingAverage, learning_rate
+from dualdistill.optim import MovingAverage
 from dualdistill.plan import DataPaths
 from dualdistill.pretrain import held_out
 from dualdistill.progress import Clock, StopSignal, note, peak_memory_mb
@@ -95,13 +96,9 @@ def train(
         lesson.to(fabric.device)
         if teachers is not None:
             teachers.to(fabric.device)
-        optimizer = torch.optim.AdamW(
-            lesson.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True
-        )
-        state = State(
-            lesson, optimizer, MovingAverage(lesson.learner, schedule.ema) if schedule.ema else None
-        )
-        module, stepper = fabric.setup(lesson, optimizer)
+        average = MovingAverage(lesson.learner, schedule.ema) if schedule.ema else None
+        state = State(lesson, optim.optimizer(lesson, schedule), average)
+        module, stepper = fabric.setup(lesson, state.optimizer)
         seconds_before = 0.0
         if saved := load_state(state_dir, spec.sha):
             state.restore(saved)
@@ -138,9 +135,8 @@ def _steps(
     schedule, stop = spec.schedule, StopSignal()
     batches = feed.batches(state.step, fabric)
     while state.step < feed.total:
-        rate = learning_rate(schedule, state.step, feed.steps_per_epoch)
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
+        rate = optim.learning_rate(schedule, state.step, feed.steps_per_epoch)
+        optim.set_rate(state.optimizer, rate)
         module.train()
         sums: dict[str, float] = {}
         for part in range(schedule.accumulate):

@@ -33,7 +33,7 @@ def measure(
     """The returns of one turn; `rays_N3` are unit vectors in LiDAR coordinates."""
     drawn = rng.random((2, len(ring_N)), dtype=np.float32)
     noise = rng.standard_normal(len(ring_N), dtype=np.float32) * np.float32(spec.lidar_noise_m)
-    back = np.flatnonzero((hits.triangle_N >= 0) & (hits.distance_N < spec.radius_m * weather.reach))
+    back = np.flatnonzero((hits.triangle_N >= 0) & (hits.distance_N < spec.lidar_reach_m * weather.reach))
     triangle, distance = hits.triangle_N[back], hits.distance_N[back]
     facing = np.abs(np.einsum("nc,nc->n", hits.surface.normals_T3[triangle], hits.rays_N3[back]))
     strength = hits.surface.intensity_T[triangle] * (0.3 + 0.7 * facing) * (0.8 + 0.4 * drawn[0, back])
@@ -63,5 +63,5 @@ def _echoes(
     shots = np.flatnonzero(rng.random(len(hits.distance_N), dtype=np.float32) < weather.echoes)
     away = ECHO_FROM_M + np.float32(ECHO_MEAN_M) * rng.standard_exponential(len(shots), dtype=np.float32)
     faint = np.float32(ECHO_INTENSITY) * rng.random(len(shots), dtype=np.float32)
-    near = away < np.minimum(hits.distance_N[shots], spec.radius_m)
+    near = away < np.minimum(hits.distance_N[shots], spec.lidar_reach_m)
     return shots[near], away[near], faint[near]

@@ -23,6 +23,8 @@ CLOTHES: tuple[Colour, ...] = (
     (0.3, 0.1, 0.3),
 )
 HIGH_VISIBILITY: tuple[Colour, ...] = ((0.85, 0.3, 0.01), (0.62, 0.8, 0.04))
+SKIN_ECHO, HAIR_ECHO = 70.0, 10.0  # in the near infrared skin is bright whatever its colour, dark hair is not
+REFLECTOR = 230.0
 
 
 def person(rng: np.random.Generator, posture: str, *, worker: bool = False, child: bool = False) -> Mesh:
@@ -34,7 +36,7 @@ def person(rng: np.random.Generator, posture: str, *, worker: bool = False, chil
     stride = {"standing": 0.02, "moving": about(rng, 0.17, 0.03) * height, "sitting": 0.0}[posture]
     parts = _legs(height, leg, stride, trousers) if posture != "sitting" else _seat(height, trousers)
     shoulder = 0.82 * height + hip
-    swing = stride * 0.8 + (0.12 if posture == "sitting" else 0.0)
+    lean = 0.06 if posture == "moving" else 0.0  # who walks leans into it
     parts.append(
         box(
             (0.2, 0.34, 0.36 * height),
@@ -42,23 +44,44 @@ def person(rng: np.random.Generator, posture: str, *, worker: bool = False, chil
             shirt,
             60 if worker else 25,
             taper=(1.0, 1.2),
+            lean=lean,
         )
     )
-    for side in (-1, 1):
-        hand = (
-            0.06 + side * swing if posture == "moving" else 0.08 + swing,
-            side * 0.26,
-            0.46 * height + hip,
-        )
-        parts.append(beam((0, side * 0.25, shoulder), hand, 0.095, shirt, 25))
-    parts.append(ball((0.2, 0.17, 0.25), (0.03, 0, 0.925 * height + hip), skin, 30))
+    parts += _arms(posture, (lean, shoulder), 0.46 * height + hip, stride * 0.8, shirt, rng.random() < 0.6)
+    parts.append(ball((0.2, 0.17, 0.25), (lean + 0.03, 0, 0.925 * height + hip), skin, SKIN_ECHO))
     top = (0.75, 0.55, 0.02) if worker else pick(rng, HAIR)
-    parts.append(ball((0.22, 0.2, 0.2), (-0.025, 0, 0.95 * height + hip), top, 60 if worker else 15))
+    crown = (lean - 0.025, 0, 0.95 * height + hip)
+    parts.append(ball((0.22, 0.2, 0.2), crown, top, 60 if worker else HAIR_ECHO))
     if worker:
         parts.append(box((0.22, 0.4, 0.07), (0, 0, leg + 0.14 * height), (0.8, 0.8, 0.8), 240))
-    elif rng.random() < 0.3:
-        parts.append(box((0.16, 0.28, 0.4), (-0.17, 0, 0.68 * height + hip), pick(rng, CLOTHES), 25))
+    elif rng.random() < 0.5:
+        parts += _backpack((lean / 2 - 0.18, 0.68 * height + hip), pick(rng, CLOTHES))
     return join(parts)
+
+
+def _arms(
+    posture: str, shoulder: tuple[float, float], low: float, swing: float, colour: Colour, busy: bool
+) -> list[Mesh]:
+    """Swinging arms, or arms that hang; who is busy (a telephone, a bag) has both hands in front."""
+    parts = []
+    for side in (-1, 1):
+        y = side * 0.25
+        if posture == "standing" and busy:
+            elbow, hand = (0.02, y, 0.72 * shoulder[1]), (0.34, y, 0.8 * shoulder[1])
+            parts.append(beam((shoulder[0], y, shoulder[1]), elbow, 0.095, colour, 25))
+            parts.append(beam(elbow, hand, 0.09, colour, 25))
+            continue
+        ahead = {"moving": 0.06 + side * swing, "standing": 0.08, "sitting": 0.2}[posture]
+        parts.append(beam((shoulder[0], y, shoulder[1]), (ahead, side * 0.26, low), 0.095, colour, 25))
+    return parts
+
+
+def _backpack(at: tuple[float, float], colour: Colour) -> list[Mesh]:
+    """A bag on the back at (x, z), with a strip that reflects."""
+    return [
+        box((0.2, 0.3, 0.42), (at[0], 0, at[1]), colour, 25),
+        box((0.02, 0.24, 0.06), (at[0] - 0.105, 0, at[1]), (0.7, 0.7, 0.7), REFLECTOR),
+    ]
 
 
 def _legs(height: float, leg: float, stride: float, colour: Colour) -> list[Mesh]:
@@ -103,7 +126,7 @@ def rider(
             beam(knee, (saddle[0] + 0.18, side * 0.13, max(saddle[1] - 0.62, 0.12)), 0.12, trousers, 20)
         )
     head = (shoulder[0] + 0.1, 0.0, shoulder[1] + 0.2)
-    parts.append(ball((0.2, 0.17, 0.24), head, pick(rng, SKIN), 30))
+    parts.append(ball((0.2, 0.17, 0.24), head, pick(rng, SKIN), SKIN_ECHO))
     cap = pick(rng, PAINTS if helmet else HAIR)
     parts.append(ball((0.27, 0.23, 0.22), (head[0] - 0.04, 0, head[2] + 0.05), cap, 40))
     return parts
@@ -122,7 +145,10 @@ def bicycle(rng: np.random.Generator, with_rider: bool) -> Mesh:
         box((0.06, 0.58, 0.05), (0.36, 0, 1.02), STEEL, 40),
         box((0.07, 0.09, 0.09), (0.45, 0, 0.9), HEADLIGHT, 120, texture=GLOW),
         box((0.05, 0.08, 0.08), (-0.45, 0, 0.72), TAILLIGHT, 200, texture=GLOW),
+        box((0.03, 0.12, 0.12), (-0.88, 0, 0.45), TAILLIGHT, REFLECTOR),  # at the end of the mudguard
     ]
+    if rng.random() < 0.7:
+        parts.append(box((0.3, 0.38, 0.26), (0.6, 0, 1.0), (0.08, 0.08, 0.08), 45, taper=(1.15, 1.15)))
     if with_rider:
         parts += rider(rng, (saddle[0], saddle[2]), (head[0], 1.04), helmet=rng.random() < 0.6)
     return join(parts).transformed(np.eye(3) * about(rng, 1.0, 0.03))

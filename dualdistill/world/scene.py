@@ -130,7 +130,7 @@ class Scene:
         """What moves and a sensor can see, itself or its shadow."""
         gap = self._places(time)[1:, :2] - pose.translation_3[:2]
         if sensor.intrinsics_33 is None:
-            seen = np.hypot(*gap.T) < self.spec.radius_m + self._sizes_A
+            seen = np.hypot(*gap.T) < self.spec.lidar_reach_m + self._sizes_A
         else:
             margin = (SHADOW_SIZES if self.light.casts_shadows else 1.0) * self._sizes_A
             seen = (out_of_view(gap @ pose.rotation_33[:2], sensor) < margin) & (np.hypot(*gap.T) < SEEN_M)

@@ -28,10 +28,9 @@ from dualdistill.world.sensors import FRAME_S, LIDAR, MOUNTS, camera_rays, lidar
 from dualdistill.world.visibility import Silhouettes, View
 from dualdistill.world_spec import WorldSpec
 
-REVISION = 8  # raise when the same spec makes a different world
+REVISION = 9  # raise when the same spec makes a different world
 FIRST_DAY_US = 1_735_725_600_000_000
 SCENE_APART_US = 600_000_000
-ANNOTATED = 1.2  # objects are annotated up to this many LiDAR radii
 JPEG_QUALITY = 90
 PNG: dict[str, Any] = {
     "compress_level": 1,
@@ -143,13 +142,17 @@ class Shoot:
         return View(sensor, ego @ sensor, time, self.rays[channel], instances)
 
     def _annotate(self, frame: int, sample_token: str, cloud: lidar.Cloud, views: list[View]) -> None:
-        """Boxes of everything in reach, with what the key frame's sensors saw of each."""
+        """Boxes of everything in reach, with what the key frame's sensors saw of each.
+
+        Reach is a square around the LiDAR that turns with it, like a BEV grid.
+        """
         time = FRAME_S * frame
-        lidar_at = (self.scene.ego_pose(time) @ self.scene.sensors[LIDAR]).translation_3[:2]
+        lidar_pose = self.scene.ego_pose(time) @ self.scene.sensors[LIDAR]
         returns = self._returns(time, cloud)
         for instance, actor in enumerate(self.scene.actors, start=1):
             xy, yaw = self.scene.place(instance, time)
-            if np.hypot(*(xy - lidar_at)) > ANNOTATED * self.spec.radius_m:
+            away = (xy - lidar_pose.translation_3[:2]) @ lidar_pose.rotation_33[:2, :2]
+            if np.abs(away).max() > self.spec.radius_m:
                 continue
             pose = self.scene.on_map @ on_ground(xy, yaw)
             row = records.annotation_row(self.scene.name, frame, instance, sample_token, actor, pose)

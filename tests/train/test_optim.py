@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dualdistill.optim import MovingAverage, learning_rate
+from dualdistill.optim import MovingAverage, learning_rate, optimizer, set_rate
 from dualdistill.spec import ScheduleSpec
 
 
@@ -40,6 +40,37 @@ def test_cyclic_peaks_at_ten_times_the_base_rate_after_eight_of_twenty_epochs() 
 def test_a_warm_up_longer_than_a_short_run_is_cut_to_half_of_it() -> None:
     schedule = ScheduleSpec(policy="cosine", epochs=1, warmup_iters=500)
     assert learning_rate(schedule, 5, 10) == pytest.approx(schedule.lr)
+
+
+class Learner(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(1, 1), nn.Linear(1, 1)
+
+
+class Taught(nn.Module):
+    """Named like a lesson."""
+
+    def __init__(self, method: bool) -> None:
+        super().__init__()
+        self.learner = Learner()
+        if method:
+            self.method = nn.Linear(1, 1)
+
+
+@pytest.mark.parametrize("method", [False, True])
+def test_the_head_and_a_methods_layers_learn_at_their_own_rate(method: bool) -> None:
+    lesson = Taught(method)
+    adam = optimizer(lesson, ScheduleSpec(head_rate=5.0, weight_decay=0.0))
+    before = {name: value.detach().clone() for name, value in lesson.named_parameters()}
+    set_rate(adam, 1e-3)
+    for value in lesson.parameters():
+        value.grad = torch.ones_like(value)
+    adam.step()
+    for name, value in lesson.named_parameters():  # Adam's first step is as long as the rate
+        moved = (before[name] - value.detach()).abs()
+        expected = 1e-3 if "body" in name else 5e-3
+        torch.testing.assert_close(moved, torch.full_like(moved, expected), rtol=1e-3, atol=0)
 
 
 def test_the_average_follows_weights_and_copies_statistics() -> None:

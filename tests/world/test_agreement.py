@@ -97,7 +97,7 @@ def test_lidar_points_lie_on_what_the_camera_sees(nusc: NuScenes, scene: Scene, 
 def test_lidar_rings_climb_and_keep_to_the_range(nusc: NuScenes, spec: WorldSpec) -> None:
     sweep = np.fromfile(nusc.get_sample_data_path(nusc.sample[0]["data"]["LIDAR_TOP"]), np.float32)
     x, y, z, intensity, ring = sweep.reshape(-1, 5).T
-    assert np.sqrt(x**2 + y**2 + z**2).max() <= spec.radius_m + 1e-3
+    assert np.sqrt(x**2 + y**2 + z**2).max() <= spec.lidar_reach_m + 1e-3
     assert intensity.min() >= 0
     assert 100 < intensity.max() <= 255
     elevation = np.arctan2(z, np.hypot(x, y))

@@ -95,7 +95,7 @@ def test_rain_and_fog_shorten_the_lidar_s_reach_and_return_by_themselves(scenes:
     clear = cloud_in(scenes[0], CLEAR)
     for weather in (RAIN, FOG):
         cloud = cloud_in(scenes[0], weather)
-        assert ranges(cloud).max() < SPEC.radius_m * weather.reach + 0.2
+        assert ranges(cloud).max() < SPEC.lidar_reach_m * weather.reach + 0.2
         assert ranges(cloud).max() < ranges(clear).max()
         assert len(cloud.points_P5) < 0.95 * len(clear.points_P5)
         close = (ranges(cloud) < 1.5).sum() - (ranges(clear) < 1.5).sum()
