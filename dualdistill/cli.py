@@ -55,6 +55,14 @@ def show_world(plan: Plan, options: argparse.Namespace) -> None:
     print(options.out)
 
 
+def knobs(plan: Plan, options: argparse.Namespace) -> None:
+    run = plan.detector(options.run)
+    from dualdistill import knobs
+
+    for line in knobs.lines(plan, run, options.knobs):
+        print(line, flush=True)
+
+
 def build_index(plan: Plan, options: argparse.Namespace) -> None:
     from dualdistill.data import index
 
@@ -175,6 +183,7 @@ COMMANDS: dict[str, tuple[Callable[[Plan, argparse.Namespace], None], str, str]]
     "train": (train, "run", "train any run, or go on where it stopped"),
     "predict": (predict, "run", "predict the boxes of the split"),
     "evaluate": (evaluate, "run", "score the boxes with the official evaluation"),
+    "knobs": (knobs, "run", "score a trained run on worlds that differ from its own in one knob each"),
     "table": (table, "table", "write a table as CSV, Markdown and LaTeX"),
     "claims": (claims, "", "compare runs pair by pair and say which claims they bear out"),
     "observe": (observe, "figure", "run trained networks for what a figure shows and no result holds"),
@@ -214,6 +223,9 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--out", type=Path, default=Path("figures/world.png"), help=DEFAULT)
         if name == "figure":
             command.add_argument("--out", type=Path, help="folder, default: figures")
+        if name == "knobs":
+            what = "e.g. density=2 occlusion=0: a world for each"
+            command.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help=what)
         if name == "page":
             for part, ending in (("tables", "csv"), ("figures", "svg or png")):
                 there = f"files, {ending}, default: those of the configuration that are there"

@@ -6,6 +6,7 @@ Each step runs in a process of its own, so that its peak memory is its own.
 from __future__ import annotations
 
 import dataclasses
+import math
 import resource
 from concurrent.futures import ProcessPoolExecutor
 
@@ -14,7 +15,9 @@ import pytest
 import torch
 from batches import random_batch
 
-from dualdistill.lesson import LabelLesson, Teachers
+from dualdistill import registry
+from dualdistill.batch import Batch, Instances
+from dualdistill.lesson import LabelLesson, Lesson, Teachers
 from dualdistill.models import LabelEncoder, Student, Teacher
 from dualdistill.spec import GridSpec, LabelEncoderSpec, MVPSpec, StudentSpec, TeacherSpec
 
@@ -110,3 +113,50 @@ def test_one_full_size_step_of_a_label_encoder():
     losses = lesson(random_batch(1, grid=GRID, image=(16, 16), boxes=30, per_box=1), teachers)
     torch.stack(list(losses.values())).sum().backward()
     assert all(weight.grad.isfinite().all() for weight in lesson.parameters())
+
+
+def with_objects(batch: Batch, image: tuple[int, int]) -> Batch:
+    """What some methods ask of pictures: an owner of every point, and three masks in every camera."""
+    draw = torch.Generator().manual_seed(1)
+    drawn = torch.randint(1, 31, batch.depth_BNhw.shape, generator=draw)
+    masks_SHW = torch.zeros(3, *image, dtype=torch.bool)
+    for number in range(3):
+        masks_SHW[number, 60 * number : 60 * number + 50, 200 * number : 200 * number + 150] = True
+    seen = Instances(masks_SHW, torch.tensor([0, 8, 3]), torch.tensor([0.9, 0.6, 0.8]))
+    return dataclasses.replace(
+        batch, owner_BNhw=drawn * (batch.depth_BNhw > 0), instances=((seen,) * 6,) * len(batch.tokens)
+    )
+
+
+def lesson_step(name: str) -> tuple[dict[str, float], bool, float]:
+    """One step of R50 with a pillar teacher: losses, whether all is finite, peak memory in GB."""
+    torch.manual_seed(0)
+    spec, image = R50
+    student, teacher = Student(spec, GRID), Teacher(TeacherSpec(), GRID)
+    method = registry.load(name)(**registry.fill(name, {}))
+    shapes = student.tap_shapes() | {"image": (spec.neck_channels, image[0] // 16, image[1] // 16)}
+    method.bind(shapes, teacher.tap_shapes())
+    method.prepare(student.head, teacher.head)
+    encoder = LabelEncoder(LabelEncoderSpec(), GRID, teacher.tap_shapes()) if method.label_encoder else None
+    lesson = Lesson(student, method)
+    batch = with_objects(random_batch(1, grid=GRID, image=image, boxes=30, per_box=500), image)
+    losses = lesson(batch, Teachers(teacher, encoder))
+    torch.stack(list(losses.values())).sum().backward()
+    graded = [weight.grad for weight in lesson.parameters() if weight.grad is not None]
+    finite = all(gradient.isfinite().all().item() for gradient in graded)
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {name: loss.item() for name, loss in losses.items()}, finite, peak_gb
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", sorted(registry.methods()))
+def test_one_full_size_step_of_every_method_fits_a_cpu_with_24_gb(name: str):
+    with ProcessPoolExecutor(1, mp_context=forked.CONTEXT) as alone:
+        losses, finite, peak_gb = alone.submit(lesson_step, name).result()
+    detection = {"heatmap", "box", "depth"}
+    assert detection < set(losses)
+    assert all(math.isfinite(loss) for loss in losses.values())
+    assert all(losses[own] > 0 for own in set(losses) - detection)
+    assert finite
+    assert peak_gb < 24

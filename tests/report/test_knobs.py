@@ -1,0 +1,52 @@
+"""What the command says no to; that it scores is tested by docs/world.md, which prints it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dualdistill import knobs, plan
+from dualdistill.errors import DataError, UserError
+from dualdistill.plan import Plan
+
+
+def asked(made: Plan, row: str, *texts: str) -> list[str]:
+    return list(knobs.lines(made, made.run(row), list(texts)))
+
+
+@pytest.fixture
+def smoke(checkout: Path, tmp_path: Path) -> Plan:
+    return plan.load(checkout / "config/config.yaml", {"profile": "smoke"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("densty=2", "no knob 'densty'"),
+        ("train_scenes=2", "no knob 'train_scenes'"),
+        ("density", "gives density no number"),
+        ("density=many", "gives density no number"),
+        ("lidar_beams=1.5", "no whole number"),
+    ],
+)
+def test_a_knob_is_refused_in_a_sentence(smoke: Plan, text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        asked(smoke, "centerpoint", text)
+
+
+def test_a_run_with_virtual_points_is_refused(smoke: Plan) -> None:
+    with pytest.raises(UserError, match="virtual points"):
+        asked(smoke, "mvp")
+
+
+def test_an_untrained_run_is_refused_before_a_world_is_made(smoke: Plan, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="train the run|does not exist"):
+        asked(smoke, "centerpoint", "density=2")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_real_data_set_has_no_knobs(checkout: Path, tmp_path: Path) -> None:
+    real = plan.load(checkout / "config/config.yaml", {"profile": "nuscenes"}, tmp_path)
+    with pytest.raises(UserError, match="reads a real data set"):
+        asked(real, "centerpoint", "density=2")
