@@ -22,15 +22,30 @@ PER_80_M = {
     "traffic_cone": 5.5,
     "pedestrian": 11.0,
 }
+LARGE = ("construction_vehicle", "bus", "trailer", "truck")
+# They take turns, scene by scene: all four around one car would hide half of what its cameras see.
+TURNS = (
+    ("trailer", "bus"),
+    ("truck", "construction_vehicle"),
+    ("trailer", "construction_vehicle"),
+    ("trailer", "bus"),
+)
 TRIES = 40  # per object wanted
 CLOSEST = 0.3  # an object that is to be seen stands in this closest share of the places, or a larger one
 
 
-def populate(placer: Placer, density: float) -> None:
-    """Everything that is annotated; at least one of each class wherever there is room."""
+def cast(number: int) -> tuple[str, ...]:
+    """The classes that a scene is to have; a trailer brings its truck along."""
+    turn = TURNS[number % len(TURNS)]
+    return tuple(name for name in PER_80_M if name not in LARGE or name in turn)
+
+
+def populate(placer: Placer, density: float, names: tuple[str, ...]) -> None:
+    """Everything that is annotated; at least one of each class named wherever there is room."""
     scale = density * placer.corridor_m / 80.0
-    wanted = {name: max(1, int(share * scale + placer.rng.uniform())) for name, share in PER_80_M.items()}
-    _works(placer, wanted)
+    wanted = {name: max(1, int(PER_80_M[name] * scale + placer.rng.uniform())) for name in names}
+    if "construction_vehicle" in names:
+        _works(placer, wanted)
     for name, number in wanted.items():
         _add(placer, name, number)
 

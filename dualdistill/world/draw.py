@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualdistill.spec import CLASSES
 from dualdistill.world import background, crowd, hide, light, traffic, weather
 from dualdistill.world.cast import Stage, Surface
 from dualdistill.world.glance import Glance
@@ -79,14 +78,15 @@ def _draw(
     placer = Placer(rng, setting.town, setting.drive, setting.obstacles_K4, spec.radius_m)
     if spec.density == 0:
         return placer, []
-    crowd.populate(placer, spec.density)
+    names = crowd.cast(number)
+    crowd.populate(placer, spec.density, names)
     hiding = generator(spec, split, number, OCCLUDERS, attempt)
     hide.hide(placer, hiding, spec.occlusion, spec.density * placer.corridor_m)
     solids = [setting.solid, *([Solid(join(placer.occluders))] if placer.occluders else [])]
     glance = Glance(spec, sensors[LIDAR], setting.drive, solids)
     for _ in range(ADDITIONS):
         met = glance.classes(placer.actors)
-        missing = [name for name in CLASSES if name not in met]
+        missing = [name for name in names if name not in met]
         if not missing:
             break
         for name in missing:

@@ -28,7 +28,7 @@ from dualdistill.world.sensors import FRAME_S, LIDAR, MOUNTS, camera_rays, lidar
 from dualdistill.world.visibility import Silhouettes, View
 from dualdistill.world_spec import WorldSpec
 
-REVISION = 9  # raise when the same spec makes a different world
+REVISION = 10  # raise when the same spec makes a different world
 FIRST_DAY_US = 1_735_725_600_000_000
 SCENE_APART_US = 600_000_000
 JPEG_QUALITY = 90
