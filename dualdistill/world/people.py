@@ -47,14 +47,14 @@ def person(rng: np.random.Generator, posture: str, *, worker: bool = False, chil
             lean=lean,
         )
     )
-    parts += _arms(posture, (lean, shoulder), 0.46 * height + hip, stride * 0.8, shirt, rng.random() < 0.6)
+    parts += _arms(posture, (lean, shoulder), 0.46 * height + hip, stride * 0.8, shirt, rng.random() < 0.8)
     parts.append(ball((0.2, 0.17, 0.25), (lean + 0.03, 0, 0.925 * height + hip), skin, SKIN_ECHO))
     top = (0.75, 0.55, 0.02) if worker else pick(rng, HAIR)
     crown = (lean - 0.025, 0, 0.95 * height + hip)
     parts.append(ball((0.22, 0.2, 0.2), crown, top, 60 if worker else HAIR_ECHO))
     if worker:
         parts.append(box((0.22, 0.4, 0.07), (0, 0, leg + 0.14 * height), (0.8, 0.8, 0.8), 240))
-    elif rng.random() < 0.5:
+    elif rng.random() < 0.7:
         parts += _backpack((lean / 2 - 0.18, 0.68 * height + hip), pick(rng, CLOTHES))
     return join(parts)
 
