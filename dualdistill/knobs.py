@@ -10,15 +10,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from dualdistill import evaluate, models, predict, world
-from dualdistill.checkpoint import load_weights
+from dualdistill import evaluate, predict, world
 from dualdistill.data import index
-from dualdistill.data.dataset import FrameDataset
 from dualdistill.document import nearest
 from dualdistill.errors import UserError
-from dualdistill.plan import Plan, Run
-from dualdistill.records import RESULTS, WEIGHTS, read_run
-from dualdistill.validate import FLAGS
+from dualdistill.plan import DataPaths, Plan, Run
+from dualdistill.records import RESULTS, read_run
 from dualdistill.world_spec import WorldSpec
 
 KNOBS = {item.name: item.type for item in fields(WorldSpec) if not item.name.endswith("_scenes")}
@@ -35,15 +32,14 @@ def lines(plan: Plan, run: Run, texts: list[str]) -> Iterator[str]:
     settings = [_setting(text) for text in texts]
     read_run(plan.folder(run))
     yield f"{'world':26}  {'mAP':>5}  {'NDS':>5}  {'boxes':>5}"
-    yield _line("as trained", _score(plan, run, plan.paths.root, plan.paths.index, plan.results / "knobs"))
+    yield _line("as trained", _score(plan, run, plan.paths, plan.results / "knobs"))
     for knob, value in settings:
         folder = plan.results / "knobs" / f"{knob}-{value}"
         drawn = replace(plan.data.world, train_scenes=0, val_scenes=0, pretrain_scenes=0, **{knob: value})
         world.make(drawn, folder / "root", plan.settings.workers)
-        named = {"dev": plan.data.dev_split}
-        index.build(folder / "root", plan.data.version, named, folder / "index.npz")
-        scores = _score(plan, run, folder / "root", folder / "index.npz", folder)
-        yield _line(f"{knob} {value}", scores)
+        data = DataPaths(folder / "root", folder / "index.npz", cache=None)
+        index.build(data.root, plan.data.version, {"dev": plan.data.dev_split}, data.index)
+        yield _line(f"{knob} {value}", _score(plan, run, data, folder))
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -57,18 +53,12 @@ def _setting(text: str) -> tuple[str, Any]:
         raise UserError(what, hint=f"{knob}=VALUE" if not sign else "") from error
 
 
-def _score(plan: Plan, run: Run, root: Path, index_file: Path, folder: Path) -> dict[str, Any]:
+def _score(plan: Plan, run: Run, data: DataPaths, folder: Path) -> dict[str, Any]:
     """Predict and score the dev scenes of a root with the run's weights."""
-    spec, split, out = run.spec, plan.data.dev_split, folder / run.id
-    weights = read_run(plan.folder(run))["outputs"][WEIGHTS]
-    detector = models.build(spec)
-    load_weights(plan.folder(run) / WEIGHTS, detector, weights)
-    there = index.Index.load(index_file)
-    camera, lidar = detector.needs_images, detector.needs_points
-    frames = FrameDataset(there, root, None, split, spec, train=False, images=camera, points=lidar)
-    meta = dict.fromkeys(FLAGS, False) | {"use_camera": camera, "use_lidar": lidar}
-    predict.predict(detector, frames, predict.lidar_poses(there, split), meta, out / RESULTS)
-    return evaluate.evaluate(out / RESULTS, root, plan.data.version, split, out, spec_sha=spec.sha)
+    out = folder / run.id
+    predict.run(run.spec, plan.folder(run), data, "dev", out / RESULTS)
+    named, version = plan.data.dev_split, plan.data.version
+    return evaluate.evaluate(out / RESULTS, data.root, version, named, out, spec_sha=run.spec.sha)
 
 
 def _line(name: str, scores: dict[str, Any]) -> str:

@@ -49,7 +49,7 @@ ATTRIBUTE_BY_MOTION = {
 }
 
 
-def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val") -> Path:
+def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val", out: Path | None = None) -> Path:
     """Predict a split with a run's weights, which must be the ones that run.json recorded."""
     with run_lock(run_dir / "state"):
         pin(spec.threads)
@@ -75,7 +75,7 @@ def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val") -> Pa
         )
         used = {"use_camera": camera, "use_lidar": lidar, "weights_sha256": weights}
         meta = dict.fromkeys(FLAGS, False) | used
-        out = scores_folder(run_dir, split) / RESULTS
+        out = out or scores_folder(run_dir, split) / RESULTS
         return predict(detector, frames, lidar_poses(index, named), meta, out)
 
 
