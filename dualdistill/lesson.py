@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from dualdistill import models, registry, start
 from dualdistill.batch import Batch, Output
 from dualdistill.checkpoint import load_weights
+from dualdistill.detector_spec import DetectorSpec
 from dualdistill.determinism import seed_everything, seed_for
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.pair import FeaturePair, Shape
 from dualdistill.errors import UserError
+from dualdistill.models.naming import Naming, named_cells
+from dualdistill.models.student import given
 from dualdistill.records import WEIGHTS, read_run
 from dualdistill.spec import ClassifierSpec, LabelEncoderSpec, RunSpec, StudentSpec
 
@@ -77,6 +80,23 @@ def compared(student: models.Student, output: Output, teachers: Teachers, batch:
     )
 
 
+class NamingLesson(Lesson):
+    """A student without a teacher that also names what its image map shows."""
+
+    def __init__(self, student: models.Student, weight: float) -> None:
+        super().__init__(student)
+        self.naming, self.weight = Naming(student.spec.neck_channels), weight
+
+    def forward(self, batch: Batch, teachers: Teachers | None) -> dict[str, Tensor]:
+        assert isinstance(self.learner, models.Student)
+        output = self.learner(batch)
+        owner_BNhw = given(batch.owner_BNhw, "owner_BNhw")
+        named_BNhw = named_cells(owner_BNhw, batch.labels_K)
+        hit_BNhw = given(batch.depth_BNhw, "depth_BNhw") > 0
+        naming = self.naming(given(output.image_BNChw, "image_BNChw"), named_BNhw, hit_BNhw)
+        return self.learner.losses(output, batch) | {"naming": self.weight * naming}
+
+
 class LabelLesson(Lesson):
     """A label encoder's maps, judged by the neck and head that shall find the boxes in them."""
 
@@ -110,6 +130,10 @@ def prepare(
     if isinstance(spec.model, StudentSpec) and isinstance(detector, models.Student):
         # draws no number: the rest of the student stays paired with students of another start
         started = start.load(spec.model, start_file, detector)
+    if isinstance(spec.model, DetectorSpec) and isinstance(detector, models.Student):
+        lesson: Lesson = NamingLesson(detector, spec.model.naming_weight)
+        seed_everything(seed_for(spec.seed, "train"))
+        return Setting(lesson, None, started)
     if spec.distill is None or spec.teacher is None:
         seed_everything(seed_for(spec.seed, "train"))
         return Setting(Lesson(detector), None, started)

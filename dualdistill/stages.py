@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from dualdistill import versions
 from dualdistill.building import build
 from dualdistill.config import Config
+from dualdistill.detector_spec import DetectorSpec
 from dualdistill.errors import UserError
 from dualdistill.spec import (
     BEV_FIELDS,
@@ -38,10 +39,14 @@ class Stages:
         return self._backbone(name, model) if model.start == "pretrained" else None
 
     def _detector(self, name: str, model: StudentSpec, seen: InputSpec) -> RunSpec:
-        """The student without a teacher, on the same frames, itself from a pre-trained backbone."""
-        self._need(name, ("schedules", "detector"))
+        """The student without a teacher, on the same places, itself from a pre-trained backbone."""
+        for place in (("detector",), ("schedules", "detector")):
+            self._need(name, place)
+        own = self.profile["detector"]
+        taught = DetectorSpec(**vars(model), naming_weight=own["naming_weight"])
+        seen = build(InputSpec, asdict(seen) | own["input"])
         grid = build(GridSpec, self.profile["grid"])
-        return self._run("detector", grid, seen, model, pretraining=self._backbone(name, model))
+        return self._run("detector", grid, seen, taught, pretraining=self._backbone(name, model))
 
     def _backbone(self, name: str, model: StudentSpec) -> RunSpec:
         for place in (("data", "pretrain_split"), ("crops",), ("schedules", "pretrain")):

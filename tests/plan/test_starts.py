@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dualdistill import plan
+from dualdistill.detector_spec import DetectorSpec
 from dualdistill.errors import DataError, UserError
 from dualdistill.plan import Plan
 
@@ -74,7 +75,8 @@ def test_a_student_may_start_from_a_detector_that_itself_starts_from_a_backbone(
     assert detector.id.startswith("detector-r50-s0-")
     assert (detector.spec.kind, detector.rows, detector.teacher) == ("detector", (), None)
     assert detector.spec.pretraining == found.run(R50).spec.pretraining
-    assert detector.spec.model == replace(warm.spec.model, start="pretrained")
+    student = replace(warm.spec.model, start="pretrained")
+    assert detector.spec.model == DetectorSpec(**vars(student), naming_weight=1.0)
     assert detector.spec.input == warm.spec.input
     assert found.start_file(warm) == found.folder(detector) / "model.safetensors"
     assert found.detector(detector.id) == detector
@@ -82,9 +84,23 @@ def test_a_student_may_start_from_a_detector_that_itself_starts_from_a_backbone(
     assert order.index(detector.pretraining) < order.index(detector.id) < order.index(warm.id)
 
 
+def test_a_detector_may_see_its_frames_turned_further_than_its_students_do(folder: Path):
+    add(folder, "warm: {from: bevdepth-r50, model.start: detector}")
+    path = folder / "profiles" / "smoke.yaml"
+    before = planned(folder)
+    own = "detector:\n  input: {bev_rotate_deg: 31.5, image_flip: false}"
+    path.write_text(path.read_text().replace("detector:\n  input: {}", own, 1))
+    after = planned(folder)
+    warm = after.run("warm")
+    detector = after.runs[warm.pretraining]
+    assert replace(warm.spec, pretraining=None) == replace(before.run("warm").spec, pretraining=None)
+    expected = replace(warm.spec.input, bev_rotate_deg=31.5, image_flip=False)
+    assert detector.spec.input == expected != warm.spec.input
+
+
 def test_a_profile_without_a_detector_s_schedule_is_one_sentence(folder: Path):
     add(folder, "warm: {from: bevdepth-r50, model.start: detector}")
-    what = r"row 'warm' starts from a pre-training and 'schedules\.detector' is null \(fill it in, or choose"
+    what = r"row 'warm' starts from a pre-training and 'detector' is null \(fill it in, or choose"
     with pytest.raises(UserError, match=what):
         planned(folder, profile="nuscenes")
 

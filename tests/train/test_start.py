@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dualdistill import lesson, models, plan
 from dualdistill.checkpoint import save_weights
+from dualdistill.detector_spec import DetectorSpec
 from dualdistill.determinism import seed_everything
 from dualdistill.errors import CheckpointError
 from dualdistill.models.image import resnet
@@ -78,6 +79,16 @@ def test_all_but_the_head_is_the_detector_s(spec: RunSpec, checkout: Path, tmp_p
         promised = random[name] if name.startswith("head.") else value
         assert torch.equal(started[name], promised), name
     assert lesson.prepare(warm, None, file).start["from"] == "detector"
+
+
+def test_a_detector_names_what_it_sees_and_keeps_no_trace_of_it(spec: RunSpec, pretrained: Path) -> None:
+    own = DetectorSpec(**vars(spec.model), naming_weight=2.0)
+    named = lesson.prepare(replace(spec, kind="detector", model=own), None, pretrained).lesson
+    assert named.learner.state_dict().keys() == models.build(spec).state_dict().keys()
+    # the layer that names is drawn after the network
+    unnamed = lesson.prepare(replace(spec, kind="detector"), None, pretrained).lesson
+    for name, value in unnamed.learner.state_dict().items():
+        assert torch.equal(named.learner.state_dict()[name], value), name
 
 
 def test_the_course_of_the_run_does_not_depend_on_its_start(spec: RunSpec, pretrained: Path) -> None:
