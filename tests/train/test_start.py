@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric import Fabric
 from torch import Tensor
 
 from dualdistill import lesson, models, plan
@@ -14,10 +16,12 @@ from dualdistill.checkpoint import save_weights
 from dualdistill.detector_spec import DetectorSpec
 from dualdistill.determinism import seed_everything
 from dualdistill.errors import CheckpointError
+from dualdistill.feed import of_frames
 from dualdistill.models.image import resnet
 from dualdistill.spec import RunSpec
 from dualdistill.storage import sha256_file, write_json
 
+CONFIG = Path(__file__).parents[2] / "config" / "config.yaml"
 INSIDE = "image_encoder.backbone."
 
 
@@ -81,14 +85,37 @@ def test_all_but_the_head_is_the_detector_s(spec: RunSpec, checkout: Path, tmp_p
     assert lesson.prepare(warm, None, file).start["from"] == "detector"
 
 
+def named(spec: RunSpec, weight: float) -> RunSpec:
+    """The run of a detector that students start from."""
+    return replace(spec, kind="detector", model=DetectorSpec(**vars(spec.model), naming_weight=weight))
+
+
 def test_a_detector_names_what_it_sees_and_keeps_no_trace_of_it(spec: RunSpec, pretrained: Path) -> None:
-    own = DetectorSpec(**vars(spec.model), naming_weight=2.0)
-    named = lesson.prepare(replace(spec, kind="detector", model=own), None, pretrained).lesson
-    assert named.learner.state_dict().keys() == models.build(spec).state_dict().keys()
+    naming = lesson.prepare(named(spec, 2.0), None, pretrained).lesson.learner.state_dict()
     # the layer that names is drawn after the network
-    unnamed = lesson.prepare(replace(spec, kind="detector"), None, pretrained).lesson
-    for name, value in unnamed.learner.state_dict().items():
-        assert torch.equal(named.learner.state_dict()[name], value), name
+    plain = lesson.prepare(replace(spec, kind="detector"), None, pretrained).lesson.learner.state_dict()
+    assert naming.keys() == plain.keys() == models.build(spec).state_dict().keys()
+    for name, value in plain.items():
+        assert torch.equal(naming[name], value), name
+
+
+@pytest.mark.slow
+def test_naming_is_one_loss_more_and_reaches_the_images_alone(
+    spec: RunSpec, pretrained: Path, command: Callable[..., object], results: Path
+) -> None:
+    paths = plan.load(CONFIG, {"profile": "smoke"}, results).paths
+    feed = of_frames(spec, paths, images=True, points=False)
+    batch = next(feed.batches(0, Fabric(accelerator="cpu", devices=1)))
+    losses = {}
+    for weight in (0.0, 1.0, 5.0):
+        made = lesson.prepare(named(spec, weight), None, pretrained).lesson
+        losses[weight] = made(batch, None)
+    assert losses[0.0].keys() == {"heatmap", "box", "depth", "naming"}
+    assert losses[0.0]["naming"] == 0
+    assert losses[5.0]["naming"].item() == pytest.approx(5 * losses[1.0]["naming"].item(), rel=1e-6)
+    losses[5.0]["naming"].backward()
+    reached = {name.split(".")[1] for name, w in made.named_parameters() if w.grad is not None}
+    assert reached == {"image_encoder", "names"}
 
 
 def test_the_course_of_the_run_does_not_depend_on_its_start(spec: RunSpec, pretrained: Path) -> None:
