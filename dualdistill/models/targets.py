@@ -73,7 +73,8 @@ def _draw(heatmap_BGYX: Tensor, plane_K: Tensor, row_K: Tensor, column_K: Tensor
     if not len(radius_K):
         return
     cells = heatmap_BGYX.shape[-1]
-    reach = int(radius_K.max())
+    # no further than the map: a teacher may predict a box of any size
+    reach = min(int(radius_K.max()), cells - 1)
     step = torch.arange(-reach, reach + 1, device=radius_K.device)
     dy, dx = (offset.flatten() for offset in torch.meshgrid(step, step, indexing="ij"))
     row_KO, column_KO = row_K[:, None] + dy, column_K[:, None] + dx

@@ -46,7 +46,7 @@ case "$*" in
         touch "$2/mmcv-2.1.0-stub.whl" ;;
     *"-m pip"*)
         echo "pip $*" >>"$calls"
-        case "$*" in *"${STUB_SLOW:-never}"*) touch "$RECORD/slow"; sleep "${STUB_SECONDS:-5}" ;; esac
+        case "$*" in *"${STUB_SLOW:-never}"*) : >"$RECORD/slow"; sleep "${STUB_SECONDS:-5}" ;; esac
         case "$*" in *"${STUB_FAIL:-never}"*) echo "${STUB_WORDS:-it broke}"; exit 1 ;; esac ;;
 esac
 """
