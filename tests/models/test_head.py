@@ -203,6 +203,13 @@ def test_a_box_just_left_of_the_grid_is_not_drawn():
     assert not Head(16, HeadSpec(), GRID).heatmaps((box,), (torch.tensor([0]),)).any()
 
 
+def test_a_box_of_any_size_is_drawn_on_the_map_alone():
+    wild_K9 = torch.tensor([[1.0, -2.0, 0.0, 1e5, 1e5, 1.0, 0.3, 0.0, 0.0]])
+    heatmap_BGYX = centre_targets((wild_K9,), (torch.tensor([0]),), SMALL).heatmap_BGYX
+    assert (heatmap_BGYX[0, 0] > 0.99).all()
+    assert (heatmap_BGYX[0, 1:] == 0).all()
+
+
 def test_predictions_stay_as_they_are():
     head = Head(16, HeadSpec(), SMALL)
     boxes, labels = random_boxes(10, 20.0, torch.Generator().manual_seed(0))
