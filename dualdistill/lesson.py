@@ -130,13 +130,12 @@ def prepare(
     if isinstance(spec.model, StudentSpec) and isinstance(detector, models.Student):
         # draws no number: the rest of the student stays paired with students of another start
         started = start.load(spec.model, start_file, detector)
-    if isinstance(spec.model, DetectorSpec) and isinstance(detector, models.Student):
-        lesson: Lesson = NamingLesson(detector, spec.model.naming_weight)
+    if spec.distill is None or spec.teacher is None:
+        lesson = Lesson(detector)
+        if isinstance(spec.model, DetectorSpec) and isinstance(detector, models.Student):
+            lesson = NamingLesson(detector, spec.model.naming_weight)
         seed_everything(seed_for(spec.seed, "train"))
         return Setting(lesson, None, started)
-    if spec.distill is None or spec.teacher is None:
-        seed_everything(seed_for(spec.seed, "train"))
-        return Setting(Lesson(detector), None, started)
     # a seed of its own: the method's weights must not shift the student's
     seed_everything(seed_for(spec.seed, "init", "method"))
     method: Distiller = registry.load(spec.distill.method)(**spec.distill.options)

@@ -40,7 +40,7 @@ class Naming(nn.Module):
 
 
 def named_cells(owner_BNhw: Tensor, labels_K: tuple[Tensor, ...]) -> Tensor:
-    """Class of the box that owns a cell; background where none does."""
+    """Class of the box that owns a cell; background where none does, as behind the edge of the grid."""
     owned = [
         F.pad(own_K, (1, 0), value=BACKGROUND)[owner_Nhw]
         for own_K, owner_Nhw in zip(labels_K, owner_BNhw, strict=True)

@@ -98,7 +98,7 @@ def test_a_detector_may_see_its_frames_turned_further_than_its_students_do(folde
     assert detector.spec.input == expected != warm.spec.input
 
 
-def test_a_profile_without_a_detector_s_schedule_is_one_sentence(folder: Path):
+def test_a_profile_without_a_detector_is_one_sentence(folder: Path):
     add(folder, "warm: {from: bevdepth-r50, model.start: detector}")
     what = r"row 'warm' starts from a pre-training and 'detector' is null \(fill it in, or choose"
     with pytest.raises(UserError, match=what):
