@@ -39,7 +39,7 @@ class Feed:
         count = len(order(0))
         self.steps_per_epoch = count // schedule.batch
         self.total = schedule.epochs * self.steps_per_epoch
-        if self.total == 0:
+        if self.steps_per_epoch == 0:
             raise UserError(
                 f"{count} training samples do not fill one batch of {schedule.batch}",
                 hint="lower the batch or use more scenes",

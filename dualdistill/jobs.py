@@ -99,7 +99,7 @@ class Jobs:
         return [str(folder / "run.json")] if folder else []
 
     def pretraining(self, wildcards: Any) -> list[str]:
-        """The record of what a student starts from, for the same reason."""
+        """The record of what a run starts from, for the same reason."""
         name = self.plan.runs[wildcards.run].pretraining
         return [str(self.plan.results / "runs" / name / "run.json")] if name else []
 

@@ -130,6 +130,8 @@ def prepare(
     if isinstance(spec.model, StudentSpec) and isinstance(detector, models.Student):
         # draws no number: the rest of the student stays paired with students of another start
         started = start.load(spec.model, start_file, detector)
+    elif start_file is not None:
+        started = start.copy(start_file, detector)
     if spec.distill is None or spec.teacher is None:
         lesson = Lesson(detector)
         if isinstance(spec.model, DetectorSpec) and isinstance(detector, models.Student):

@@ -130,7 +130,7 @@ class Plan:
         return self.results / "runs" / run.label_encoder if run.label_encoder else None
 
     def start_file(self, run: Run) -> Path | None:
-        """The weights that a run's backbone starts from; None where they are random."""
+        """The weights that a run starts from; None where they are random."""
         if run.pretraining:
             return self.results / "runs" / run.pretraining / WEIGHTS
         if isinstance(run.spec.model, StudentSpec) and run.spec.model.start == "imagenet":
@@ -256,4 +256,5 @@ def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
         )
         for name, spec in specs.items()
     ]
-    return {run.id: run for run in sorted(runs, key=lambda run: (KINDS.index(run.spec.kind), run.id))}
+    order = {run.id: (KINDS.index(run.spec.kind), len(run.spec.before()), run.id) for run in runs}
+    return {run.id: run for run in sorted(runs, key=lambda run: order[run.id])}

@@ -45,8 +45,13 @@ class Variant:
     backbone: str | None
     method: str | None
     teacher: str | None
+    weights: str | None
     options: dict[str, Any]  # of the method, as written
     changes: dict[str, Any]  # dotted keys into the profile
+
+    @property
+    def own_network(self) -> dict[str, Any]:
+        return {key: value for key, value in self.changes.items() if key.startswith("model.")}
 
 
 class Resolver:
@@ -96,7 +101,9 @@ class Resolver:
             versions=versions.of_training(self.data, model, distill),
             distill=distill,
             teacher=teacher,
-            pretraining=self.stages.start(name, model, seen),
+            pretraining=(
+                self.spec(variant.weights, seed) if variant.weights else self.stages.start(name, model, seen)
+            ),
         )
 
     def _distill(self, name: str, variant: Variant, teacher: RunSpec) -> DistillSpec:
@@ -147,7 +154,7 @@ class Resolver:
         if model is None:
             what = f"row '{name}' names no model"
             raise UserError(what, where=self.where(name), hint="add model: or from:")
-        named = ("model", "backbone", "method", "teacher")
+        named = ("model", "backbone", "method", "teacher", "weights")
         rest = {key: value for key, value in merged.items() if key not in named}
         return Variant(
             name=name,
@@ -156,6 +163,7 @@ class Resolver:
             backbone=merged.get("backbone"),
             method=merged.get("method"),
             teacher=merged.get("teacher"),
+            weights=merged.get("weights"),
             options={key: value for key, value in rest.items() if "." not in key},
             changes={key: value for key, value in rest.items() if "." in key},
         )
@@ -220,7 +228,11 @@ class Resolver:
             if variant.backbone or variant.method or variant.teacher:
                 hint = "only students have a backbone, a method or a teacher"
                 raise UserError(f"row '{name}' trains the teacher '{variant.model}'", where=where, hint=hint)
+            self._check_weights(variant)
             return
+        if variant.weights:
+            what = f"row '{name}' is a student and has weights, which are for teachers"
+            raise UserError(what, where=self.where(name, "weights"), hint="a student has model.start")
         backbones = self.profile["backbones"]
         if variant.backbone is None:
             raise UserError(f"row '{name}' names no backbone", where=where, hint=nearest("", backbones))
@@ -238,13 +250,32 @@ class Resolver:
             self._check_teacher(name, variant.teacher)
 
     def _check_teacher(self, name: str, teacher: str) -> None:
-        where = self.where(name, "teacher")
+        self._known_teacher(name, "teacher", f"row '{name}' learns from", teacher)
+
+    def _check_weights(self, variant: Variant) -> None:
+        """They are of the same network, and the way back to a row without them ends."""
+        found = [variant]
+        while (earlier := found[-1].weights) is not None:
+            name = found[-1].name
+            self._known_teacher(name, "weights", f"row '{name}' has the weights of", earlier)
+            found.append(self.variants[earlier])
+            where, names = self.where(name, "weights"), [one.name for one in found]
+            if earlier in names[:-1]:
+                circle = " -> ".join(names[names.index(earlier) :])
+                raise UserError(f"rows have each other's weights in a circle: {circle}", where=where)
+            if found[-1].model != variant.model or found[-1].own_network != variant.own_network:
+                what = f"row '{name}' has the weights of '{earlier}', which is another network"
+                raise UserError(what, where=where, hint="model and every model.* have to be the same")
+
+    def _known_teacher(self, name: str, key: str, says: str, teacher: str) -> None:
+        where = self.where(name, key)
         teachers = [row for row, variant in self.variants.items() if variant.kind == "teacher"]
         if teacher not in self.rows:
-            what = f"row '{name}' learns from the unknown row '{teacher}'"
-            raise UserError(what, where=where, hint=nearest(teacher, teachers))
+            raise UserError(
+                f"{says} the unknown row '{teacher}'", where=where, hint=nearest(teacher, teachers)
+            )
         if teacher not in teachers:
-            what = f"row '{name}' learns from '{teacher}', which is no teacher"
+            what = f"{says} '{teacher}', which is no teacher"
             raise UserError(what, where=where, hint=nearest(teacher, teachers))
 
     def _check_profile(self) -> None:

@@ -255,7 +255,7 @@ class RunSpec:
     versions: dict[str, int]
     distill: DistillSpec | None = None
     teacher: RunSpec | None = None
-    pretraining: RunSpec | None = None  # whose weights the student starts from
+    pretraining: RunSpec | None = None  # whose weights it starts from
 
     def before(self) -> list[RunSpec]:
         """The runs that no row names and that have to be trained before this one."""

@@ -1,8 +1,8 @@
-"""The weights that a student starts from; what they leave out comes from its seed alone.
+"""The weights that a run starts from; what they leave out comes from its seed alone.
 
-For the backbone they are those of a classifier trained by this suite, or a file of ImageNet weights under
-torchvision's names, which are the names of mmdet's ResNet too. For all but the head they are those of a
-detector that this suite trained on the same frames without a teacher.
+A teacher's are all those of a teacher like it. A student's backbone has those of a classifier trained by this
+suite, or a file of ImageNet weights under torchvision's names, which are the names of mmdet's ResNet too. All
+of a student but its head has those of a detector that this suite trained on the same frames, untaught.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dualdistill.checkpoint import fit, load_plain, read_weights
+from dualdistill.checkpoint import fit, load_plain, load_weights, read_weights
 from dualdistill.errors import CheckpointError
 from dualdistill.models.student import Student
 from dualdistill.records import read_run
@@ -42,7 +42,17 @@ def load(student: StudentSpec, file: Path | None, network: Student) -> dict[str,
     else:
         hint = f"imagenet.r{student.depth} takes torchvision's resnet{student.depth}-*.pth, width 64"
         fit(backbone, _imagenet(file, backbone, hint), file, hint)
-    return {"from": student.start, "file": f"{file.parent.name}/{file.name}", "sha256": sha256_file(file)}
+    return _origin(student.start, file)
+
+
+def copy(file: Path, network: nn.Module) -> dict[str, Any]:
+    """Fill a teacher's network with all that one like it has learned."""
+    load_weights(file, network, read_run(file.parent)["outputs"][file.name])
+    return _origin("weights", file)
+
+
+def _origin(kind: str, file: Path) -> dict[str, Any]:
+    return {"from": kind, "file": f"{file.parent.name}/{file.name}", "sha256": sha256_file(file)}
 
 
 def _part(file: Path, prefix: str) -> dict[str, Tensor]:

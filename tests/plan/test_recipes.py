@@ -145,8 +145,8 @@ FAULTS: dict[str, tuple[str, str]] = {
     "a backbone of a teacher": ("mvp: {r50: {}}", "unknown key 'r50' in 'mvp'"),
     "a student's number for a teacher": ("mvp: {model.start: random}", "unknown key 'model.start' in 'mvp'"),
     "out of range": (
-        "tigbev: {world: {schedule.epochs: 0}}",
-        "'schedule.epochs' in 'tigbev.world' must be at least 1, not 0",
+        "tigbev: {world: {schedule.epochs: -1}}",
+        "'schedule.epochs' in 'tigbev.world' must be at least 0, not -1",
     ),
     "a method's option": ("tigbev: {keypoints: 4}", "unknown key 'keypoints' in 'tigbev'"),
 }

@@ -117,6 +117,21 @@ def test_a_teacher_starts_from_nothing(folder: Path):
     assert found.start_file(found.run("centerpoint")) is None
 
 
+def test_a_teacher_may_start_from_another_of_its_seed(folder: Path):
+    add(folder, "tuned: {from: centerpoint, weights: centerpoint, schedule.epochs: 0}")
+    add(folder, "taught: {from: dualdistill-r50-centerpoint, teacher: tuned}")
+    found = planned(folder, seeds=[1], teacher_seed=0)
+    order = list(found.runs)
+    for run in (run for run in found.runs.values() if "tuned" in run.rows):
+        earlier = found.runs[run.pretraining]
+        assert (earlier.rows, earlier.spec.seed) == (("centerpoint",), run.spec.seed)
+        assert replace(run.spec, pretraining=None, schedule=earlier.spec.schedule) == earlier.spec
+        assert found.start_file(run) == found.folder(earlier) / "model.safetensors"
+        assert order.index(earlier.id) < order.index(run.id)
+    assert {run.spec.seed for run in found.runs.values() if "tuned" in run.rows} == {0, 1}
+    assert found.runs[found.run("taught").teacher].rows == ("tuned",)
+
+
 def test_a_pre_training_predicts_no_boxes(folder: Path):
     found = planned(folder)
     name = found.run(R50).pretraining

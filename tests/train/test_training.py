@@ -115,6 +115,23 @@ def test_a_finished_run_writes_its_outputs_again_without_training(
 
 
 @pytest.mark.slow
+def test_a_teacher_without_epochs_keeps_the_weights_that_it_starts_from(
+    trained: dict[str, Path], command: Command, runs: dict[str, str], results: Path
+) -> None:
+    command("train", runs["every-ring-4"])
+    own, earlier = results / "runs" / runs["every-ring-4"], trained["centerpoint"]
+    assert sha256_file(own / "model.safetensors") == sha256_file(earlier / "model.safetensors")
+    assert (own / "history.jsonl").read_text() == ""
+    record = json.loads((own / "run.json").read_text())
+    weights = f"{earlier.name}/model.safetensors"
+    assert record["start"] == {
+        "from": "weights",
+        "file": weights,
+        "sha256": record["outputs"]["model.safetensors"],
+    }
+
+
+@pytest.mark.slow
 def test_losses_are_recorded_by_name_and_finite(trained: dict[str, Path]) -> None:
     rows = [json.loads(line) for line in (trained[STUDENT] / "history.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))

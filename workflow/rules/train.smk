@@ -4,7 +4,8 @@
 # Checkpoints lie in the run's state/, which no rule declares: snakemake deletes what is declared when a job fails.
 rule train_teacher:
     input:
-        JOBS.training_data,
+        data=JOBS.training_data,
+        start=JOBS.pretraining,
     output:
         model="results/runs/{run}/model.safetensors",
         history="results/runs/{run}/history.jsonl",
