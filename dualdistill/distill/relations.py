@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from dualdistill.spec import GridSpec
 
+TINY = 1e-24  # the square of a row's length below which it counts as zero
+
 
 def keypoint_features(
     feature_BCHW: Tensor, boxes_K9: tuple[Tensor, ...], grid: GridSpec, count: int, enlarge_m: float
@@ -44,11 +46,24 @@ def keypoints(boxes_K9: Tensor, grid: GridSpec, count: int, enlarge_m: float) ->
 
 
 def relation_loss(student_KRF: Tensor, teacher_KRF: Tensor) -> Tensor:
-    """Mean over boxes and rows of the squared distance between rows of the relations; zero without boxes."""
-    distance_KR = (relations(student_KRF) - relations(teacher_KRF)).square().sum(dim=2)
+    """Mean over boxes and rows of the squared distance between the relations f f^T; zero without boxes.
+
+    A row of relations has unit length, so the distance of two is told by their cosine.
+    """
+    student_KR, teacher_KR = overlap(student_KRF, student_KRF), overlap(teacher_KRF, teacher_KRF)
+    lengths_KR = (student_KR.clamp(min=TINY) * teacher_KR.clamp(min=TINY)).sqrt()
+    cosine_KR = overlap(student_KRF, teacher_KRF) / lengths_KR
+    # a row that is zero has no length: its distance from one of unit length is one
+    distance_KR = (student_KR > TINY).float() + (teacher_KR > TINY).float() - 2 * cosine_KR
     return distance_KR.sum() / max(1, distance_KR.numel())
 
 
-def relations(feature_KRF: Tensor) -> Tensor:
-    """f f^T with rows of unit length, [K, R, R]."""
-    return functional.normalize(feature_KRF @ feature_KRF.mT, dim=2)
+def overlap(one_KRF: Tensor, other_KRG: Tensor) -> Tensor:
+    """The inner product of the relations of two descriptions, row by row, [K, R].
+
+    576 keypoints have 331,776 relations in every box. Where the descriptions are shorter they are never
+    written out: the row of r is f_r f^T, and f_r (f^T g) g_r is the product of two such rows.
+    """
+    if one_KRF.shape[1] <= max(one_KRF.shape[2], other_KRG.shape[2]):
+        return ((one_KRF @ one_KRF.mT) * (other_KRG @ other_KRG.mT)).sum(dim=2)
+    return ((one_KRF @ (one_KRF.mT @ other_KRG)) * other_KRG).sum(dim=2)

@@ -10,11 +10,12 @@ import torch
 from distill import naive_tigbev as naive
 from distill import toy
 from torch import nn
+from torch.nn import functional
 
 from dualdistill import registry
 from dualdistill.batch import ImageDepth
 from dualdistill.distill.inner_depth import expected_depth, inner_depth_loss, reference_error
-from dualdistill.distill.relations import keypoint_features, keypoints, relation_loss, relations
+from dualdistill.distill.relations import keypoint_features, keypoints, relation_loss
 from dualdistill.distill.tigbev import TiGBEV
 from dualdistill.spec import GridSpec
 
@@ -126,16 +127,26 @@ def test_a_box_off_the_diagonal_reads_row_y_and_column_x(toy_grid: GridSpec) -> 
     assert mirrored.max() == 0
 
 
-def test_relations_have_rows_of_unit_length() -> None:
-    found_KRR = relations(torch.randn(3, 7, 4))
-    torch.testing.assert_close(found_KRR.norm(dim=2), torch.ones(3, 7))
+@pytest.mark.parametrize("rows", [3, 40])
+def test_the_loss_is_that_of_relations_written_out(rows: int) -> None:
+    """With rows fewer than features, more than features, and a row of zeros on either side."""
+    student_KRF = torch.randn(2, rows, 8, dtype=torch.float64)
+    teacher_KRF = torch.randn(2, rows, 5, dtype=torch.float64)
+    student_KRF[0, 1] = teacher_KRF[1, 2] = 0
+    student_KRF.requires_grad_()
+    written_out = [functional.normalize(own @ own.mT, dim=2) for own in (student_KRF, teacher_KRF)]
+    expected = (written_out[0] - written_out[1]).square().sum(dim=2).mean()
+    found = relation_loss(student_KRF, teacher_KRF)
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(loss, student_KRF)[0] for loss in (found, expected)]
+    torch.testing.assert_close(*gradients)
 
 
 def test_relations_ignore_the_feature_space() -> None:
     """A turn of the features, or a factor, changes none of them."""
     feature_KRF = torch.randn(2, 6, 4, dtype=torch.float64)
     turn_FF = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64))[0]
-    assert relation_loss(3 * feature_KRF @ turn_FF, feature_KRF).item() == pytest.approx(0, abs=1e-20)
+    assert relation_loss(3 * feature_KRF @ turn_FF, feature_KRF).item() == pytest.approx(0, abs=1e-14)
 
 
 def test_the_teacher_may_have_another_width_and_boxes_may_be_missing() -> None:
