@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,6 +26,8 @@ from dualdistill.spec import CropSpec, RunSpec, ScheduleSpec
 class Feed:
     """Epochs of whole batches; what does not fill the last batch of an epoch waits for the next shuffle.
 
+    `total` steps are asked for; of a last epoch that is not whole, the first ones.
+
     `order` gives an epoch's positions in the samples, which are asked for by (position, draw).
     """
 
@@ -38,7 +41,7 @@ class Feed:
         self.schedule, self.samples, self.collate, self.order = schedule, samples, collate, order
         count = len(order(0))
         self.steps_per_epoch = count // schedule.batch
-        self.total = schedule.epochs * self.steps_per_epoch
+        self.total = round(schedule.epochs * self.steps_per_epoch)
         if self.steps_per_epoch == 0:
             raise UserError(
                 f"{count} training samples do not fill one batch of {schedule.batch}",
@@ -48,7 +51,7 @@ class Feed:
     def batches(self, step: int, fabric: Fabric) -> Iterator[Any]:
         schedule = self.schedule
         share = schedule.batch // (schedule.accumulate * fabric.world_size)
-        for epoch in range(step // self.steps_per_epoch, schedule.epochs):
+        for epoch in range(step // self.steps_per_epoch, math.ceil(schedule.epochs)):
             order = self.order(epoch)
             keys = []
             for number in range(step % self.steps_per_epoch, self.steps_per_epoch):

@@ -36,7 +36,7 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 def learning_rate(schedule: ScheduleSpec, step: int, steps_per_epoch: int) -> float:
     """The rate of one optimizer step (models.md 2.4 and 6.1)."""
-    total = schedule.epochs * steps_per_epoch
+    total = round(schedule.epochs * steps_per_epoch)
     if schedule.policy == "cyclic":
         return schedule.lr * _cyclic(step / total)
     warmup = min(schedule.warmup_iters, total // 2)

@@ -203,7 +203,7 @@ class LabelEncoderSpec:
 class ScheduleSpec:
     """How long, how fast, in what order."""
 
-    epochs: int = 24
+    epochs: float = 24
     batch: int = 32  # samples per optimizer step, over all devices and accumulation steps
     accumulate: int = 1
     lr: float = 2e-4
