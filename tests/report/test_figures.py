@@ -187,6 +187,16 @@ def test_curves_are_means_of_the_history_that_was_recorded(plan: Plan):
         draw.draw(plan, shown)
 
 
+def test_a_training_without_a_step_has_no_curve(plan: Plan):
+    shown = view(plan, "training")
+    for run in shown.runs:
+        leave_history(plan, run, {"box": []})
+    with pytest.raises(
+        UserError, match=r"history\.jsonl: a training without a step has no curve \(take its row"
+    ):
+        draw.draw(plan, shown)
+
+
 def test_a_history_shorter_than_a_mean_is_one_point():
     step, loss = curves.means(np.array([1.0, 2, 3]), np.array([3.0, 6, 9]), 30)
     assert (step.tolist(), loss.tolist()) == ([2], [6])

@@ -64,6 +64,9 @@ def read(folder: Path) -> dict[str, Array]:
     if not path.exists() or sha256_file(path) != promised:
         raise DataError("the history is not the one of run.json", where=str(path), hint="train the run again")
     lines: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()]
+    if not lines:
+        hint = "take its row out of the figure, or give it schedule.epochs"
+        raise DataError("a training without a step has no curve", where=str(path), hint=hint)
     return {term: np.array([line[term] for line in lines]) for term in lines[0]}
 
 
