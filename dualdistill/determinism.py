@@ -32,7 +32,8 @@ def pin(threads: int) -> None:
     torch.set_num_threads(threads)
     # cuBLAS reads this before its first call; without it deterministic matmuls raise
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    # says the same as use_deterministic_algorithms, which loads torch's compiler to do so
+    torch.set_deterministic_debug_mode("warn" if torch.cuda.is_available() else "error")
 
 
 def random_state() -> dict[str, Any]:
