@@ -154,12 +154,13 @@ def _steps(
             state.average.update(state.lesson.learner)
         state.step += 1
         state.history.append({"step": state.step, "lr": rate, "grad_norm": norm, **sums})
-        if state.step % log_every == 0 or state.step == feed.total:
+        ended = state.step == feed.total
+        if state.step % log_every == 0 or ended:
             if fabric.global_rank == 0:
                 clock.leave(state_dir, state.step)
             log.info("%s", clock.line(state.step, state.step / feed.steps_per_epoch, sums))
-        due = state.step % feed.steps_per_epoch == 0 or clock.save_is_due() or stop.received
-        if due and fabric.global_rank == 0:
+        due = state.step % feed.steps_per_epoch == 0 or clock.save_is_due()
+        if (due or ended or stop.received) and fabric.global_rank == 0:
             state.save(state_dir, feed.total, spec.sha, clock.seconds)
         if stop.received:
             log.warning(
