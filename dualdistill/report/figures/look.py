@@ -80,7 +80,7 @@ def restore(plan: Plan, run: Run, lesson: lessons.Lesson) -> None:
         raise CheckpointError(
             "the last checkpoint is gone, and with it the weights of the method",
             where=str(folder / "state"),
-            hint="delete the run's model.safetensors to train it again, or show another row",
+            hint="delete the run's run.json to train it again, or show another row",
         )
     lesson.load_state_dict(saved["lesson"])
     # the checkpoint may be of an unfinished training, or before the moving average
