@@ -6,6 +6,7 @@ A command imports what it needs when it runs, so that `resolve`, `status` and --
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -238,6 +239,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: Sequence[str] | None = None) -> int:
+    gc.set_threshold(100_000)  # loading torch makes objects that stay; 700 looks through them again and again
     options = parser().parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:

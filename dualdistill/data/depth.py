@@ -30,14 +30,14 @@ def depth_targets(
     for depth_c, nearest_c, matrix_34 in zip(depth_Nc, nearest_Nc, projection_N34, strict=True):
         u_P, v_P, depth_P = move_points(matrix_34, points_P3).T
         point_P = np.flatnonzero(depth_P >= NEAREST_M)
-        point_P = point_P[np.argsort(-depth_P[point_P], kind="stable")]
         column_P = np.round(u_P[point_P] / (depth_P[point_P] * stride))
         row_P = np.round(v_P[point_P] / (depth_P[point_P] * stride))
         inside_P = (column_P >= 0) & (column_P < columns) & (row_P >= 0) & (row_P < rows)
-        cell_P = (row_P[inside_P] * columns + column_P[inside_P]).astype(np.int64)
+        point_P, cell_P = point_P[inside_P], (row_P * columns + column_P)[inside_P].astype(np.int64)
         # far to near: what is written last, and stays, is the nearest
-        nearest_c[cell_P] = point_P[inside_P]
-        depth_c[cell_P] = depth_P[point_P[inside_P]]
+        order_P = np.argsort(-depth_P[point_P], kind="stable")
+        nearest_c[cell_P[order_P]] = point_P[order_P]
+        depth_c[cell_P[order_P]] = depth_P[point_P[order_P]]
     return depth_Nc.reshape(-1, rows, columns), nearest_Nc.reshape(-1, rows, columns)
 
 
