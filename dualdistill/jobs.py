@@ -21,7 +21,8 @@ from dualdistill.records import METRICS, RESULTS, RUN, SCORED, scores_folder
 from dualdistill.spec import sha_of
 from dualdistill.views import Claims, Table
 
-PAGE = Path(__file__).parent / "report" / "page"
+SOURCES = Path(__file__).parent
+REPORT = SOURCES / "report"
 TRAINED = ("model.safetensors", "history.jsonl", "run.json")
 CLAIMS = ("claims", "claims_pairs")  # files of the claims, beside the tables
 NEVER = "(?!)"  # matches no wildcard at all
@@ -49,8 +50,10 @@ class Jobs:
         self.tables = one_of(plan.tables)
         self.scored = str(scores_folder(plan.results / "runs" / "{run}", plan.settings.split))
         self.shown = str(plan.shown)
-        self.views = [f"{self.shown}/{name}.csv" for name in (*plan.tables, CLAIMS[0])]
-        self.page_source = sorted(str(path) for path in PAGE.glob("*.*"))
+        self.views = [f"{self.shown}/{name}.csv" for name in (*plan.tables, *CLAIMS)]
+        # the code behind tables, claims, figures and page: edited, it makes them anew and nothing else
+        self.report_source = sorted(map(str, [SOURCES / "measures.py", *REPORT.glob("*.py")]))
+        self.page_source = [*self.report_source, *sorted(map(str, (REPORT / "page").glob("*.*")))]
 
     def tables_of_root(self, wildcards: Any) -> list[str]:
         """What the index is read from: the world's manifest; a real root is not made by any rule."""
@@ -109,18 +112,18 @@ class Jobs:
         return [str(folder / "run.json")] if folder else []
 
     def scores(self, wildcards: Any) -> list[str]:
-        """Records and scores of a table's runs and of their teachers: no student without its teacher's score.
+        """What a table is made from."""
+        return self.measured(self._shown(wildcards.table))
+
+    def compared(self, wildcards: Any) -> list[str]:
+        """What the claims are."""
+        return self.measured(self._shown(CLAIMS[0]))
+
+    def measured(self, shown: Collection[str]) -> list[str]:
+        """Records and scores of runs and of their teachers: no student without its teacher's score.
 
         The student's training does not ask for that score: a teacher scored anew must retrain nobody.
         """
-        return self._scored(wildcards.table)
-
-    def compared(self, wildcards: Any) -> list[str]:
-        """The same of the runs that the claims compare."""
-        return self._scored(CLAIMS[0])
-
-    def _scored(self, view: str) -> list[str]:
-        shown = self._shown(view)
         taught_by = [teacher for run in shown if (teacher := self.plan.runs[run].teacher)]
         runs = [self.plan.runs[run] for run in dict.fromkeys([*shown, *taught_by])]
         places = [(self.plan.folder(run) / RUN, self.plan.scores(run) / METRICS) for run in runs]

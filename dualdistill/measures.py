@@ -19,7 +19,8 @@ class Measure:
     """One number of a run."""
 
     name: str
-    record: Literal["metrics", "run", "teacher"]  # metrics.json, run.json, or the teacher's metrics.json
+    # metrics.json, run.json, the teacher's metrics.json, or the sum over all that is trained before
+    record: Literal["metrics", "run", "teacher", "before"]
     keys: tuple[str, ...]  # the way to it in that record
     unit: Decimal = Decimal(1)  # what is printed is the number over this
     places: int = 1
@@ -48,9 +49,10 @@ FOUND = (
     *(Measure(name, "metrics", ("tp_errors", key), places=3, best="least") for name, key in ERRORS.items()),
     *(Measure(f"AP_{name}", "metrics", ("mean_dist_aps", name), POINT, best="most") for name in CLASSES),
     Measure("minutes", "run", ("seconds",), Decimal(60), gain="ratio"),
+    Measure("minutes_before", "before", ("seconds",), Decimal(60)),
     Measure("memory_MB", "run", ("peak_memory_mb",), places=0, gain="ratio"),
     Measure("parameters_M", "run", ("parameters", "learner"), Decimal(10**6), places=2),
     Measure("method_parameters_M", "run", ("parameters", "method"), Decimal(10**6), places=2),
 )
 MEASURES = {measure.name: measure for measure in FOUND}
-COST = frozenset(measure.name for measure in FOUND if measure.record == "run")
+COST = frozenset(measure.name for measure in FOUND if measure.record in ("run", "before"))

@@ -65,6 +65,8 @@ class Plan:
     runs: dict[str, Run]
     tables: dict[str, Table]
     claims: Claims
+    named: dict[str, dict[str, str]]  # row of variants.yaml, as it stands there -> what it is, in words
+    words: Mapping[str, str]  # how a name is printed
     threads: int
     gpus: int
     recipe: str  # what the recipe compares, in words
@@ -226,6 +228,8 @@ def load(
         runs=runs,
         tables=views.tables,
         claims=views.claims,
+        named=views.named,
+        words=views.words,
         threads=profile["threads"],
         gpus=profile["gpus"],
         recipe=read.recipe.value["title"],

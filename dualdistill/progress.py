@@ -8,13 +8,16 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
 
-from dualdistill.records import PROGRESS
+from dualdistill.errors import UserError
+from dualdistill.records import DIARY, PROGRESS
 from dualdistill.storage import write_json
 
 SAVE_EVERY_S = 300.0
@@ -77,6 +80,18 @@ def peak_memory_mb() -> float:
 
 
 def note(folder: Path, **event: Any) -> None:
-    """An append-only diary of starts, which snakemake never deletes."""
-    with (folder / "events.jsonl").open("a") as stream:
+    """A line more in the run's diary."""
+    with (folder / DIARY).open("a") as stream:
         stream.write(json.dumps({"time": time.time(), "pid": os.getpid(), **event}) + "\n")
+
+
+@contextmanager
+def noting_failure(folder: Path) -> Iterator[None]:
+    """Leave in the diary what ends the block, for `status`; to be stopped is no failure."""
+    try:
+        yield
+    except Exception as error:
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        with suppress(OSError):  # of a full disk the error itself tells
+            note(folder, event="failure", why=f"{kind}{error}")
+        raise

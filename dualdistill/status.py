@@ -1,11 +1,14 @@
 """How far every run of a plan is, and how it scored beside what the poster reports. Only reads.
 
-A run is done, running, stopped (it has a checkpoint and nobody works on it), waiting, or foreign (its folder
-holds another run's record). Its time is what it took, what it still takes, or what a stopped one lacks.
+A run is done, running, failed, stopped (it has a checkpoint and nobody works on it), waiting, foreign (its
+folder holds another run's record), or unknown (this system does not say who works on it). Its time is what it
+took, what it still takes, or what a stopped one lacks.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -15,7 +18,7 @@ from typing import Any
 from dualdistill.config import METRICS
 from dualdistill.errors import DataError
 from dualdistill.plan import Plan, Run
-from dualdistill.records import DEVKIT_NAMES, PROGRESS, RUN, read_metrics, read_run
+from dualdistill.records import DEVKIT_NAMES, DIARY, PROGRESS, RUN, read_metrics, read_run
 from dualdistill.records import METRICS as METRICS_FILE
 from dualdistill.storage import read_json
 
@@ -33,6 +36,7 @@ class Progress:
     seconds: float | None  # taken by a run that is done, ahead of one that is not
     measured: dict[str, float]  # metric -> points
     reported: dict[str, float]
+    failure: str = ""  # what ended a failed one, and its log
 
     @property
     def time(self) -> str:
@@ -57,18 +61,20 @@ def lines(plan: Plan) -> list[str]:
     here = f"; here: {plan.data.name}, not comparable" if plan.data.world else ""
     split = "" if plan.settings.split == "val" else f"; scores: split {plan.settings.split}"
     done = sum(one.state == "done" for one in found)
-    return [*text, f"{done} of {len(found)} runs done; poster: nuScenes, full size{here}{split}"]
+    failures = [f"{one.run} failed: {one.failure}" for one in found if one.failure]
+    return [*text, *failures, f"{done} of {len(found)} runs done; poster: nuScenes, full size{here}{split}"]
 
 
-def progress(plan: Plan, run: Run) -> Progress:
+def progress(plan: Plan, run: Run, locks: Path = LOCKS) -> Progress:
     folder = plan.folder(run)
-    state, step, seconds = _state(folder, run)
+    state, step, seconds = _state(folder, run, locks)
     scored = _record(read_metrics, plan.scores(run), METRICS_FILE)
     measured = {name: 100 * scored[key] for name, key in DEVKIT_NAMES.items()} if scored else {}
-    return Progress(run.id, state, step, seconds, measured, _reported(plan, run))
+    failure = _failure(folder) if state == "failed" else ""
+    return Progress(run.id, state, step, seconds, measured, _reported(plan, run), failure)
 
 
-def _state(folder: Path, run: Run) -> tuple[str, str, float | None]:
+def _state(folder: Path, run: Run, locks: Path) -> tuple[str, str, float | None]:
     """The state, the step of how many, and the seconds that go with it."""
     saved, total = _checkpoint(folder / "state" / "head.json")
     told = _told(folder / "state" / PROGRESS)
@@ -76,7 +82,8 @@ def _state(folder: Path, run: Run) -> tuple[str, str, float | None]:
     trained = _record(read_run, folder, RUN)
     own = trained is not None and trained["spec_sha"] == run.spec.sha
     lock = folder / "state" / "lock"
-    if is_held(lock):
+    held = is_held(lock, locks)
+    if held:
         if trained is not None or not told:
             return "running", step, None
         if told["time"] < lock.stat().st_mtime:
@@ -86,6 +93,10 @@ def _state(folder: Path, run: Run) -> tuple[str, str, float | None]:
         return "running", f"{told['step']:.0f}/{told['total']:.0f}", max(left, 0.0)
     if trained is not None:
         return "done" if own else "foreign", step, trained.get("seconds") if own else None
+    if _failure(folder):
+        return "failed", step, None
+    if held is None:
+        return "unknown", step, None
     if not step:
         return "waiting", "", None
     # a stopped run goes on at its checkpoint, not where it was seen last
@@ -112,12 +123,28 @@ def _told(path: Path) -> dict[str, float]:
         return {}
 
 
-def is_held(lock: Path, locks: Path = LOCKS) -> bool:
-    """Whether a process of this machine holds a run's lock, found without touching the lock."""
-    if not lock.exists() or not locks.exists():
+def _failure(folder: Path) -> str:
+    """What ended the last attempt, and the log if there is one; nothing unless that was a failure."""
+    try:
+        last = json.loads((folder / "state" / DIARY).read_text().splitlines()[-1])
+        why = last["why"].partition("\n")[0] if last["event"] == "failure" else ""
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return ""
+    log = folder / "logs" / "train.log"
+    return f"{why}; see {log}" if why and log.exists() else why
+
+
+def is_held(lock: Path, locks: Path) -> bool | None:
+    """Whether a process of this machine holds a run's lock; None where the system does not say."""
+    if not lock.exists():
         return False
-    inode = lock.stat().st_ino
-    return bool(re.search(rf"FLOCK .*:{inode} ", locks.read_text()))
+    if not locks.exists():
+        return None
+    found = lock.stat()
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+    holder = re.escape(lock.read_text().removeprefix("pid ").partition(" ")[0])
+    # either will do: btrfs has another device in stat, and a container wrote another process id
+    return bool(re.search(rf"FLOCK .*( {device}| {holder} \S+):{found.st_ino} ", locks.read_text()))
 
 
 def _record(read: Any, folder: Path, name: str) -> dict[str, Any] | None:

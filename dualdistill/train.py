@@ -30,7 +30,7 @@ from dualdistill.models import Classifier, LabelEncoder
 from dualdistill.optim import MovingAverage
 from dualdistill.plan import DataPaths
 from dualdistill.pretrain import held_out
-from dualdistill.progress import Clock, StopSignal, note, peak_memory_mb
+from dualdistill.progress import Clock, StopSignal, note, noting_failure, peak_memory_mb
 from dualdistill.provenance import collect
 from dualdistill.records import RUN_SCHEMA
 from dualdistill.redecode import redecoded
@@ -50,6 +50,11 @@ class State:
     average: MovingAverage | None
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    memory_mb: float = 0.0  # the peak of the attempts before this one
+
+    @property
+    def peak_memory_mb(self) -> float:
+        return max(self.memory_mb, peak_memory_mb())
 
     def save(self, folder: Path, total: int, spec_sha: str, seconds: float) -> None:
         plain = {
@@ -60,6 +65,7 @@ class State:
             "random": random_state(),
             "history": self.history,
             "seconds": seconds,
+            "memory_mb": self.peak_memory_mb,
         }
         save_state(folder, self.step, total, spec_sha, plain)
 
@@ -70,6 +76,7 @@ class State:
             self.average.load(plain["average"])
         restore_random_state(plain["random"])
         self.step, self.history = plain["step"], plain["history"]
+        self.memory_mb = plain.get("memory_mb", 0.0)  # checkpoints had none at first
 
     def weights(self) -> dict[str, Tensor]:
         return self.average.weights if self.average else self.lesson.learner.state_dict()
@@ -87,7 +94,8 @@ def train(
     """Train one run, or go on where an interrupted one stopped; the declared outputs are written last."""
     schedule, state_dir = spec.schedule, run_dir / "state"
     # of several processes that train one run together, the first holds it
-    with run_lock(state_dir) if os.environ.get("RANK", "0") == "0" else nullcontext():
+    holding = run_lock(state_dir) if os.environ.get("RANK", "0") == "0" else nullcontext()
+    with holding, noting_failure(state_dir):
         pin(spec.threads)
         fabric = _fabric(spec)
         setting = lessons.prepare(spec, teacher_dir, start_file, label_dir)
@@ -187,7 +195,7 @@ def _finish(
         "start": setting.start,
         "outputs": {name: sha256_file(run_dir / name) for name in OUTPUTS},
         "seconds": round(seconds, 1),
-        "peak_memory_mb": peak_memory_mb(),
+        "peak_memory_mb": state.peak_memory_mb,
         "parameters": {
             "learner": sum(parameter.numel() for parameter in lesson.learner.parameters()),
             "method": sum(parameter.numel() for parameter in lesson.method.parameters())

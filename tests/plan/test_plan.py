@@ -252,3 +252,15 @@ def test_specs_survive_the_way_through_yaml(folder: Path):
 def _plain(kind: Any) -> dict[str, Any]:
     values = {item.name: getattr(kind, item.name) for item in fields(kind)}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+def test_columns_are_headed_as_the_field_spells_them():
+    tables = plan.load().tables
+    assert tables["table_ablation_components"].headings == {
+        "mfd": "MFD",
+        "crd": "CRD",
+        "mAP": "mAP",
+        "NDS": "NDS",
+    }
+    errors = tables["table_errors"].headings
+    assert (errors["row"], errors["mATE"], errors["AP_traffic_cone"]) == ("Row", "mATE", "AP traffic cone")

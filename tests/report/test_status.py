@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from dualdistill import status
+from dualdistill.errors import NumericsError
 from dualdistill.plan import Plan, Run
+from dualdistill.progress import note, noting_failure
 from dualdistill.storage import read_json, run_lock, write_json
 
 
@@ -85,9 +87,59 @@ def test_a_stopped_one_lacks_what_comes_after_its_checkpoint(plan: Plan, run: Ru
     assert seen(plan, run) == ("stopped", "97/100", "lacks 3:00")
 
 
+def test_a_failed_one_says_why_and_where_its_log_is_until_it_starts_again(plan: Plan, run: Run, state: Path):
+    saved(state, 97)
+    with pytest.raises(NumericsError), noting_failure(state):
+        raise NumericsError("the loss is not finite", where="step 98")
+    assert seen(plan, run) == ("failed", "97/100", "")
+    assert f"{run.id} failed: step 98: the loss is not finite" in status.lines(plan)
+    log = plan.folder(run) / "logs" / "train.log"
+    log.parent.mkdir()
+    log.touch()
+    with pytest.raises(MemoryError), noting_failure(state):
+        raise MemoryError("no room\nfor more")
+    assert f"{run.id} failed: MemoryError: no room; see {log}" in status.lines(plan)
+    with run_lock(state):
+        assert seen(plan, run)[0] == "running"
+    note(state, event="start", step=97, total=100)
+    assert seen(plan, run)[0] == "stopped"
+
+
+def test_a_stop_is_no_failure(plan: Plan, run: Run, state: Path):
+    with pytest.raises(SystemExit), noting_failure(state):
+        raise SystemExit(143)
+    assert seen(plan, run)[0] == "waiting"
+
+
+def test_where_the_system_lists_no_locks_it_is_unknown_who_holds_a_run(plan: Plan, run: Run, state: Path):
+    nowhere = state / "no locks"
+    assert status.progress(plan, run, nowhere).state == "waiting"
+    saved(state, 97)
+    with run_lock(state):
+        found = status.progress(plan, run, nowhere)
+    assert (found.state, found.step) == ("unknown", "97/100")
+
+
+def test_the_lock_of_another_file_with_the_same_number_is_not_this_ones(state: Path):
+    with run_lock(state):
+        lock = state / "lock"
+    found = lock.stat()
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+    locks = state / "locks"
+    line = "1: FLOCK  ADVISORY  WRITE {} {}:{} 0 EOF\n"
+    for process, there, number, held in (
+        (1, device, found.st_ino, True),  # a container's process has another number there
+        (os.getpid(), "00:2b", found.st_ino, True),  # btrfs has another device in stat
+        (1, "00:2b", found.st_ino, False),
+        (os.getpid(), device, found.st_ino + 1, False),
+    ):
+        locks.write_text(line.format(process, there, number))
+        assert status.is_held(lock, locks) is held
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"checkpoints": []}', '{"step": "soon"}'])
 def test_damaged_files_are_no_traceback(plan: Plan, run: Run, state: Path, text: str):
-    for name in ("head.json", "progress.json"):
+    for name in ("head.json", "progress.json", "events.jsonl"):
         (state / name).write_text(text)
     assert seen(plan, run) == ("stopped", "damaged", "")
 

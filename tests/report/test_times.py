@@ -11,7 +11,7 @@ from dualdistill.errors import DataError
 from dualdistill.plan import Plan
 
 
-def measured(folder: Path, name: str, seconds: float, mebibytes: float) -> Path:
+def measured(folder: Path, name: str, seconds: float, mebibytes: float | str) -> Path:
     path = folder / "benchmarks" / f"{name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"s": seconds, "max_rss": mebibytes}) + "\n")
@@ -36,6 +36,16 @@ def test_jobs_are_summed_by_stage_in_the_order_they_run(plan: Plan):
         ["evaluate", "1", "0.1", "0.1", "0.10"],
     ]
     assert total.split()[:3] == ["all", "4", "5.1"]
+
+
+def test_a_job_too_short_for_a_sample_has_its_time_and_an_unknown_memory(plan: Plan):
+    students = [plan.folder(run) for run in plan.runs.values() if run.spec.kind == "student"]
+    measured(students[0], "train", 60.0, "NA")
+    measured(students[1], "train", 60.0, 1024.0)
+    measured(students[1], "evaluate", 0.6, "NA")
+    _, train, evaluate, _ = (line.split() for line in times.lines(plan))
+    assert train[2:] == ["2", "2.0", "1.0", "1.00"]
+    assert evaluate[1:] == ["1", "0.0", "0.0", "-"]
 
 
 def test_virtual_points_count_where_a_run_is_given_them(checkout: Path, tmp_path: Path):

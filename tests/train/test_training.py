@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import torch
 
-from dualdistill.checkpoint import load_plain
+from dualdistill.checkpoint import load_plain, load_state, save_state
 from dualdistill.distill.alignment.orthogonal import OrthogonalProjection
-from dualdistill.storage import sha256_file
+from dualdistill.storage import read_json, sha256_file
 
 Command = Callable[..., CompletedProcess[str]]
 STUDENT = "dualdistill-r50-centerpoint"
@@ -106,14 +106,18 @@ def test_a_killed_run_ends_in_the_same_bytes(
 def test_a_finished_run_writes_its_outputs_again_without_training(
     variant: str, trained: dict[str, Path], command: Command
 ) -> None:
-    """Whole epochs of the one, of the other a last one that is not whole."""
+    """Whole epochs of the one, of the other a last that is not whole; its peak was another process's."""
     folder = trained[variant]
     before = sha256_file(folder / "model.safetensors")
+    sha = read_json(folder / "run.json")["spec_sha"]
+    saved = load_state(folder / "state", sha) or {}
+    save_state(folder / "state", saved["step"], saved["step"], sha, saved | {"memory_mb": 1e6})
     for name in ("model.safetensors", "history.jsonl", "run.json"):
         (folder / name).unlink()
     command("train", folder.name)
     assert sha256_file(folder / "model.safetensors") == before
     assert events(folder)[-1]["step"] == events(folder)[-1]["total"]
+    assert read_json(folder / "run.json")["peak_memory_mb"] == 1e6
 
 
 @pytest.mark.slow
@@ -213,6 +217,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_term_and_samp
     done = command("train", run, folder=copy_of_results, check=False)
     assert done.returncode in (3, 5), done.stderr
     assert "not finite" in done.stderr
+    assert events(folder)[-1]["why"] in done.stderr
     assert not (folder / "model.safetensors").exists()
 
 

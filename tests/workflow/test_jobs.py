@@ -1,7 +1,6 @@
 """Which jobs snakemake would run, and when it would not run any."""
 
 import base64
-import itertools
 import os
 import re
 import resource
@@ -9,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from checkouts import Checkout
@@ -22,7 +20,7 @@ FULL = dict.fromkeys(("world", "index_data", "cache", "table", "claims"), 1) | {
     "evaluate": 5,
 }
 ROW = "x: {from: dualdistill-r50-centerpoint, temperature: 0.5}"
-LINE = "      - {row: x, baseline: bevdepth-r50}"
+LINE = "      - {row: x, baseline: bevdepth-r50, shown: {method: x}}"
 
 
 def planning_seconds(checkout: Checkout) -> float:
@@ -204,24 +202,6 @@ def test_a_table_is_made_anew_when_the_profile_changes(finished: Checkout):
     assert finished.jobs() == {"table": 1, "claims": 1}
 
 
-def test_the_documented_ablation_is_three_jobs_and_the_table(finished: Checkout):
-    text = (finished.root / "docs" / "add-an-ablation.md").read_text()
-    diff = re.search(r"```diff\n(.*?)```", text, re.DOTALL)[1].splitlines()
-    added = 0
-    for before, line in itertools.pairwise(diff):
-        if line.startswith("+++ b/"):
-            name = line.removeprefix("+++ b/")
-        elif line.startswith("+"):
-            finished.edit(name, before[1:] + "\n", f"{before[1:]}\n{line[1:]}\n")
-            added += 1
-    assert added == 2
-    assert finished.jobs() == {"train": 1, "predict": 1, "evaluate": 1, "table": 1}
-    # the sentence that the page shows for a typing error
-    finished.edit("config/variants.yaml", "-centerpoint, temperature:", "-centerpoint, temprature:")
-    shown = re.search(r"```\n(config/variants\.yaml:.*?)```", text, re.DOTALL)[1]
-    assert finished.snakemake("-n").stderr.endswith(shown)
-
-
 def faulty(checkout: Checkout, *words: str) -> tuple[int, str]:
     done = checkout.snakemake(*words)
     told = [
@@ -247,6 +227,10 @@ def test_a_fault_in_the_configuration_is_one_sentence_and_no_job(checkout: Check
         (
             ("results/table_mian.csv",),
             "results/table_mian.csv: profile 'world' has no table 'table_mian' (did you mean 'table_main'?)",
+        ),
+        (
+            ("--software-deployment-method", "conda"),
+            "--software-deployment-method: every job runs in snakemake's own environment (leave it away)",
         ),
     ],
 )
@@ -274,26 +258,3 @@ def test_real_data_that_are_not_there_are_one_sentence(checkout: Checkout):
 
 def test_commands_run_in_the_interpreter_that_plans(checkout: Checkout):
     assert f"Shell command: {sys.executable} -m dualdistill world" in checkout.snakemake("-n").stdout
-
-
-def test_lint_finds_nothing(checkout: Checkout):
-    done = checkout.snakemake("--lint")
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_workflow_is_formatted():
-    root = Path(__file__).parents[2]
-    words = [sys.executable, "-m", "snakefmt", "--check", str(root / "Snakefile"), str(root / "workflow")]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def test_rules_are_thin():
-    workflow = Path(__file__).parents[2] / "workflow"
-    files = [workflow / "Snakefile", *sorted((workflow / "rules").glob("*.smk"))]
-    text = "\n".join(path.read_text() for path in files)
-    assert len(text.splitlines()) <= 450
-    assert not re.findall(r"\blambda\b|^ +(?:run|script|notebook|wrapper):", text, re.MULTILINE)
-    rules = re.findall(r"^rule (\w+):", text, re.MULTILINE)
-    commands = re.findall(r'shell:\n +f"\{SUITE\} [a-z]+ [^|;&]*> \{\{log\}\} 2>&1"', text)
-    assert len(commands) == len(rules) - 2 == 15  # all and figures only collect

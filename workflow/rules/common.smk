@@ -8,6 +8,10 @@ from dualdistill.jobs import Jobs
 from dualdistill.report.figures.jobs import FigureJobs
 
 try:
+    if workflow.deployment_settings.deployment_method:
+        what = "every job runs in snakemake's own environment"
+        where = "--software-deployment-method"
+        raise UserError(what, where=where, hint="leave it away")
     JOBS = Jobs(plan.load(overrides=config))
     JOBS.plan.check_root()
     JOBS.plan.check_starts()
@@ -20,6 +24,7 @@ except UserError as error:
     sys.exit(error.exit_code)
 
 # The interpreter of this very process: `python` in a shell command would be whatever PATH says.
+# So `conda:` in a rule only tells --lint and a reader what the rule needs.
 SUITE = f"{shlex.quote(sys.executable)} -m dualdistill"
 # Braces double: snakemake formats a shell command, and settings may hold a mapping.
 PLAN = JOBS.plan.arguments.replace("{", "{{").replace("}", "}}")
