@@ -20,7 +20,8 @@ from scipy import stats
 from dualdistill.measures import MEASURES
 from dualdistill.plan import Plan
 from dualdistill.report.collect import NOT_COMPARABLE, Evidence, command, evidence
-from dualdistill.report.numbers import points, rounded
+from dualdistill.report.numbers import points, rounded, span
+from dualdistill.report.tables import DAMAGED, READ_FROM_DAMAGE
 from dualdistill.storage import atomic_write
 from dualdistill.views import METRICS, Claim, Pair
 
@@ -38,6 +39,14 @@ class Effect:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What the poster's own numbers say of a pair, in points."""
+
+    effect: Decimal
+    damaged: bool  # one of the two was read from a damaged print
+
+
+@dataclass(frozen=True)
 class Judged:
     """A claim in one metric."""
 
@@ -45,7 +54,7 @@ class Judged:
     metric: str
     weakest: Pair
     effect: Effect | None  # None where runs are missing
-    reported: Decimal | None  # the poster's effect in its weakest pair, in points
+    reported: Told | None  # of the pair that is weakest on the poster
     verdict: str
 
 
@@ -86,7 +95,9 @@ def judge(claim: Claim, metric: str, level: float, records: Mapping[str, Evidenc
     """The claim's verdict in one metric; a pair counts the seeds that both of its rows have."""
     differences = [_differences(pair, metric, records) for pair in claim.pairs]
     told = [_reported(pair, metric) for pair in claim.pairs]
-    reported = None if None in told else min(value for value in told if value is not None)
+    known = [one for one in told if one]
+    # of equal effects the one from a damaged print: what rests on it should say so
+    reported = min(known, key=lambda one: (one.effect, not one.damaged)) if len(known) == len(told) else None
     if not all(differences):
         return Judged(claim, metric, claim.pairs[0], None, reported, "undecided")
     means = [statistics.mean(own) for own in differences]
@@ -104,11 +115,11 @@ def _differences(pair: Pair, metric: str, records: Mapping[str, Evidence]) -> li
     return found
 
 
-def _reported(pair: Pair, metric: str) -> Decimal | None:
+def _reported(pair: Pair, metric: str) -> Told | None:
     if metric not in pair.reported:
         return None
     ours, theirs = (Decimal(repr(told.value)) for told in pair.reported[metric])
-    return ours - theirs
+    return Told(ours - theirs, any(told.certainty == "inferred" for told in pair.reported[metric]))
 
 
 def write(plan: Plan, stem: Path, *, allow_missing: bool = False) -> None:
@@ -132,7 +143,7 @@ def write(plan: Plan, stem: Path, *, allow_missing: bool = False) -> None:
 
 
 def _record(plan: Plan, line: Judged) -> dict[str, Any]:
-    effect, settings = line.effect, plan.settings
+    effect, told, settings = line.effect, line.reported, plan.settings
     return {
         "claim": line.claim.name,
         "says": line.claim.says,
@@ -143,8 +154,9 @@ def _record(plan: Plan, line: Judged) -> dict[str, Any]:
         "low": _points(effect.low) if effect else "",
         "high": _points(effect.high) if effect else "",
         "n_seeds": effect.n if effect else 0,
-        "reported_effect": "" if line.reported is None else rounded(line.reported),
-        "reported_holds": "" if line.reported is None else "yes" if line.reported > 0 else "no",
+        "reported_effect": rounded(told.effect) if told else "",
+        "reported_holds": ("yes" if told.effect > 0 else "no") if told else "",
+        "damaged": line.metric if told and told.damaged else "",
         "verdict": line.verdict,
         "level": plan.claims.level,
         "data": plan.measured_on,
@@ -164,10 +176,11 @@ def markdown(plan: Plan, judged: Sequence[Judged], parts: Sequence[Judged]) -> s
     head = [
         f"Data: {data}; profile: {settings.profile}.",
         f"Recipe: {settings.recipe} ({plan.recipe}).",
-        f"Seeds per row: {len(settings.seeds)}.",
+        f"Seeds per pair of rows: {span([line.effect.n if line.effect else 0 for line in parts])}.",
         f"Effects in points, of a claim's weakest pair; in brackets the {level} interval over paired seeds, "
         "by the rule in config/claims.yaml. One seed has none and decides nothing.",
         "Reported: the poster's own numbers in its weakest pair; they have no interval.",
+        "The least of several noisy means tends to be too low; nothing corrects for there being many claims.",
         f"Made by: {command(plan, plan.shown / 'claims.csv')}",
     ]
     lines = [
@@ -196,7 +209,9 @@ def markdown(plan: Plan, judged: Sequence[Judged], parts: Sequence[Judged]) -> s
         pd.DataFrame(part).to_markdown(index=False, disable_numparse=True) for part in (lines, pairs.values())
     )
     listed = "\n".join(f"- {line}" for line in head)
-    return f"# What the runs say of the claims\n\n{listed}\n\n{claims}\n\n## Pair by pair\n\n{single}\n"
+    damaged = any(line.reported and line.reported.damaged for line in parts)
+    note = f"\n{READ_FROM_DAMAGE}\n" if damaged else ""
+    return f"# What the runs say of the claims\n\n{listed}\n\n{claims}\n\n## Pair by pair\n\n{single}\n{note}"
 
 
 def _shown(line: Judged) -> str:
@@ -208,6 +223,8 @@ def _shown(line: Judged) -> str:
 
 
 def _told(line: Judged) -> str:
-    if line.reported is None:
+    told = line.reported
+    if told is None:
         return "-"
-    return f"{rounded(line.reported, sign=True)}{'' if line.reported > 0 else ', does not hold'}"
+    mark, holds = DAMAGED if told.damaged else "", "" if told.effect > 0 else ", does not hold"
+    return f"{rounded(told.effect, sign=True)}{mark}{holds}"

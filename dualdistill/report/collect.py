@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -13,8 +13,8 @@ from dualdistill.errors import DataError
 from dualdistill.measures import COST, MEASURES, Measure
 from dualdistill.plan import Plan
 from dualdistill.records import METRICS as METRICS_FILE
-from dualdistill.records import RESULTS, WEIGHTS, read_metrics, read_run
-from dualdistill.report.numbers import Score
+from dualdistill.records import RESULTS, RUN, WEIGHTS, read_metrics, read_run
+from dualdistill.report.numbers import Score, span
 from dualdistill.spec import StudentSpec
 from dualdistill.storage import sha256_file
 from dualdistill.views import METRICS, TableRow
@@ -54,6 +54,7 @@ class Row:
 class Table:
     title: str
     columns: tuple[str, ...]
+    headings: dict[str, str]  # of every column and measure, as people read it
     rows: tuple[Row, ...]
     data: str
     synthetic: bool
@@ -67,29 +68,33 @@ class Table:
     def heading(self) -> list[str]:
         """What a reader must know before comparing a number with another one."""
         data = f"{self.data} ({NOT_COMPARABLE})" if self.synthetic else self.data
-        counts = [row.seeds for row in self.rows] or [0]
-        fewest, most = min(counts), max(counts)
-        seeds = f"{most}" if fewest == most else f"{fewest} to {most}"
-        spread = "; ± is the standard deviation over them" if most > 1 else ", so no standard deviation"
+        seeds = [row.seeds for row in self.rows]
+        several = max(seeds, default=0) > 1
+        spread = "; ± is the standard deviation over them" if several else ", so no standard deviation"
         lines = [
             f"Data: {data}; profile: {self.profile}.",
             f"Recipe: {self.recipe} ({self.compares}).",
-            f"Seeds per row: {seeds}{spread}.",
+            f"Seeds per row: {span(seeds)}{spread}.",
         ]
         if any(MEASURES[name].gain for name in self.measures):
             kinds = {MEASURES[name].gain for name in self.measures}
             gains = [word for word in ("difference", "ratio") if word in kinds]
-            lines.append(f"In parentheses the {' or '.join(gains)} to the baseline row.")
+            lines.append(
+                f"In parentheses the {' or '.join(gains)} to the baseline row, taken before rounding."
+            )
         if any(row.reported for row in self.rows) and set(METRICS) & set(self.measures):
             lines.append("Reported: the poster's numbers, on nuScenes.")
         if self.machines:
-            lines.append(f"Wall-clock time and peak memory, measured on {'; '.join(self.machines)}.")
+            beside = "of one training each, beside whatever else ran there"
+            lines.append(f"Wall-clock time and peak memory on {'; '.join(self.machines)}, {beside}.")
         return [*lines, f"Made by: {self.command}"]
 
 
-def gather(plan: Plan, name: str, *, allow_missing: bool = False) -> Table:
-    """The table with every number that its runs have; a hole in it is refused unless it is allowed."""
+def gather(plan: Plan, name: str, *, only: Collection[str] = (), allow_missing: bool = False) -> Table:
+    """The table, or some rows only, with all numbers that the runs have; a hole is refused unless allowed."""
     view = plan.table(name)
+    if only:
+        view = replace(view, rows=tuple(row for row in view.rows if row.row in only))
     wanted = dict.fromkeys(run for row in view.rows for run in row.runs)
     if any(MEASURES[measure].record == "teacher" for measure in view.measures):
         wanted |= dict.fromkeys(teacher for run in wanted if (teacher := plan.runs[run].teacher))
@@ -100,6 +105,7 @@ def gather(plan: Plan, name: str, *, allow_missing: bool = False) -> Table:
     return Table(
         title=view.title,
         columns=view.columns,
+        headings=view.headings,
         rows=rows,
         data=plan.measured_on,
         synthetic=plan.data.world is not None,
@@ -160,12 +166,29 @@ def _values(
     if measure.record == "teacher":
         teachers = dict.fromkeys(teacher for run in runs if (teacher := plan.runs[run].teacher))
         found = [measure.find(records[run].metrics) if run in records else None for run in teachers]
+    elif measure.record == "before":
+        found = [_seconds_before(plan, run) for run in runs]
     elif measure.record == "run":
         found = [measure.find(records[run].trained) for run in runs]
     else:
         found = [measure.find(records[run].metrics) for run in runs]
     values = [value for value in found if value is not None]
     return values if len(values) == len(found) else []
+
+
+def _seconds_before(plan: Plan, run: str) -> float | None:
+    """What the trainings took without which this one cannot start."""
+    folders = [plan.folder(plan.runs[earlier]) for earlier in sorted(_behind(plan, run))]
+    if not all((folder / RUN).exists() for folder in folders):
+        return None
+    return float(sum(read_run(folder)["seconds"] for folder in folders))
+
+
+def _behind(plan: Plan, run: str) -> set[str]:
+    """What a run starts from, its teacher and its label encoder, with what is behind these."""
+    own = plan.runs[run]
+    needed = {one for one in (own.pretraining, own.teacher, own.label_encoder) if one}
+    return needed.union(*(_behind(plan, one) for one in needed))
 
 
 def _with_delta(row: Row, baseline: Row | None) -> Row:

@@ -28,6 +28,12 @@ class Score:
         return Score(statistics.mean(exact), std, len(exact))
 
 
+def span(counts: Sequence[int]) -> str:
+    """The least and the most of several counts, in words."""
+    fewest, most = min(counts, default=0), max(counts, default=0)
+    return f"{most}" if fewest == most else f"{fewest} to {most}"
+
+
 def points(value: Decimal | None, *, places: int = 1, sign: bool = False) -> str:
     """A metric of 0..1 in points, rounded half up; empty when there is none."""
     return "" if value is None else rounded(value * 100, places=places, sign=sign)

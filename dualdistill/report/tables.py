@@ -5,6 +5,7 @@ Knows no method: what a row is called, and which runs stand behind it, is decide
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
@@ -14,15 +15,33 @@ import pandas as pd
 
 from dualdistill.measures import MEASURES, Measure
 from dualdistill.plan import Plan
-from dualdistill.report.collect import Row, Table, gather
+from dualdistill.report.collect import NOT_COMPARABLE, Row, Table, gather
 from dualdistill.report.numbers import rounded
 from dualdistill.storage import atomic_write
 from dualdistill.views import METRICS
 
-DAGGER, DAMAGED, TIMES = "†", "‡", "\N{MULTIPLICATION SIGN}"
-# what LaTeX has for the characters that people read
-LATEX = {"±": r"$\pm$", TIMES: r"$\times$", DAGGER: r"$^\dagger$", DAMAGED: r"$^\ddagger$"}
-WIDE = 8  # columns of numbers from which a LaTeX table goes over both columns of a page, in small print
+DAGGER, DAMAGED, MISSING, TIMES = "†", "‡", "§", "\N{MULTIPLICATION SIGN}"
+HOW_DAMAGED = "Read from a damaged print; config/reported.csv says how."
+READ_FROM_DAMAGE = f"{DAMAGED} {HOW_DAMAGED}"
+# what LaTeX has for the characters that people read, and for those that it would take for its own
+LATEX: dict[str, str | int | None] = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    **{own: f"\\{own}" for own in "&%$#_{}"},
+    "±": r"$\pm$",
+    TIMES: r"$\times$",
+    DAGGER: r"$^\dagger$",
+    DAMAGED: r"$^\ddagger$",
+    MISSING: r"$^\S$",
+}
+MINUS = re.compile(r"-(?=\d)")
+WIDE = 60  # characters in a line from which a LaTeX table goes over both columns of a page
+SHRUNK = (
+    r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # to the page's width, never grown
+)
 
 
 def write(plan: Plan, name: str, stem: Path, *, allow_missing: bool = False) -> None:
@@ -51,6 +70,7 @@ def _record(table: Table, row: Row) -> dict[str, object]:
         **{f"{_kind(measure)}_{measure.name}": _gain(row, measure, sign=False) for measure in gained},
         **{f"reported_{name}": _printed(row.reported.get(name)) for name in reported},
         **{f"reported_delta_{name}": _printed(row.reported_delta.get(name)) for name in reported},
+        "damaged": " ".join(name for name in reported if name in row.inferred),
         "remark": row.remark,
         "data": table.data,
         "profile": table.profile,
@@ -75,41 +95,60 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table, label: str) -> str:
-    """A booktabs table; what the heading and the footnotes say is in the caption."""
+    """A booktabs table; the heading stands above it as comments: typeset, its command could not be copied."""
     frame, best = display(table)
-    style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
-    style = style.apply(lambda _: best.map(lambda bold: "textbf:--rwrap;" if bold else ""), axis=None)
-    caption = " ".join([f"{table.title}.", *table.heading(), *footnotes(table)])
-    for special in "&%$#_{}":
-        caption = caption.replace(special, f"\\{special}")
-    numbers = len(frame.columns) - len(table.columns)
-    text = str(
-        style.to_latex(
-            hrules=True,
-            caption=caption,
-            label=f"tab:{label}",
-            column_format="l" * len(table.columns) + "r" * numbers,
-            position_float="centering",
-            environment="table*" if numbers > WIDE else "table",
-        )
+    cells = frame.map(typeset)
+    numbers = frame.columns[len(table.columns) :]
+    cells[numbers] = cells[numbers].map(signed)
+    cells = cells.where(~best, "\\textbf{" + cells + "}")
+    lines = [" & ".join(line) + r" \\" for line in cells.to_numpy()]
+    blocks = [row.block for row in table.rows]
+    ruled = [
+        line if block == before else f"\\midrule\n{line}"
+        for line, block, before in zip(lines, blocks, [None, *blocks], strict=False)
+    ]
+    width = sum(2 + max(len(name), *map(len, frame[name])) for name in frame.columns)
+    environment = "table*" if width > WIDE else "table"
+    caption = f"{table.title} ({NOT_COMPARABLE})." if table.synthetic else f"{table.title}."
+    return "\n".join(
+        [
+            *(f"% {line}" for line in [*table.heading(), "It needs the packages booktabs and graphicx."]),
+            f"\\begin{{{environment}}}",
+            "\\centering",
+            f"\\caption{{{typeset(caption)}}}",
+            f"\\label{{tab:{label}}}",
+            SHRUNK,
+            f"\\begin{{tabular}}{{{'l' * len(table.columns)}{'r' * len(numbers)}}}",
+            "\\toprule",
+            " & ".join(map(typeset, frame.columns)) + r" \\",
+            *ruled,
+            "\\bottomrule",
+            "\\end{tabular}}",
+            *(f"\\par\\footnotesize {typeset(note)}" for note in footnotes(table)),
+            f"\\end{{{environment}}}\n",
+        ]
     )
-    if numbers > WIDE:
-        text = text.replace("\\centering\n", "\\centering\\scriptsize\\setlength{\\tabcolsep}{2pt}\n", 1)
-    for character, command in LATEX.items():
-        text = text.replace(character, command)
-    return text
+
+
+def typeset(text: str) -> str:
+    return text.translate(str.maketrans(LATEX))
+
+
+def signed(number: str) -> str:
+    """A cell whose hyphens are minus signs; a number that is not there is a longer dash."""
+    return MINUS.sub("$-$", number) if any(map(str.isdigit, number)) else number.replace("-", "--")
 
 
 def footnotes(table: Table) -> list[str]:
     """A sentence for every mark: remarks on methods, damaged prints, rows that are not complete."""
     notes = [f"{DAGGER} {remark}" for remark in dict.fromkeys(row.remark for row in table.rows) if remark]
     if any(row.inferred & set(table.measures) for row in table.rows):
-        notes.append(f"{DAMAGED} Read from a damaged print; config/reported.csv says how.")
+        notes.append(READ_FROM_DAMAGE)
     for row in table.rows:
         if row.missing:
             name = " ".join(filter(None, (row.labels.get(column, "") for column in table.columns)))
             wanted, missing = row.seeds + len(row.missing), ", ".join(row.missing)
-            notes.append(f"* {name}: {row.seeds} of {wanted} seeds, missing {missing}.")
+            notes.append(f"{MISSING} {name}: {row.seeds} of {wanted} seeds, missing {missing}.")
     return notes
 
 
@@ -121,10 +160,10 @@ def display(table: Table) -> tuple[pd.DataFrame, pd.DataFrame]:
     several = any(row.seeds > 1 for row in table.rows)
     lines = []
     for row in table.rows:
-        line = {_heading(name): row.labels.get(name, "") for name in table.columns}
+        line = {table.headings[name]: row.labels.get(name, "") for name in table.columns}
         if row.remark:
-            line[_heading(naming(table.columns))] += DAGGER
-        line |= {_heading(measure.name): _measured(row, measure) for measure in measures}
+            line[table.headings[naming(table.columns)]] += DAGGER
+        line |= {table.headings[measure.name]: _measured(row, measure) for measure in measures}
         line |= {"n": str(row.seeds)} if several else {}
         lines.append(line | {f"{metric} reported": _reported(row, metric) for metric in reported})
     frame = pd.DataFrame(lines, dtype=object)
@@ -148,13 +187,8 @@ def _best(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
             if measure.best and len(shown) > 1:
                 top = (max if measure.best == "most" else min)(shown.values())
                 winners = [place for place, value in shown.items() if value == top]
-                best.loc[winners, _heading(measure.name)] = True
+                best.loc[winners, table.headings[measure.name]] = True
     return best
-
-
-def _heading(name: str) -> str:
-    """Of a column: labels are words, measures keep their name."""
-    return name if name in METRICS else (name[0].upper() + name[1:]).replace("_", " ")
 
 
 def _mean(row: Row, measure: Measure) -> str:
@@ -174,12 +208,12 @@ def _gain(row: Row, measure: Measure, *, sign: bool) -> str:
     if gain is None:
         return ""
     if measure.gain == "ratio":
-        return rounded(gain, places=2)
+        return rounded(gain)
     return rounded(gain / measure.unit, places=measure.places, sign=sign)
 
 
 def _measured(row: Row, measure: Measure) -> str:
-    mark = " *" if row.missing else ""
+    mark = MISSING if row.missing else ""
     mean, std, gain = _mean(row, measure), _std(row, measure), _gain(row, measure, sign=True)
     if not mean:
         return f"-{mark}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from distill import naive, toy
 from torch import Tensor
 
@@ -21,7 +23,8 @@ from dualdistill.distill.dualdistill import DualDistill
 from dualdistill.distill.pair import FeaturePair
 from dualdistill.errors import UserError
 
-EFFECTIVE = {1.0: 0.1, 0.5: 0.25, 0.1: 0.4452505}  # sigmoid(T ln(1/9)): the cut at T = 1 that T means
+VARIANTS = Path(__file__).parents[2] / "config" / "variants.yaml"
+EFFECTIVE = {T: 1 / (1 + 9**T) for T in (1.0, 0.5, 0.1)}  # sigmoid(T ln(1/9)): the cut at T = 1 that T means
 
 
 def with_logits(pair: FeaturePair, highest: float) -> FeaturePair:
@@ -57,6 +60,13 @@ def test_ranking_by_logit_is_the_threshold_even_where_sharpened_scores_tie() -> 
     assert_same(
         by_logit, teacher_labels(pair, temperature=1.0, threshold=EFFECTIVE[0.1], rank_by="sharpened")
     )
+
+
+def test_rows_of_the_thresholds_cut_what_the_temperatures_cut() -> None:
+    rows = yaml.safe_load(VARIANTS.read_text())
+    wanted = torch.tensor([EFFECTIVE[0.5], EFFECTIVE[0.1]])
+    assert torch.equal(torch.tensor(rows["threshold"]["crd_threshold"]), wanted)  # as float32, as scores are
+    assert rows["ranked-by-logit"] == {"from": rows["threshold"]["from"], "rank_by": "logit"}
 
 
 def test_lower_temperature_keeps_fewer_labels() -> None:

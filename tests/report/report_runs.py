@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
 from dualdistill import plan as planning
 from dualdistill.plan import Plan
 from dualdistill.records import write_metrics
@@ -14,6 +17,13 @@ MEAN_AP = {  # by row and seed
     "bevdepth-r101": (0.4, 0.5),
     "dualdistill-r101-centerpoint": (0.45, 0.44),
 }
+
+
+def check_readable(figure: Figure) -> None:
+    """As wide as a text, and nothing in it smaller than 7 points, as figures.mplstyle promises."""
+    assert figure.get_figwidth() == 7
+    sizes = {text.get_text(): text.get_fontsize() for text in figure.findobj(Text) if text.get_text()}
+    assert min(sizes.values()) >= 7, min(sizes, key=lambda text: sizes[text])
 
 
 def leave_run(

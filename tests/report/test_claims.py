@@ -132,12 +132,18 @@ def test_the_written_claims_follow_from_the_runs(plan: Plan):
     assert (found.effect, found.n_seeds, found.verdict) == (-0.5, 2, "undecided")
     assert found.low == pytest.approx(-0.5 - 12.706 * 5.5, abs=0.05)
     assert (found.reported_effect, found.reported_holds) == (4.3, "yes")
+    assert pd.isna(found.damaged)
     pairs = written(plan, "claims_pairs").loc["distillation_helps", "mAP"]
     assert pairs.effect.tolist() == [6.4, -0.5]
+    # the print of ResNet-50 without a teacher is damaged
+    assert pairs.damaged.fillna("").tolist() == ["mAP", ""]
     # 6.4 with both seeds
     assert pairs.verdict.tolist() == ["supported", "undecided"]
     text = (plan.results / "claims.md").read_text()
     assert "not comparable with the poster's numbers" in text
+    assert "- Seeds per pair of rows: 2.\n" in text
+    assert [text.count(f"+5.4{mark}") for mark in ("‡", "")] == [1, 1]
+    assert text.endswith("\n‡ Read from a damaged print; config/reported.csv says how.\n")
     assert "results/claims.csv --config profile=world recipe=matched" in text
     assert re.search(r"\| DualDistill improves every student +\| 2 +\| mAP +\| -0\.50 \[-70\.", text)
 
@@ -159,6 +165,7 @@ def test_a_seed_that_one_row_lacks_is_no_pair(plan: Plan):
     write(plan, plan.results / "claims", allow_missing=True)
     found = written(plan, "claims_pairs").loc["distillation_helps", "mAP"]
     assert found.n_seeds.tolist() == [1, 2]
+    assert "- Seeds per pair of rows: 1 to 2.\n" in (plan.results / "claims.md").read_text()
     assert pd.isna(found.low.iloc[0])
 
 
@@ -196,7 +203,29 @@ def test_what_the_poster_does_not_support_is_said(folder: Path):
     write(plan, plan.results / "claims")
     found = written(plan).loc["turned", "mAP"]
     assert (found.reported_effect, found.reported_holds, found.verdict) == (-5.4, "no", "contradicted")
-    assert "-5.4, does not hold" in (plan.results / "claims.md").read_text()
+    assert "-5.4‡, does not hold" in (plan.results / "claims.md").read_text()
+
+
+def test_of_equal_reports_a_claim_takes_the_damaged_one(folder: Path):
+    path = folder / "tables.yaml"
+    path.write_text(
+        path.read_text()
+        + "      - {row: mfd-only, reported: abl_mfd, shown: {method: a}}\n"
+        + "      - {row: upsample-conv3, reported: align_aoa, shown: {method: b}}\n"
+        + "      - {row: dualdistill-r50-mvp, reported: r50_ours_mvp, shown: {method: c}}\n"
+    )
+    # both effects are nothing; only the second pair's print is damaged
+    (folder / "claims.yaml").write_text(
+        "level: 0.95\nclaims:\n  one:\n    says: One\n    pairs:\n"
+        "      - {row: dualdistill-r50-mvp, beats: upsample-conv3}\n"
+        "      - {row: mfd-only, beats: mfd-only}\n"
+    )
+    plan = planning.load(folder / "config.yaml", {"profile": "world"}, results=folder.parent / "results")
+    plan.paths.index.parent.mkdir(parents=True)
+    write(plan, plan.results / "claims", allow_missing=True)
+    found = written(plan).loc["one"]
+    assert found.reported_effect.tolist() == [0.0, 0.0]
+    assert found.damaged.tolist() == ["mAP", "NDS"]
 
 
 def test_writing_twice_gives_the_same_bytes(plan: Plan):

@@ -27,6 +27,7 @@ REST = [
     "reported_NDS",
     "reported_delta_mAP",
     "reported_delta_NDS",
+    "damaged",
     "remark",
     "data",
     "profile",
@@ -72,6 +73,7 @@ def test_the_written_table_has_every_promised_column_and_its_numbers(plan):
     assert frame.mAP.tolist() == [90.0, 35.1, 41.5, 45.0, 44.5]
     assert frame.delta_mAP.tolist()[2::2] == [6.4, -0.5]
     assert set(frame.n_seeds) == {2}
+    assert frame.damaged.fillna("").tolist() == ["mAP NDS", "mAP NDS", "", "", ""]
     assert set(frame.data) == {"world"}
     text = (plan.results / f"{NAME}.md").read_text()
     assert "not comparable with the poster's numbers" in text

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualdistill.report.numbers import Score, points, rounded
+from dualdistill.report.numbers import Score, points, rounded, span
 
 metrics = st.floats(min_value=0, max_value=1)
 
@@ -67,3 +67,10 @@ def test_a_difference_shown_is_the_rounded_difference_and_not_that_of_rounded_va
 
 def test_rounding_takes_the_places_asked_for():
     assert rounded(Decimal("1.005"), places=2) == "1.01"
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"), [([3, 3], "3"), ([1, 3, 0], "0 to 3"), ([], "0")], ids=["alike", "apart", "none"]
+)
+def test_a_span_says_the_least_and_the_most(counts, said):
+    assert span(counts) == said

@@ -34,7 +34,11 @@ def table():
         row("Ours", "ResNet-101", [0.4136, 0.4138], [0.4, 0.5]),
     )
     command = "snakemake --cores all results/t.csv"
-    return Table("Main", ("backbone", "method"), rows, "world", True, "matched", "all alike", command)
+    columns, headings = (
+        ("backbone", "method"),
+        {"backbone": "Backbone", "method": "Method", "mAP": "mAP", "NDS": "NDS"},
+    )
+    return Table("Main", columns, headings, rows, "world", True, "matched", "all alike", command)
 
 
 def test_the_csv_has_the_promised_columns_in_points(table):
@@ -68,6 +72,12 @@ def test_the_best_number_of_a_block_is_bold_and_a_tie_as_printed_makes_two(table
     assert "**41.4 ± 0.01**" in last
 
 
+def test_the_mark_of_a_row_that_is_not_complete_leaves_its_bold_number_bold(table):
+    first = row("Ours", "ResNet-50", [0.4], [0.5], missing=("ours-s1-c",))
+    text = markdown(replace(table, rows=(first, row("BEVDepth", "ResNet-50", [0.3], [0.4]))))
+    assert "| **40.0§** |" in text
+
+
 def test_numbers_keep_their_decimal_in_markdown(table):
     assert "| 35.0 " in markdown(table)
     assert "**53.0**" in markdown(table)
@@ -85,10 +95,26 @@ def test_a_table_of_the_world_says_that_it_is_not_comparable(table):
 
 def test_latex_is_booktabs_with_special_characters_escaped(table):
     text = latex(table, "t")
-    assert text.count("\\toprule") == text.count("\\midrule") == text.count("\\bottomrule") == 1
+    assert text.count("\\toprule") == text.count("\\bottomrule") == 1
     assert "Ours\\_\\&\\_mine" in text
     assert "\\textbf{41.5 (+6.4)}" in text
+    assert "51.5 ($-$1.4)" in text
     assert "\\begin{tabular}{llrrrrr}" in text
+
+
+def test_latex_rules_off_every_block_that_has_a_best_number_of_its_own(table):
+    body = latex(table, "t").split("\\toprule\n")[1].split("\\bottomrule")[0]
+    assert [part.count("\\\\") for part in body.split("\\midrule\n")] == [1, 1, 2, 2]
+
+
+def test_latex_keeps_what_is_not_to_be_typeset_in_comments_and_escapes_the_rest(table):
+    text = latex(replace(table, title=r"50 % of {a_b} < 1 ~ \x^2"), "t")
+    typeset = [line for line in text.splitlines() if not line.startswith("%")]
+    assert "% Made by: snakemake --cores all results/t.csv" in text.splitlines()
+    assert not any("--cores" in line for line in typeset)
+    (caption,) = [line for line in typeset if line.startswith("\\caption")]
+    escaped = r"50 \% of \{a\_b\} \textless{} 1 \textasciitilde{} \textbackslash{}x\textasciicircum{}2"
+    assert caption == f"\\caption{{{escaped} ({NOT_COMPARABLE}).}}"
 
 
 def test_a_row_without_its_runs_is_a_dash_with_a_footnote(table):
@@ -96,10 +122,11 @@ def test_a_row_without_its_runs_is_a_dash_with_a_footnote(table):
     part = row("Ours", "ResNet-50", [0.4], [0.5], missing=("ours-s2-c",))
     holes = replace(table, rows=(gone, part))
     text = markdown(holes)
-    assert "| - *" in text
-    assert "| 40.0 * " in text
-    assert "* ResNet-101 Ours: 0 of 2 seeds, missing ours-s0-a, ours-s1-b." in text
-    assert "* ResNet-50 Ours: 1 of 2 seeds, missing ours-s2-c." in text
+    assert "| -§ " in text
+    assert "| 40.0§ " in text
+    assert "\n§ ResNet-101 Ours: 0 of 2 seeds, missing ours-s0-a, ours-s1-b.\n" in text
+    assert "\n§ ResNet-50 Ours: 1 of 2 seeds, missing ours-s2-c.\n" in text
+    assert "ResNet-101 & Ours & --$^\\S$ & --$^\\S$" in latex(holes, "t")
     frame = pd.read_csv(io.StringIO(csv(holes)))
     assert frame.n_seeds.tolist() == [0, 1]
     assert frame.mAP.isna().tolist() == [True, False]

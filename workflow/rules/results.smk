@@ -58,7 +58,7 @@ rule table:
     input:
         scores=JOBS.scores,
         reported="config/reported.csv",
-        source="dualdistill/report/tables.py",
+        source=JOBS.report_source,
     output:
         csv=report(
             f"{JOBS.shown}/{{table}}.csv",
@@ -90,11 +90,26 @@ rule claims:
     input:
         scores=JOBS.compared,
         reported="config/reported.csv",
-        source="dualdistill/report/claims.py",
+        source=JOBS.report_source,
     output:
-        csv=f"{JOBS.shown}/claims.csv",
-        pairs=f"{JOBS.shown}/claims_pairs.csv",
-        markdown=f"{JOBS.shown}/claims.md",
+        csv=report(
+            f"{JOBS.shown}/claims.csv",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"verdicts": "by claim", "format": "CSV"},
+        ),
+        pairs=report(
+            f"{JOBS.shown}/claims_pairs.csv",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"verdicts": "by pair", "format": "CSV"},
+        ),
+        markdown=report(
+            f"{JOBS.shown}/claims.md",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"verdicts": "by claim", "format": "Markdown"},
+        ),
     log:
         f"{JOBS.shown}/logs/claims.log",
     conda:
