@@ -17,6 +17,7 @@ from dualdistill.measures import MEASURES
 from dualdistill.resolve import Resolver
 
 COLUMNS = ("row", "backbone", "method", "base", "teacher", "teacher_row")  # beside the options of methods
+NAMED = ("backbone", "teacher", "method")  # what tells a reader most of a row
 METRICS = ("mAP", "NDS")  # what a table shows unless it says otherwise
 
 
@@ -40,6 +41,7 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
+    headings: dict[str, str]  # of every column and measure, as people read it
     measures: tuple[str, ...] = METRICS
 
 
@@ -77,6 +79,8 @@ class Views:
         self.read, self.resolver = read, resolver
         self.runs = runs  # by row and seed
         self.words: Mapping[str, str] = read.tables.value["names"]
+        self.headings: Mapping[str, str] = read.tables.value.get("headings", {})
+        self.named = {row: self._printed(row, NAMED) for row in resolver.variants}
         self.tables = {name: self._table(name) for name in read.tables.value["tables"]}
         self.claims = self._claims()
 
@@ -87,7 +91,7 @@ class Views:
         rows = tuple(
             TableRow(
                 row=line["row"],
-                shown=self._shown(line, table["columns"]),
+                shown=self._printed(line["row"], table["columns"]) | line.get("shown", {}),
                 runs=self._runs(line["row"]),
                 baseline=line.get("baseline"),
                 reported=self.read.reported[line["reported"]] if "reported" in line else {},
@@ -95,8 +99,15 @@ class Views:
             )
             for line in lines.values()
         )
-        measures = tuple(table.get("measures", METRICS))
-        return Table(name, table["title"], tuple(table["columns"]), rows, measures)
+        self._refuse_twins(name, rows, lines)
+        columns, measures = tuple(table["columns"]), tuple(table.get("measures", METRICS))
+        headings = {name: self._heading(name) for name in (*columns, *measures)}
+        return Table(name, table["title"], columns, rows, headings, measures)
+
+    def _heading(self, name: str) -> str:
+        """A name that has a capital, such as mAP, is spelled by others; any other word starts with one."""
+        plain = name if name != name.lower() else name.capitalize()
+        return self.headings.get(name, plain.replace("_", " "))
 
     def _lines(self, name: str) -> dict[Place, dict[str, Any]]:
         """A table's lines by their place in the file: those of other tables first, each row once."""
@@ -137,6 +148,18 @@ class Views:
                 where = ("tables", name, key, number)
                 self._refuse_unknown(self.read.tables, where, word, names, name, key.rstrip("s"))
 
+    def _refuse_twins(self, name: str, rows: Iterable[TableRow], places: Iterable[Place]) -> None:
+        """Nobody could tell apart two rows that print the same in every column."""
+        first: dict[tuple[str, ...], str] = {}
+        for row, place in zip(rows, places, strict=True):
+            printed = tuple(row.shown.values())
+            if printed in first:
+                label = " ".join(filter(None, printed))
+                what = f"table '{name}' prints the rows '{first[printed]}' and '{row.row}' alike: '{label}'"
+                hint = "show a column in which they differ, or say it with `shown`"
+                raise UserError(what, where=self.read.tables.where(place), hint=hint)
+            first[printed] = row.row
+
     def _refuse_unknown(
         self, file: Document, place: Place, word: str, known: Iterable[str], owner: str, noun: str
     ) -> None:
@@ -153,10 +176,10 @@ class Views:
         why = "neither its code nor its full text could be read"
         return f"{_word(method, self.words)} is a reconstruction: {why}; see docs/methods/{method}.md."
 
-    def _shown(self, line: Mapping[str, Any], columns: Iterable[str]) -> dict[str, str]:
-        """What names a line, column by column, in the words of tables.yaml."""
+    def _printed(self, row: str, columns: Iterable[str]) -> dict[str, str]:
+        """What names a row, column by column, in the words of tables.yaml."""
         variants = self.resolver.variants
-        variant = variants[line["row"]]
+        variant = variants[row]
         options = registry.fill(variant.method, variant.options) if variant.method else {}
         values: dict[str, Any] = {
             **options,
@@ -167,8 +190,7 @@ class Views:
             "teacher": variants[variant.teacher].model if variant.teacher else None,
             "teacher_row": variant.teacher,
         }
-        printed = {column: _word(values.get(column), self.words) for column in columns}
-        return printed | dict(line.get("shown", {}))
+        return {column: _word(values.get(column), self.words) for column in columns}
 
     def _runs(self, row: str) -> tuple[str, ...]:
         return tuple(self.runs[row, seed] for seed in self.read.settings.seeds)
@@ -184,17 +206,30 @@ class Views:
                     place = ("claims", claim_name, "pairs", number, key)
                     self._refuse_unknown(file, place, pair[key], self.resolver.variants, claim_name, "row")
                 row, beats = pair["row"], pair["beats"]
-                ours, theirs = (reported.get(name, {}) for name in (row, beats))
+                ours, theirs = (reported.get(self._runs(name), {}) for name in (row, beats))
                 both = {metric: (ours[metric], theirs[metric]) for metric in ours if metric in theirs}
                 runs = tuple(zip(self._runs(row), self._runs(beats), strict=True))
                 pairs.append(Pair(row, beats, runs, both))
             claims.append(Claim(claim_name, claim["says"], tuple(pairs)))
         return Claims(file.value["level"], tuple(claims))
 
-    def _reported(self) -> dict[str, dict[str, Reported]]:
-        """The poster's numbers by row, as the tables put them beside each other."""
-        lines = (line for table in self.tables.values() for line in table.rows if line.reported)
-        return {line.row: line.reported for line in lines}
+    def _reported(self) -> dict[tuple[str, ...], dict[str, Reported]]:
+        """The poster's numbers by the runs of a row; nothing that shows them has to choose between two."""
+        used: dict[tuple[str, ...], str] = {}
+        for name, table in self.read.tables.value["tables"].items():
+            for number, line in enumerate(table.get("rows", ())):
+                if "reported" not in line:
+                    continue
+                told, before = line["reported"], used.setdefault(self._runs(line["row"]), line["reported"])
+                if self._values(told) != self._values(before):
+                    what = f"row '{line['row']}' has two reports that differ: '{before}' and '{told}'"
+                    where = self.read.tables.where(("tables", name, "rows", number, "reported"))
+                    hint = "one line of reported.csv for the row, or two that say the same"
+                    raise UserError(what, where=where, hint=hint)
+        return {runs: self.read.reported[told] for runs, told in used.items()}
+
+    def _values(self, reported: str) -> dict[str, float]:
+        return {metric: told.value for metric, told in self.read.reported[reported].items()}
 
 
 def _word(value: Any, words: Mapping[str, str]) -> str:

@@ -8,20 +8,23 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib import colors as colours
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from report_runs import leave_run
+from report_runs import check_readable, leave_run
 
 from dualdistill import plan as planning
 from dualdistill.errors import UserError
+from dualdistill.jobs import Jobs
 from dualdistill.plan import Plan
-from dualdistill.report.figures import bars, curves, draw, line, scores, views
+from dualdistill.report.figures import curves, draw, scores, views
+from dualdistill.report.figures.jobs import FigureJobs
 from dualdistill.report.figures.views import View
 from dualdistill.storage import sha256_file, write_json
 
@@ -58,7 +61,9 @@ def config(plan: Plan) -> Path:
 
 def of_table(plan: Plan, chart: str, **options: object) -> View:
     """A figure of the main table that the repository has no line for."""
-    return replace(view(plan, "main"), chart=chart, options=options)
+    table, show = plan.table("table_main"), cast(Any, options.get("show", {}))
+    rows = tuple(row.row for row in table.rows if views.keeps(show, row.shown))
+    return replace(view(plan, "main"), chart=chart, rows=rows, options=options)
 
 
 def texts(axes: Axes) -> list[str]:
@@ -82,12 +87,14 @@ def test_bars_are_as_high_as_the_scores_and_reported_ones_stand_apart(plan: Plan
     assert [bar.get_height() for bar in measured.patches] == pytest.approx([35.055, 41.455, 45, 44.5])
     assert texts(measured) == ["35.1", "41.5", "45.0", "44.5"]
     assert [bar.get_height() for bar in reported.patches] == [35.1, 40.5, 41.2, 45.5]
-    assert texts(reported) == ["35.1", "40.5", "41.2", "45.5"]
+    assert texts(reported) == ["35.1‡", "40.5", "41.2", "45.5"]
     assert {bar.get_hatch() for bar in measured.patches} == {None}
     assert all(bar.get_hatch() and to_rgb(bar.get_facecolor()) == (1, 1, 1) for bar in reported.patches)
     assert [label.get_text() for label in measured.get_xticklabels()] == ["ResNet-50", "ResNet-101"]
     assert [mark.get_marker() for mark in measured.lines if mark.get_marker() == "*"] == ["*", "*"]
     assert "not comparable with the poster's numbers" in figure.get_supxlabel()
+    assert "\n‡ Read from a damaged print" in figure.get_supxlabel()
+    check_readable(figure)
 
 
 def test_a_reconstruction_has_its_dagger_and_its_sentence(plan: Plan, folder: Path):
@@ -107,6 +114,9 @@ def test_one_reported_number_has_no_panel(plan: Plan):
     shown = {"backbone": ["ResNet-101"], "method": ["BEVDepth"]}
     figure = draw.draw(plan, of_table(plan, "bars", show=shown))
     assert [axes.get_xlabel() for axes in figure.axes] == ["mAP on world", "NDS on world"]
+    # a mark that no number bears needs no footnote
+    shown["backbone"] = ["ResNet-50"]
+    assert "‡" not in draw.draw(plan, of_table(plan, "bars", show=shown)).get_supxlabel()
 
 
 def test_error_bars_need_two_seeds(plan: Plan):
@@ -122,8 +132,17 @@ def test_error_bars_need_two_seeds(plan: Plan):
 
 def test_a_figure_with_a_missing_run_is_refused(plan: Plan):
     shutil.rmtree(plan.folder(plan.runs[plan.table("table_main").rows[1].runs[0]]))
-    with pytest.raises(UserError, match="lacks 1 of 10 runs"):
+    with pytest.raises(UserError, match="lacks 1 of 8 runs"):
         draw.draw(plan, view(plan, "main"))
+
+
+def test_a_figure_asks_only_for_the_rows_that_it_shows(plan: Plan):
+    shown, hidden = view(plan, "main"), plan.table("table_main").rows[0].runs[1]
+    asked = " ".join(FigureJobs(Jobs(plan), config(plan)).inputs(SimpleNamespace(figure="main")))
+    assert all(run in asked for run in shown.runs)
+    assert hidden not in asked
+    shutil.rmtree(plan.folder(plan.runs[hidden]))
+    assert draw.draw(plan, shown).axes
 
 
 def test_a_row_of_an_ablation_is_named_by_what_differs(plan: Plan):
@@ -136,23 +155,17 @@ def test_a_row_of_an_ablation_is_named_by_what_differs(plan: Plan):
     measured = panel(figure, "mAP on world")
     assert [bar.get_width() for bar in measured.patches] == pytest.approx([35.055, 41.455])
     assert texts(measured) == ["35.1", "41.5 (+6.4)"]
-    assert bars.names(scores.kept(plan, of_table(plan, "bars")))[0] == "CenterPoint"
+    assert scores.names(scores.kept(plan, of_table(plan, "bars")))[0] == "CenterPoint"
 
 
-def test_a_sweep_is_drawn_over_its_numbers_only(plan: Plan):
-    with pytest.raises(UserError, match=r"draws teacher as a line, and one row prints"):
-        draw.draw(plan, of_table(plan, "line", x="teacher"))
-    table = scores.kept(plan, of_table(plan, "line", show={"method": ["DualDistill"]}))
-    labels = [
-        {**row.labels, "temperature": text} for row, text in zip(table.rows, ("0.5", "0.1"), strict=True)
-    ]
-    rows = tuple(replace(row, labels=label) for row, label in zip(table.rows, labels, strict=True))
-    figure = line.of_rows(table, rows, of_table(plan, "line", x="temperature"))
-    measured, reported = figure.axes
-    assert measured.lines[0].get_xdata().tolist() == [0.1, 0.5]
-    assert measured.lines[0].get_ydata().tolist() == pytest.approx([44.5, 41.455])
-    assert "world" in measured.get_ylabel()
-    assert "nuScenes" in reported.get_ylabel()
+def test_an_option_is_named_by_its_heading_and_left_out_where_it_has_no_effect(plan: Plan):
+    table = scores.kept(plan, of_table(plan, "bars", show={"backbone": ["ResNet-50"]}))
+    words = [{"mfd": "no", "labels": "GT", "temperature": "-"}, {"mfd": "yes", "labels": "Teacher"}]
+    rows = [replace(table.rows[0], labels={"temperature": "0.5", **own}) for own in words]
+    headings = {"mfd": "MFD", "labels": "Labels", "temperature": "Temperature"}
+    named = scores.names(replace(table, columns=tuple(headings), headings=headings, rows=tuple(rows)))
+    spaced = [" ".join(name.split()) for name in named]
+    assert spaced == ["without MFD, labels GT", "with MFD, labels Teacher, temperature 0.5"]
 
 
 def leave_history(plan: Plan, run: str, terms: dict[str, list[float]]) -> None:
@@ -181,6 +194,10 @@ def test_curves_are_means_of_the_history_that_was_recorded(plan: Plan):
     assert [one.get_ydata().tolist() for one in drawn["crd"].lines] == [[8, 4], [8, 4]]
     # a colour is a row, whatever its seed
     assert len({one.get_color() for one in drawn["box"].lines}) == 2
+    (legend,) = [own for part in figure.subfigs for own in part.legends]
+    named = ["BEVDepth ResNet-50", "DualDistill ResNet-50 taught by CenterPoint"]
+    assert [text.get_text() for text in legend.get_texts()] == named
+    assert figure.get_supxlabel() == "world, split train; seeds 0, 1, a line each; teacher of seed 0."
     path = plan.folder(plan.runs[shown.runs[0]]) / "history.jsonl"
     path.write_text(path.read_text().replace("100", "1"))
     with pytest.raises(UserError, match=r"not the one of run\.json"):
@@ -200,30 +217,6 @@ def test_a_training_without_a_step_has_no_curve(plan: Plan):
 def test_a_history_shorter_than_a_mean_is_one_point():
     step, loss = curves.means(np.array([1.0, 2, 3]), np.array([3.0, 6, 9]), 30)
     assert (step.tolist(), loss.tolist()) == ([2], [6])
-
-
-CLAIMS = """claim,says,metric,effect,low,high,n_seeds,reported_effect,verdict
-a,One is better,mAP,1.25,0.3,2.2,5,5.4,supported
-a,One is better,NDS,-0.5,,,1,4.4,undecided
-b,Two is better,mAP,,,,0,,undecided
-"""
-
-
-def test_claims_are_drawn_where_they_stand(plan: Plan):
-    shown = replace(view(plan, "training"), chart="forest")
-    (plan.results / "claims.csv").write_text(CLAIMS)
-    measured, reported = draw.draw(plan, shown).axes
-    points = [list(one.get_xdata()) for one in measured.lines if one.get_marker() != "None"]
-    intervals = [list(one.get_xdata()) for one in measured.lines if one.get_marker() == "None"]
-    assert points == [[1.25], [-0.5]]
-    assert intervals == [[0.3, 2.2], [0, 0]]  # the second is the line at zero
-    assert texts(measured) == ["n = 5, supported", "n = 1, undecided", "not measured"]
-    assert [list(one.get_xdata()) for one in reported.lines][:2] == [[5.4], [4.4]]
-    assert reported.get_xlabel() == "reported on nuScenes"
-    frame = pd.read_csv(plan.results / "claims.csv").drop(columns="low")
-    frame.to_csv(plan.results / "claims.csv", index=False)
-    with pytest.raises(UserError, match=r"claims.csv: the claims have no column 'low' \(delete the file"):
-        draw.draw(plan, shown)
 
 
 def test_equal_inputs_give_equal_bytes_in_every_format(plan: Plan, tmp_path: Path):

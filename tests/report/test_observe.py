@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from report_runs import check_readable
 from torch import Tensor
 
 from dualdistill.data.geometry import corners
@@ -119,7 +120,11 @@ def test_the_cut_is_drawn_as_counted(plan: Plan):
     assert texts == ["100.0 %\n(100.0 %)", "100.0 %\n(100.0 %)", "100.0 %\n(50.0 %)"]
     assert kept.lines[0].get_ydata().tolist() == [4, 3, 1.5]
     assert [text.get_text() for text in kept.texts] == ["4.0", "3.0", "1.5"]
-    assert "world, 2 frames" in figure.get_supxlabel()
+    assert "world, 2 frames of split val; teacher CenterPoint, seed 0;" in figure.get_supxlabel()
+    # both rankings are seen where they agree: the second lies thin on the first
+    widths = [line.get_linewidth() for line in agreement.lines if line.get_linestyle() == "-"]
+    assert [broad > 3 * thin for broad, thin in zip(widths[::2], widths[1::2], strict=True)] == [True] * 3
+    check_readable(figure)
 
 
 def test_maps_are_shown_as_they_are(plan: Plan):
@@ -127,7 +132,12 @@ def test_maps_are_shown_as_they_are(plan: Plan):
     names = ("fg", "fp", "tn", "teacher", "student", "used")
     arrays = {name: rng.random((8, 8)) for name in names}
     arrays["fp"][:] = 0
-    shown = images(draw.draw(plan, observed(plan, "attention", arrays | AROUND)))
+    arrays["teacher"][0, 0] = 100  # one bright cell leaves the others their colours
+    figure = draw.draw(plan, observed(plan, "attention", arrays | AROUND))
+    attentions = [arrays[name] for name in ("teacher", "student", "used")]
+    assert figure.axes[3].images[0].get_clim() == (0, np.percentile(attentions, 99))
+    check_readable(figure)
+    shown = images(figure)
     assert [np.nan_to_num(np.ma.filled(image, 0)).tolist() for image in shown] == [
         arrays[name].tolist() for name in names
     ]
@@ -172,9 +182,13 @@ def test_a_key_frame_shows_its_images_and_the_boxes_that_score(plan: Plan):
         pixels = np.concatenate(edges.get_segments())
         assert pixels.min(axis=0) == pytest.approx([8 - 8 / 6, 4.5 - 8 / 6])
         assert pixels.max(axis=0) == pytest.approx([8 + 8 / 6, 4.5 + 8 / 6])
-    points, *boxes = shown["from above, with LiDAR"].collections
-    assert points.get_offsets().tolist() == [[1, 2], [3, 4]]
-    assert [len(lines.get_segments()) for lines in boxes] == [2, 2, 2]  # an outline and a stroke each
+    for who in ("teacher", "student"):
+        points, *boxes = shown[f"{who} from above, with LiDAR"].collections
+        assert points.get_offsets().tolist() == [[1, 2], [3, 4]]
+        assert [len(lines.get_segments()) for lines in boxes] == [2, 2]  # an outline and a stroke each
+    whose = "teacher CenterPoint, seed 0; student DualDistill ResNet-50 taught by CenterPoint, seed 0."
+    assert f"world, split val, key frame 2 of scene 0; {whose}" in " ".join(figure.get_supxlabel().split())
+    check_readable(figure)
 
 
 def test_a_box_around_the_camera_is_cut_off_and_not_turned_over():

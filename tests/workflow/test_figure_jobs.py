@@ -9,6 +9,7 @@ import yaml
 from checkouts import Checkout
 
 FIGURES = yaml.safe_load((Path(__file__).parents[1] / "small" / "figures.yaml").read_text())["figures"]
+WHOSE = ("training", "frame", "attention", "alignment")  # of students on ResNet-50
 OBSERVED = sum(line["chart"] in ("cut", "frame", "attention", "alignment") for line in FIGURES.values())
 
 
@@ -51,7 +52,8 @@ def test_another_key_frame_is_observed_and_trains_nothing(finished: Checkout):
 
 def test_a_word_of_a_table_is_a_word_of_its_figure(finished: Checkout):
     finished.edit("config/tables.yaml", "  r50: ResNet-50", "  r50: ResNet 50")
-    assert finished.jobs("figures") == {"figure": 1, "figures": 1}
+    # of its table, and of the figures that say whose networks they show
+    assert finished.jobs("figures") == {"figure": 1 + len(WHOSE), "figures": 1}
 
 
 def test_edited_drawing_code_draws_its_chart(finished: Checkout):
@@ -59,6 +61,13 @@ def test_edited_drawing_code_draws_its_chart(finished: Checkout):
     path.write_text(path.read_text() + "# a remark\n")
     curves = sum(line["chart"] == "curves" for line in FIGURES.values())
     assert finished.jobs("figures") == {"figure": curves, "figures": 1}
+
+
+@pytest.mark.parametrize("name", ["observe.py", "look.py", "scene.py"])
+def test_edited_looking_code_looks_anew_and_trains_nothing(finished: Checkout, name: str):
+    path = finished.root / "dualdistill" / "report" / "figures" / name
+    path.write_text(path.read_text() + "# a remark\n")
+    assert finished.jobs("figures") == {"observe": OBSERVED, "figure": OBSERVED, "figures": 1}
 
 
 def test_a_figure_is_drawn_anew_when_a_score_changes(finished: Checkout):

@@ -30,10 +30,11 @@ def test_the_report_sorts_every_result_into_a_category_with_a_caption(finished: 
     done = finished.snakemake("--report", str(tmp_path / "report.html"))
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "report.html").read_text()
-    for category in ("Tables", "Scores", "Page"):
+    for category in ("Tables", "Claims", "Scores", "Figures", "Page"):
         assert re.search(rf'"{category}"', text), category
     captions = (
         "repeat the poster's numbers",
+        "say of each claim",
         "official nuScenes evaluation",
         "one page that needs no network",
     )

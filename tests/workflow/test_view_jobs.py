@@ -1,9 +1,12 @@
 """Tables, claims and sweeps as jobs."""
 
+import itertools
+import re
 import resource
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import yaml
 from checkouts import Checkout, copy
 
@@ -19,15 +22,49 @@ def test_all_tables_and_claims_are_planned_soon_enough(tmp_path: Path):
     assert after.ru_utime - before.ru_utime < 6
 
 
+def test_the_documented_ablation_is_three_jobs(tmp_path: Path):
+    whole = copy(tmp_path / "checkout", whole=True)
+    text = (whole.root / "docs" / "add-an-ablation.md").read_text()
+    before_it = whole.announced()
+    diff = re.search(r"```diff\n(.*?)```", text, re.DOTALL)[1].splitlines()
+    added = 0
+    for before, line in itertools.pairwise(diff):
+        if line.startswith("+++ b/"):
+            name = line.removeprefix("+++ b/")
+        elif line.startswith("+"):
+            whole.edit(name, before[1:] + "\n", f"{before[1:]}\n{line[1:]}\n")
+            added += 1
+    assert added == 2
+    jobs = whole.announced()
+    assert {rule: jobs[rule] - before_it[rule] for rule in jobs if jobs[rule] != before_it[rule]} == {
+        "train": 1,
+        "predict": 1,
+        "evaluate": 1,
+    }
+    # the sentence that the page shows for a typing error
+    whole.edit("config/variants.yaml", "-mvp, temperature: 0.2", "-mvp, temprature: 0.2")
+    shown = re.search(r"```\n(config/variants\.yaml:.*?)```", text, re.DOTALL)[1]
+    assert whole.snakemake("-n").stderr.endswith(shown)
+
+
 def test_claims_are_judged_anew_when_they_change_and_train_nothing(finished: Checkout):
     finished.edit("config/claims.yaml", "level: 0.95", "level: 0.9")
     assert finished.jobs() == {"claims": 1}
 
 
+@pytest.mark.parametrize("name", ["report/collect.py", "report/numbers.py", "measures.py"])
+def test_edited_reporting_code_makes_every_view_anew_and_trains_nothing(finished: Checkout, name: str):
+    path = finished.root / "dualdistill" / name
+    path.write_text(path.read_text() + "# a remark\n")
+    found = finished.announced()
+    assert found.pop("figure") > 1
+    assert found == {"table": 1, "claims": 1, "page": 1}
+
+
 def test_a_sweep_in_one_line_is_a_run_for_each_value(finished: Checkout):
     finished.add("config/variants.yaml", "t: {from: dualdistill-r50-centerpoint, temperature: [2.0, 0.05]}")
     for value in ("2.0", "0.05"):
-        finished.add("config/tables.yaml", f"      - {{row: t-{value}, baseline: bevdepth-r50}}")
+        finished.add("config/tables.yaml", f"      - {{row: t-{value}, shown: {{method: t-{value}}}}}")
     assert finished.jobs() == {"train": 2, "predict": 2, "evaluate": 2, "table": 1}
 
 

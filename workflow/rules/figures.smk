@@ -8,7 +8,7 @@ rule observe:
     input:
         data=FIGURES.observed_data,
         runs=FIGURES.observed_runs,
-        source="dualdistill/report/figures/observe.py",
+        source=FIGURES.observers,
     output:
         f"{JOBS.shown}/observed/{{figure}}.npz",
     log:

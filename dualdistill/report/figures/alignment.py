@@ -19,7 +19,7 @@ def draw(plan: Plan, view: View) -> Figure:
     if not taps:
         hint = f"python -m dualdistill observe {view.name}"
         raise DataError("the observation has no map", where=str(view.observed), hint=hint)
-    figure = Figure(figsize=(7.2, 0.7 + 2.15 * len(taps)))
+    figure = page.blank(0.8 + 2.1 * len(taps))
     grid = figure.subplots(len(taps), len(COLUMNS), sharex=True, sharey=True, squeeze=False)
     for line, tap in zip(grid, taps, strict=True):
         # the aligned map imitates the teacher's, so both share a scale; the student's own units are its own
@@ -34,6 +34,7 @@ def draw(plan: Plan, view: View) -> Figure:
             axes.set_title(f"{tap}, {title}: {size}")
     page.small_print(
         figure,
-        "mean over channels of |F|; x to the right and y ahead in metres; outlines: true boxes",
+        maps.caption(plan, view),
+        "Mean over channels of |F|; x to the right and y ahead in metres; outlines: true boxes.",
     )
     return figure

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
@@ -19,12 +21,15 @@ TITLES = {
     "used": "attention that is used",
 }
 REGIONS = ("fg", "fp", "tn")
+BRIGHTEST = 99  # percentile of the attentions at which their colours end
 
 
 def draw(plan: Plan, view: View) -> Figure:
     seen = maps.read(view, *TITLES, "truth_K9", "half_extent_m")
-    figure = Figure(figsize=(7.2, 5.0))
-    brightest = max(float(seen[name].max()) for name in TITLES if name not in REGIONS)
+    figure = page.blank(5.2)
+    attentions = np.stack([seen[name] for name in TITLES if name not in REGIONS])
+    # one cell of the teacher's would leave every other cell dark
+    brightest = float(np.percentile(attentions, BRIGHTEST))
     for axes, (name, title) in zip(
         figure.subplots(2, 3, sharex=True, sharey=True).flat, TITLES.items(), strict=True
     ):
@@ -34,18 +39,23 @@ def draw(plan: Plan, view: View) -> Figure:
             shown = {"vmin": 0, "vmax": float(map_HW.max()) or 1.0}
             map_HW = np.where(map_HW > 0, map_HW, np.nan)
         else:
-            shown = {"vmin": 0, "vmax": brightest}
+            shown = {"vmin": 0, "vmax": brightest or 1.0}
         image = maps.on_ground(axes, map_HW, float(seen["half_extent_m"]), **shown)
         outline = "black" if name in REGIONS else "white"
         maps.boxes_above(axes, seen["truth_K9"], colors=outline, linewidths=0.7)
         axes.set_title(title)
-        bar = figure.colorbar(image, ax=axes, orientation="horizontal", shrink=0.9, aspect=24, pad=0.03)
+        look: dict[str, Any] = {"orientation": "horizontal", "shrink": 0.9, "aspect": 24, "pad": 0.03}
+        bar = figure.colorbar(image, ax=axes, extend="neither" if name in REGIONS else "max", **look)
         bar.locator = MaxNLocator(4)
         bar.formatter = FormatStrFormatter("%.2g")
         bar.update_ticks()
     page.small_print(
         figure,
-        f"level {view.options['tap']}; x to the right and y ahead in metres; outlines: true boxes. "
-        "A cell weighs scale x attention.",
+        maps.caption(plan, view),
+        f"Level {view.options['tap']}; x to the right and y ahead in metres; outlines: true boxes. "
+        "A cell weighs scale x attention. "
+        f"Colours of the attentions end at the {BRIGHTEST}th percentile of all three.",
+        "As published, a cell is inside a box if its lower corner is: the cells of a box stand half a cell "
+        "to its right and ahead of it.",
     )
     return figure

@@ -31,10 +31,9 @@ def draw(plan: Plan, view: View) -> Figure:
     terms = [term for term in sorted(terms, key=_order(histories)) if term not in NOT_LOSSES]
     lines = -(-len(terms) // COLUMNS)
     handles = [
-        Line2D([], [], color=page.colour(number), label=row)
-        for number, row in enumerate(view.options["rows"])
+        Line2D([], [], color=page.colour(number), label=name) for number, name in enumerate(names(plan, view))
     ]
-    figure, below = page.with_legend(7.2, 0.9 + 1.35 * lines, handles)
+    figure, below = page.with_legend(1.1 + 1.35 * lines, handles)
     grid = below.subplots(lines, COLUMNS, squeeze=False, sharex=True)
     for axes in grid.flat[len(terms) :]:
         axes.set_visible(False)
@@ -50,11 +49,28 @@ def draw(plan: Plan, view: View) -> Figure:
         # the lowest panel of its column, which need not be in the last line
         if place >= 0:
             grid.flat[place].tick_params(axis="x", labelbottom=True)
-    figure.supxlabel(
+    below.supxlabel(
         f"optimizer step; each point is the mean of {every} steps" if every > 1 else "optimizer step"
     )
-    figure.supylabel("loss, weighted")
+    below.supylabel("loss, weighted")
+    page.small_print(figure, _origin(plan, view))
     return figure
+
+
+def names(plan: Plan, view: View) -> list[str]:
+    """The rows in words, or as variants.yaml names them where words are the same for two of them."""
+    rows: list[str] = view.options["rows"]
+    words = {row: view.whose[run] for run in view.runs for row in rows if row in plan.runs[run].rows}
+    return list(words.values()) if len(set(words.values())) == len(rows) else rows
+
+
+def _origin(plan: Plan, view: View) -> str:
+    """What the runs were trained on, and their seeds and their teachers'."""
+    seeds = plan.settings.seeds
+    several = f"seeds {', '.join(map(str, seeds))}, a line each"
+    taught = any(plan.runs[run].teacher for run in view.runs)
+    words = [f"{plan.data.name}, split train", several if len(seeds) > 1 else f"seed {seeds[0]}"]
+    return "; ".join([*words, *[f"teacher of seed {plan.settings.teacher_seed}"] * taught]) + "."
 
 
 def read(folder: Path) -> dict[str, Array]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -23,8 +25,9 @@ NAMES = (
     "frames",
     "threshold",
 )
-# in the order of observe.compare
-RANKED, STYLES = ("by the sharpened score (in parentheses)", "by the logit"), ("--", "-")
+# in the order of observe.compare; where both rankings agree the thin line lies on the broad one
+RANKED = ("by sharpened score (in parentheses)", "by logit")
+STYLES: tuple[dict[str, Any], ...] = ({"linewidth": 5.0, "alpha": 0.3}, {"linewidth": 1.1})
 MARKS = "os^D"
 Array = NDArray[np.float64]
 
@@ -36,15 +39,15 @@ def draw(plan: Plan, view: View) -> Figure:
         for number, temperature in enumerate(seen["temperatures"])
     ]
     for style, ranked in zip(STYLES, RANKED, strict=True):
-        shown.append(Line2D([], [], color="black", ls=style, label=f"ranked {ranked}"))
-    figure, below = page.with_legend(7.2, 3.5, shown)
+        shown.append(Line2D([], [], color="black", label=f"ranked {ranked}", **style))
+    figure, below = page.with_legend(3.5, shown)
     left, right = below.subplots(1, 2)
     _agreement(left, seen)
     _counts(right, seen)
     frames = f"{plan.data.name}, {seen['frames']} frames of split {plan.settings.split}"
     page.small_print(
         figure,
-        f"{frames}; no training. Boxes are compared to the bit.\n"
+        f"{frames}; {page.networks(plan, view)}; no training. Boxes are compared to the bit.",
         f"Dotted: the threshold that a temperature amounts to, sigmoid(T logit {seen['threshold']}).",
     )
     return figure
@@ -63,7 +66,7 @@ def _agreement(axes: Axes, seen: dict[str, Array]) -> None:
     for number in range(len(seen["temperatures"])):
         cut = np.searchsorted(seen["thresholds"], seen["same_as"][number])
         for style, share in zip(STYLES, same[:, number], strict=True):
-            axes.plot(seen["thresholds"], 100 * share, style, color=page.colour(number))
+            axes.plot(seen["thresholds"], 100 * share, color=page.colour(number), **style)
         text = f"{100 * same[1, number, cut]:.1f} %\n({100 * same[0, number, cut]:.1f} %)"
         place = (seen["same_as"][number], 100 * same[1, number, cut])
         axes.axvline(seen["same_as"][number], color=page.colour(number), linestyle=":")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,12 +17,14 @@ from dualdistill.plan import Plan
 from dualdistill.report.collect import NOT_COMPARABLE
 from dualdistill.report.figures import page, scores
 from dualdistill.report.figures.views import CLAIMS, View
+from dualdistill.report.tables import DAMAGED
 
-TEXTS = ("claim", "says", "metric", "verdict")
-NUMBERS = ("effect", "low", "high", "n_seeds", "reported_effect")
+TEXTS = ("claim", "says", "metric", "verdict", "damaged")
+NUMBERS = ("pairs", "effect", "low", "high", "n_seeds", "reported_effect")
 LETTERS = 36  # of a line of a claim
 MARKS = "os"  # by metric
 BESIDE = 0.17  # of a claim's row, by which its metrics stand apart
+REACH = 3  # times the largest effect; an interval beyond is cut off with an arrow
 
 
 def draw(plan: Plan, view: View) -> Figure:
@@ -31,17 +34,17 @@ def draw(plan: Plan, view: View) -> Figure:
         Line2D([], [], color=page.colour(number), marker=MARKS[number], label=metric)
         for number, metric in enumerate(METRICS)
     ]
-    figure, below = page.with_legend(7.2, 1.4 + 0.46 * len(names), handles)
+    figure, below = page.with_legend(1.4 + 0.46 * len(names), handles)
     measured, reported = below.subplots(1, 2, sharey=True, width_ratios=(2, 1))
+    reach = REACH * claims["effect"].abs().max()
     for claim in claims.to_dict("records"):
         number = METRICS.index(claim["metric"])
         place = names.index(claim["claim"]) + BESIDE * (2 * number - 1)
-        _measured(measured, claim, place, number)
+        _measured(measured, claim, place, number, reach)
         if pd.notna(claim["reported_effect"]):
-            hollow = {"color": page.colour(number), "markerfacecolor": "white"}
-            reported.plot(claim["reported_effect"], place, MARKS[number], **hollow)
-    says = claims.drop_duplicates("claim")["says"]
-    measured.set_yticks(range(len(names)), [textwrap.fill(text, LETTERS) for text in says])
+            _reported(reported, claim, place, number)
+    says = [_says(claim) for claim in claims.drop_duplicates("claim").to_dict("records")]
+    measured.set_yticks(range(len(names)), says)
     measured.set_ylim(len(names) - 0.5, -0.5)
     measured.set_xlabel(f"points on {plan.measured_on}")
     reported.set_xlabel(scores.REPORTED)
@@ -50,10 +53,7 @@ def draw(plan: Plan, view: View) -> Figure:
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.12)
-    note = f"{plan.measured_on}: {NOT_COMPARABLE}. " if plan.data.world else ""
-    page.small_print(
-        figure, f"{note}Effects in points. An interval needs two seeds; a reported effect has none."
-    )
+    page.small_print(figure, *_notes(plan, claims))
     return figure
 
 
@@ -71,23 +71,43 @@ def read(path: Path) -> pd.DataFrame:
     return claims
 
 
-def _measured(axes: Axes, claim: dict[str, float], place: float, number: int) -> None:
-    """The effect, its interval if there is one, and the verdict beside it."""
-    effect, low, high = claim["effect"], claim["low"], claim["high"]
-    end = 0.0
-    if pd.notna(effect):
-        end = effect
-        axes.plot(effect, place, MARKS[number], color=page.colour(number))
-        if pd.notna(low) and pd.notna(high):
-            end = high
-            axes.plot([low, high], [place, place], color=page.colour(number))
-    n = f"n = {claim['n_seeds']:.0f}, " if claim["n_seeds"] > 0 else ""
-    axes.annotate(
-        f"{n}{claim['verdict']}" if pd.notna(effect) else "not measured",
-        (end, place),
-        (5, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=page.small(),
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+def _notes(plan: Plan, claims: pd.DataFrame) -> list[str]:
+    """What the marks and lines are, by the rule of claims.yaml."""
+    notes = [f"{plan.measured_on}: {NOT_COMPARABLE}."] if plan.data.world else []
+    notes.append(
+        "Marks: a claim's effect in points, the smallest over its pairs. "
+        f"Lines: its {100 * plan.claims.level:g} % interval, Student's t over n paired seeds by the rule in "
+        "config/claims.yaml; an arrow: it goes on. One seed has none, nor has a reported effect."
     )
+    if claims["damaged"].notna().any():
+        notes.append(f"{DAMAGED} Rests on a damaged print; config/reported.csv says how.")
+    return notes
+
+
+def _says(claim: dict[str, Any]) -> str:
+    pairs = f"(weakest of {claim['pairs']:.0f} pairs)".replace(" ", "\N{NO-BREAK SPACE}")
+    return textwrap.fill(f"{claim['says']} {pairs if claim['pairs'] > 1 else ''}", LETTERS)
+
+
+def _measured(axes: Axes, claim: dict[str, Any], place: float, number: int, reach: float) -> None:
+    """The effect and its interval if there is one; the verdict stands beside the panel."""
+    effect, low, high = claim["effect"], claim["low"], claim["high"]
+    if pd.notna(effect):
+        axes.plot(effect, place, MARKS[number], color=page.colour(number))
+    if pd.notna(low) and pd.notna(high):
+        ends = [max(low, -reach), min(high, reach)]
+        axes.plot(ends, [place, place], color=page.colour(number))
+        for end, whole, arrow in zip(ends, (low, high), "<>", strict=True):
+            if end != whole:
+                axes.plot(end, place, arrow, color=page.colour(number))
+    words = f"n = {claim['n_seeds']:.0f}, {claim['verdict']}" if pd.notna(effect) else "not measured"
+    style: dict[str, Any] = {"va": "center", "fontsize": page.small()}
+    axes.text(1.02, place, words, transform=axes.get_yaxis_transform(), **style)
+
+
+def _reported(axes: Axes, claim: dict[str, Any], place: float, number: int) -> None:
+    hollow: dict[str, Any] = {"color": page.colour(number), "markerfacecolor": "white"}
+    axes.plot(claim["reported_effect"], place, MARKS[number], **hollow)
+    if pd.notna(claim["damaged"]):
+        style: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": page.small()}
+        axes.annotate(DAMAGED, (claim["reported_effect"], place), (5, 0), **style)

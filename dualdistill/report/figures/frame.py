@@ -1,4 +1,4 @@
-"""One key frame: six cameras with the student's and the true boxes, and all of them over the LiDAR."""
+"""One key frame: true boxes and the student's in six cameras, and those of both networks over the LiDAR."""
 
 from __future__ import annotations
 
@@ -18,23 +18,27 @@ from dualdistill.spec import CAMERAS
 
 # as one looks around: left to right, front above back
 LAYOUT = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT")
-NAMES = ("images_NHW3", "intrinsics_N33", "lidar_to_camera_N44", "points_P3", "half_extent_m", "name")
+GROUND_IN = 3.4  # high, with its labels
+NAMES = ("images_NHW3", "intrinsics_N33", "lidar_to_camera_N44", "points_P3", "half_extent_m")
 BOXES = ("truth_K9", "teacher_K9", "teacher_scores_K", "student_K9", "student_scores_K")
 
 
 def draw(plan: Plan, view: View) -> Figure:
     seen = maps.read(view, *NAMES, *BOXES)
     height, width = seen["images_NHW3"].shape[1:3]
-    cameras_in = 2 * 2.45 * height / width + 0.4  # of two rows with their titles
-    figure, below = page.with_legend(10.6, 0.9 + max(cameras_in, 3.1), _handles())
-    grid = below.add_gridspec(2, 4, width_ratios=(1, 1, 1, 1.3))
-    for place, name in enumerate(LAYOUT):
-        _camera(below.add_subplot(grid[divmod(place, 3)]), seen, name, view.options["min_score"])
-    _ground(below.add_subplot(grid[:, 3]), seen, view.options["min_score"])
+    camera_in = page.WIDTH_IN / 3 * height / width + 0.25  # of a row with its titles
+    figure, below = page.with_legend(1.1 + 2 * camera_in + GROUND_IN, _handles())
+    parts: Any = below.subfigures(2, 1, height_ratios=(2 * camera_in, GROUND_IN))
+    cameras, grounds = parts
+    for axes, name in zip(cameras.subplots(2, 3).flat, LAYOUT, strict=True):
+        _camera(axes, seen, name, view.options["min_score"])
+    for axes, who in zip(grounds.subplots(1, 2, sharey=True), ("teacher", "student"), strict=True):
+        _ground(axes, seen, who, view.options["min_score"])
+    grounds.axes[0].set_ylabel("y ahead, m")
     page.small_print(
         figure,
-        f"{seen['name']} of {plan.data.name}, the frame that figures.yaml names. Predicted boxes score above "
-        f"{view.options['min_score']:g}, true boxes hold a LiDAR or radar point.",
+        maps.caption(plan, view),
+        f"Predicted boxes score above {view.options['min_score']:g}, true boxes hold a LiDAR or radar point.",
     )
     return figure
 
@@ -65,19 +69,19 @@ def _camera(axes: Axes, seen: dict[str, NDArray[Any]], name: str, min_score: flo
     axes.set_title(name.removeprefix("CAM_").replace("_", " ").lower())
 
 
-def _ground(axes: Axes, seen: dict[str, NDArray[Any]], min_score: float) -> None:
+def _ground(axes: Axes, seen: dict[str, NDArray[Any]], who: str, min_score: float) -> None:
     points_P3 = seen["points_P3"]
     axes.scatter(points_P3[:, 0], points_P3[:, 1], s=0.5, c="0.62", linewidths=0, rasterized=True)
     maps.boxes_above(axes, seen["truth_K9"], **style("truth"))
-    for who in ("teacher", "student"):
-        maps.boxes_above(axes, sure(seen, who, min_score), **style(who))
+    maps.boxes_above(axes, sure(seen, who, min_score), **style(who))
     maps.frame_ground(axes, float(seen["half_extent_m"]))
-    axes.set(xlabel="x to the right, m", ylabel="y ahead, m", title="from above, with LiDAR")
+    axes.set(xlabel="x to the right, m", title=f"{who} from above, with LiDAR")
 
 
 def _handles() -> list[Artist]:
+    names = {"truth": "true boxes", "teacher": "the teacher's, from above only", "student": "the student's"}
     shown: list[Artist] = []
-    for who in ("truth", "teacher", "student"):
+    for who, name in names.items():
         look = {key.removesuffix("s"): value for key, value in style(who).items()}
-        shown.append(Line2D([], [], label="true boxes" if who == "truth" else f"boxes of the {who}", **look))
+        shown.append(Line2D([], [], label=name, **look))
     return shown

@@ -17,16 +17,16 @@ from dualdistill.report.collect import Row, Table
 from dualdistill.report.figures import page, scores
 from dualdistill.report.figures.views import View
 
-GAP, BAR_IN = 0.8, 0.27  # between groups, in bars; a bar at least as wide as its number
+GAP = 0.8  # between groups, in bars
+PANEL_IN = 1.75  # high
 
 
 def draw(plan: Plan, view: View) -> Figure:
     table = scores.kept(plan, view)
-    height_in = 5.4 if scores.has_reported(table) else 3.2
-    bars = len(table.rows) + GAP * len(_words(table, view.options["group"]))
-    width_in = max(7.2, len(scores.metrics(table)) * (BAR_IN * bars + 0.5))
-    figure, below = page.with_legend(width_in, height_in, _handles(view, table))
-    for axes, metric, measured in scores.panels(below, table, sharey=False):
+    kinds = 2 if scores.has_reported(table) else 1
+    height_in = 1.1 + PANEL_IN * kinds * len(scores.metrics(table))
+    figure, below = page.with_legend(height_in, _handles(view, table))
+    for axes, metric, measured in scores.panels(below, table, columns=1):
         _panel(axes, view, table, metric, measured=measured)
         axes.set_ylabel(scores.name_axis(table, metric, measured=measured))
     scores.footer(figure, table)
@@ -56,7 +56,7 @@ def _panel(axes: Axes, view: View, table: Table, metric: str, *, measured: bool)
     axes.set_xticks(list(ticks.values()), list(ticks))
     axes.tick_params(axis="x", length=0)
     axes.grid(visible=False, axis="x")
-    axes.set_ylim(0, 1.24 * top or 1)
+    axes.set_ylim(0, 1.32 * top or 1)  # room for number and mark
 
 
 def _write(axes: Axes, view: View, row: Row, bar: BarContainer, top: float, number: str) -> None:

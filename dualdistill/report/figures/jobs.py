@@ -19,6 +19,8 @@ FORMATS = ("pdf", "svg", "png")
 SOURCES = Path(__file__).parent
 # what every figure goes through, beside the file of its chart
 SHARED = ("draw.py", "page.py", "scores.py", "maps.py")
+# what looks into networks
+OBSERVERS = ("observe.py", "look.py", "scene.py")
 
 
 class FigureJobs:
@@ -29,6 +31,7 @@ class FigureJobs:
         self.views = views.load(self.plan, folder)
         self.style = str(folder / views.STYLE)
         self.figures = one_of(self.views)
+        self.observers = [str(SOURCES / name) for name in OBSERVERS]
         self.observed = one_of(name for name, view in self.views.items() if view.observed)
         self.folder = str(self.plan.drawn)
         self.files = [f"{self.folder}/{name}.{ending}" for name in self.views for ending in FORMATS]
@@ -39,7 +42,7 @@ class FigureJobs:
         if view.observed:
             return [str(view.observed)]
         if view.table:
-            return self.jobs.scores(SimpleNamespace(table=view.table))
+            return self.jobs.measured(view.runs)
         if view.chart == "forest":
             return [str(self.plan.shown / views.CLAIMS)]
         return views.records(self.plan, view.runs, "history.jsonl")
@@ -47,7 +50,8 @@ class FigureJobs:
     def sources(self, wildcards: Any) -> list[str]:
         """The code that draws a figure: edited, it draws anew and nothing else."""
         chart = self._view(wildcards).chart
-        return [str(SOURCES / name) for name in (f"{chart}.py", *SHARED)]
+        own = [str(SOURCES / name) for name in (f"{chart}.py", *SHARED)]
+        return [*own, *self.jobs.report_source]
 
     def observed_runs(self, wildcards: Any) -> list[str]:
         """Records of the networks that are asked, and of what their lessons are made from."""

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from dualdistill.data.geometry import Array, corners
 from dualdistill.errors import DataError
+from dualdistill.plan import Plan
+from dualdistill.report.figures import page
 from dualdistill.report.figures.views import View, need_observation
 
 NEAR_M = 0.3  # in front of a camera, where the edge of a box is cut off
@@ -38,6 +40,12 @@ def read(view: View, *names: str) -> dict[str, NDArray[Any]]:
         if name not in found:
             raise DataError(f"the observation has no '{name}'", where=str(path), hint=again)
     return found
+
+
+def caption(plan: Plan, view: View) -> str:
+    """Which key frame is seen, and by whom."""
+    place = f"key frame {view.options['frame']} of scene {view.options['scene']}"
+    return f"{plan.data.name}, split {plan.settings.split}, {place}; {page.networks(plan, view)}."
 
 
 def boxes_above(axes: Axes, boxes_K9: Array, **style: Any) -> None:

@@ -1,22 +1,34 @@
-"""What all figures share: a legend that falls on nothing, small print below, the style's colours."""
+"""What all figures share: their width, a legend that falls on nothing, small print, the style's colours."""
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
 from matplotlib.artist import Artist
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure, FigureBase
 
+from dualdistill.plan import Plan
+from dualdistill.report.figures.views import View
+
+WIDTH_IN = 7.0  # the text width that the style's sizes are for
 LEGEND_LINE_IN, HANDLE_IN = 0.3, 1.35
+SMALL_LETTERS = 140  # of a line of small print
 
 
-def with_legend(width_in: float, height_in: float, handles: Sequence[Artist]) -> tuple[Figure, SubFigure]:
+def blank(height_in: float) -> Figure:
+    return Figure(figsize=(WIDTH_IN, height_in))
+
+
+def with_legend(height_in: float, handles: Sequence[Artist]) -> tuple[Figure, FigureBase]:
     """A figure with handles on top, in as many lines as they need, and the part below them for panels."""
-    figure = Figure(figsize=(width_in, height_in))
-    lines = math.ceil(len(handles) * HANDLE_IN / width_in)
+    figure = blank(height_in)
+    if not handles:
+        return figure, figure
+    lines = math.ceil(len(handles) * HANDLE_IN / WIDTH_IN)
     legend_in = LEGEND_LINE_IN * lines
     # a legend outside of all panels would fall on the title
     parts: Any = figure.subfigures(2, 1, height_ratios=(legend_in, height_in - legend_in))
@@ -25,9 +37,16 @@ def with_legend(width_in: float, height_in: float, handles: Sequence[Artist]) ->
     return figure, below
 
 
-def small_print(figure: Figure, text: str) -> None:
+def small_print(figure: Figure, *paragraphs: str) -> None:
     """What a reader must know, below everything else."""
-    figure.supxlabel(text, fontsize=matplotlib.rcParams["font.size"] - 1)
+    lines = [line for text in paragraphs for line in textwrap.wrap(text, SMALL_LETTERS)]
+    figure.supxlabel("\n".join(lines), fontsize=matplotlib.rcParams["font.size"] - 1)
+
+
+def networks(plan: Plan, view: View) -> str:
+    """Who is shown: teacher MVP, seed 0; student DualDistill ResNet-50 taught by MVP, seed 0."""
+    shown = [(plan.runs[run].spec, words) for run, words in view.whose.items()]
+    return "; ".join(f"{spec.kind} {words}, seed {spec.seed}" for spec, words in shown)
 
 
 def small() -> float:

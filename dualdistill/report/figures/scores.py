@@ -5,6 +5,8 @@ A reported number never stands in the panel of a measured one: its bars are holl
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -19,20 +21,30 @@ from dualdistill.report.collect import NOT_COMPARABLE, Row, Table, gather
 from dualdistill.report.figures import page
 from dualdistill.report.figures.views import View
 from dualdistill.report.numbers import points, rounded
-from dualdistill.report.tables import DAGGER, naming
+from dualdistill.report.tables import DAGGER, DAMAGED, footnotes, naming
 
 REPORTED = "reported on nuScenes"
+NAME_LETTERS = 34  # of a line of a row's name
+# columns whose words need none in front of them
+SPEAKING = ("method", "backbone", "base", "row", "teacher_row")
+SILENT = ("", "-")
+Panel = tuple[Axes, str, bool]  # with its metric, and whether that is measured
 
 
 def kept(plan: Plan, view: View) -> Table:
-    """The view's table with the rows that it shows; a table with a hole is refused."""
-    table = gather(plan, view.table or "")
-    show = view.options.get("show", {})
-    shown = [row for row in table.rows if all(row.labels[column] in words for column, words in show.items())]
-    rows = [_marked(row, table.columns) for row in shown]
-    if not metrics(replace(table, rows=tuple(rows))):
+    """The view's table with the rows that it shows; a hole in them is refused."""
+    table = gather(plan, view.table or "", only=view.rows)
+    rows = tuple(_marked(row, table.columns) for row in table.rows)
+    shown = replace(table, rows=rows)
+    if not metrics(shown):
         what = f"figure '{view.name}' draws {' and '.join(METRICS)}, and {view.table} has neither"
         raise UserError(what, hint="name another table")
+    # one reported number alone compares with nothing
+    return shown if sum(bool(row.reported) for row in rows) > 1 else measured_only(shown)
+
+
+def measured_only(table: Table) -> Table:
+    rows = (replace(row, reported={}, reported_delta={}, inferred=frozenset()) for row in table.rows)
     return replace(table, rows=tuple(rows))
 
 
@@ -42,14 +54,38 @@ def _marked(row: Row, columns: tuple[str, ...]) -> Row:
     return replace(row, labels={**row.labels, named: row.labels[named] + DAGGER}) if row.remark else row
 
 
+def names(table: Table) -> list[str]:
+    """A row by the columns in which rows differ."""
+    differ = [c for c in table.columns if len({row.labels[c] for row in table.rows}) > 1] or table.columns
+    return [_name(table, row, differ) for row in table.rows]
+
+
+def _name(table: Table, row: Row, columns: Sequence[str]) -> str:
+    """A column without a word, or with a dash because the option has no effect, says nothing."""
+    parts = [
+        _part(table, column, row.labels[column]) for column in columns if row.labels[column] not in SILENT
+    ]
+    parts = [part.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}") for part in parts]
+    kept = [part if len(part) > NAME_LETTERS else part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts]
+    return textwrap.fill(", ".join(kept).replace("_", "\N{NO-BREAK SPACE}") or "-", NAME_LETTERS)
+
+
+def _part(table: Table, column: str, word: str) -> str:
+    if column in SPEAKING:
+        return word
+    heading = table.headings[column]
+    # in a name a heading stands amid words: one that is no abbreviation loses its capital
+    heading = heading.lower() if heading == heading.capitalize() else heading
+    return {"yes": f"with {heading}", "no": f"without {heading}"}.get(word, f"{heading} {word}")
+
+
 def metrics(table: Table) -> list[str]:
     """Those that every row has."""
     return [metric for metric in METRICS if all(metric in row.score for row in table.rows)]
 
 
 def has_reported(table: Table) -> bool:
-    """One reported number alone compares with nothing."""
-    return sum(bool(row.reported) for row in table.rows) > 1
+    return any(row.reported for row in table.rows)
 
 
 def value(row: Row, metric: str, *, measured: bool) -> Decimal | None:
@@ -63,7 +99,8 @@ def text(row: Row, metric: str, *, measured: bool) -> str:
     """The number as the tables print it."""
     if measured:
         return points(row.score[metric].mean)
-    return rounded(row.reported[metric]) if metric in row.reported else ""
+    mark = DAMAGED if metric in row.inferred else ""
+    return f"{rounded(row.reported[metric])}{mark}" if metric in row.reported else ""
 
 
 def spread(row: Row, metric: str) -> float | None:
@@ -87,15 +124,15 @@ def footer(figure: Figure, table: Table) -> None:
     """What a reader must know before comparing a number with another one."""
     counts = {score.n for row in table.rows for score in row.score.values()}
     seeds = f"{max(counts)} seed{'s' if max(counts) > 1 else ''} per row"
-    spread_is = ", bars of error: standard deviation" if max(counts) > 1 else ", so no error bars"
+    spread_is = ", error bars: standard deviation" if max(counts) > 1 else ", so no error bars"
     words = [f"{table.data}: {NOT_COMPARABLE}."] if table.synthetic else []
     words = [" ".join([*words, f"Recipe {table.recipe}, {seeds}{spread_is}."])]
-    words += [f"{DAGGER} {remark}" for remark in dict.fromkeys(row.remark for row in table.rows) if remark]
-    page.small_print(figure, "\n".join(words))
+    page.small_print(figure, *words, *footnotes(table))
 
 
-def panels(figure: FigureBase, table: Table, *, sharey: bool) -> list[tuple[Axes, str, bool]]:
-    """A panel per metric, measured above reported: (axes, metric, is it measured)."""
+def panels(figure: FigureBase, table: Table, *, columns: int, **shared: Any) -> list[Panel]:
+    """A panel per metric, measured above reported."""
     kinds = [True, False] if has_reported(table) else [True]
-    axes = figure.subplots(len(kinds), len(metrics(table)), sharey=sharey, squeeze=False).flat
-    return [(next(axes), metric, measured) for measured in kinds for metric in metrics(table)]
+    shown = [(metric, measured) for measured in kinds for metric in metrics(table)]
+    grid = figure.subplots(len(shown) // columns, columns, squeeze=False, **shared)
+    return [(axes, *what) for axes, what in zip(grid.flat, shown, strict=True)]

@@ -5,7 +5,7 @@ The Snakefile plans with it, so nothing here imports numpy, matplotlib or torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from dualdistill import document
 from dualdistill.config import schema
 from dualdistill.document import Document, nearest
 from dualdistill.errors import UserError
+from dualdistill.names import label
 from dualdistill.plan import Plan
 from dualdistill.records import RUN
 from dualdistill.spec import sha_of
@@ -22,7 +23,7 @@ FILE, STYLE = "figures.yaml", "figures.mplstyle"
 CLAIMS = "claims.csv"  # beside the tables
 OBSERVED = ("cut", "frame", "attention", "alignment")  # charts of what networks say, run by observe.py
 MAPS = ("attention", "alignment")  # of a student that learns from a teacher
-COLUMN_KEYS = ("group", "colour", "mark", "x")
+COLUMN_KEYS = ("group", "colour", "mark")
 # of these keys the observation does not depend
 DRAWING_KEYS = ("title", "min_score")
 
@@ -35,7 +36,9 @@ class View:
     chart: str
     title: str
     table: str | None
+    rows: tuple[str, ...]  # of that table, which are shown
     runs: tuple[str, ...]  # shown, one per row and seed
+    whose: dict[str, str]  # run -> its network in words; empty for a table, whose columns say it
     options: dict[str, Any]
     observed: Path | None  # what observe.py wrote for it
     style: Path
@@ -43,7 +46,8 @@ class View:
     @property
     def sha(self) -> str:
         """What a figure depends on beside its input files."""
-        return sha_of({"chart": self.chart, "title": self.title, "runs": self.runs, "options": self.options})
+        said = {"title": self.title, "whose": self.whose}
+        return sha_of({"chart": self.chart, "runs": self.runs, "options": self.options, **said})
 
     @property
     def observation_sha(self) -> str:
@@ -79,15 +83,27 @@ def need_observation(view: View) -> Path:
     return view.observed
 
 
+def keeps(show: Mapping[str, Sequence[str]], labels: Mapping[str, str]) -> bool:
+    """Does a row print one of the words in every column that `show` names?"""
+    return all(labels[column] in words for column, words in show.items())
+
+
+def _whose(plan: Plan, run: str) -> str:
+    """A network in the words of tables.yaml: DualDistill ResNet-50 taught by MVP."""
+    words = [plan.words.get(part, part) for part in label(plan.runs[run].spec).split("-")]
+    return " taught by ".join([" ".join(words[:2]), *words[2:]])
+
+
 def _view(plan: Plan, read: Document, name: str, line: dict[str, Any], style: Path) -> View:
     chart, table = line["chart"], line.get("table")
     options = {key: value for key, value in line.items() if key not in ("chart", "title", "table")}
     if table is not None:
         _check_columns(plan, read, name, line)
-        runs = tuple(run for row in plan.tables[table].rows for run in row.runs)
+        shown = [row for row in plan.tables[table].rows if keeps(line.get("show", {}), row.shown)]
+        rows, runs = tuple(row.row for row in shown), tuple(run for row in shown for run in row.runs)
         options["marks"] = read.value["marks"]
     else:
-        runs = tuple(_runs(plan, read, name, line))
+        rows, runs = (), tuple(_runs(plan, read, name, line))
     if chart in ("frame", *MAPS):
         options |= read.value["frame"]
     return View(
@@ -95,7 +111,9 @@ def _view(plan: Plan, read: Document, name: str, line: dict[str, Any], style: Pa
         chart=chart,
         title=line.get("title") or plan.tables[line["table"]].title,
         table=table,
+        rows=rows,
         runs=runs,
+        whose={} if table else {run: _whose(plan, run) for run in runs},
         options=options,
         observed=plan.shown / "observed" / f"{name}.npz" if chart in OBSERVED else None,
         style=style,
@@ -111,21 +129,24 @@ def _check_columns(plan: Plan, read: Document, name: str, line: dict[str, Any]) 
     if line["table"] not in plan.tables:
         refuse(f"shows the unknown table '{line['table']}'", "table", nearest(line["table"], plan.tables))
     table, show = plan.tables[line["table"]], line.get("show", {})
-    for key, column in [(key, line[key]) for key in COLUMN_KEYS if key in line] + [("show", c) for c in show]:
-        if column not in table.columns:
+    kept = [("show", show), *(("lines", own) for own in line.get("lines", {}).values())]
+    named = [(key, line[key], table.columns) for key in COLUMN_KEYS if key in line]
+    named += [("x", line["x"], (*table.columns, *table.measures))] if "x" in line else []
+    named += [(key, column, table.columns) for key, own in kept for column in own]
+    for key, column, known in named:
+        if column not in known:
             what = f"names column '{column}', which {line['table']} does not have"
-            refuse(what, key, nearest(column, table.columns))
-    for column, words in show.items():
+            refuse(what, key, nearest(column, known))
+    for key, column, words in [(key, *wanted) for key, own in kept for wanted in own.items()]:
         printed = {row.shown[column] for row in table.rows}
         for word in words:
             if word not in printed:
                 what = f"shows '{word}', which no row of {line['table']} prints as its {column}"
-                refuse(what, "show", nearest(word, printed - {""}))
+                refuse(what, key, nearest(word, printed - {""}))
     if "mark" in line:
         for row in table.rows:
             word = row.shown[line["mark"]]
-            kept = all(row.shown[column] in words for column, words in show.items())
-            if kept and word and word not in read.value["marks"]:
+            if keeps(show, row.shown) and word and word not in read.value["marks"]:
                 refuse(f"has no mark for '{word}'", "mark", "add it to marks")
 
 
