@@ -12,7 +12,7 @@ from PIL import Image
 from dualdistill import plan as planning
 from dualdistill.plan import WITHOUT_BOXES, Plan, Run
 from dualdistill.records import WEIGHTS, write_metrics
-from dualdistill.report import page, tables
+from dualdistill.report import claims, page, tables
 from dualdistill.storage import sha256_file, write_json
 
 ROOT = Path(__file__).parents[2]
@@ -137,10 +137,12 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def build(plan: Plan, figures: list[Path], verdicts: str = "") -> str:
-    """The page with every table of the plan, as the rule makes it, and one that is none of them."""
+    """The page with every table and claim of the plan, as the rule makes it, and one more table."""
     made = [plan.shown / f"{name}.csv" for name in plan.tables]
     for path in made:
         tables.write(plan, path.stem, path.with_suffix(""), allow_missing=True)
+    claims.write(plan, plan.shown / "claims", allow_missing=True)
+    made += [plan.shown / "claims.csv", plan.shown / "claims_pairs.csv"]
     if verdicts:
         made.append(plan.shown / "verdicts.csv")
         made[-1].write_text(verdicts)

@@ -143,6 +143,57 @@ def test_words_and_chips_filter_and_are_cleared(opened: Open):
     assert tab.js(SHOWN) == total
 
 
+def test_a_chip_keeps_the_ablations_of_what_it_names(opened: Open):
+    tab = opened()
+    shown = """(name) => [...document.querySelectorAll(`#table-${name} tbody tr`)]
+        .filter((row) => row.checkVisibility()).map((row) => row.cells[0].innerText.trim())"""
+    whole = tab.js(f"({shown})('table_controls')")
+    click(tab, "[data-facet='teacher'][data-value='MVP']")
+    # all but the student without a teacher
+    assert tab.js(f"({shown})('table_ablation_components')") == ["yes", "no", "yes"]
+    assert tab.js(f"({shown})('table_controls')") == [name for name in whole if name != "no distillation"]
+    assert tab.js(f"({shown})('table_teacher_quality')") == []
+    click(tab, "[data-facet='teacher'][data-value='CenterPoint']")
+    click(tab, "[data-facet='teacher'][data-value='MVP']")
+    assert len(tab.js(f"({shown})('table_teacher_quality')")) == 6
+    groups = "[...document.querySelectorAll('.chips')].map((one) => one.innerText.split('\\n')[0])"
+    assert tab.js(groups) == ["Backbone", "Teacher", "Method"]
+
+
+def test_a_link_to_a_run_is_called_by_the_run(opened: Open):
+    names = """[...document.querySelectorAll('tbody a')].map((one) => [
+        one.ariaLabel ?? one.textContent, document.querySelector(one.hash).dataset.title])"""
+    found = opened().js(names)
+    assert len(found) > 100
+    assert [(name, title) for name, title in found if not name.endswith(title)] == []
+
+
+def test_the_skip_link_stays_in_the_view(opened: Open, two_seeds: tuple[Plan, str]):
+    place = f"run-{one_student(two_seeds[0])}"
+    tab = opened()
+    tab.go(place)
+    tab.js("document.querySelector('.skip').focus()")
+    tab.press("Enter")
+    tab.js(SETTLED)
+    assert tab.js(VISIBLE) == [place]
+    assert tab.js("document.activeElement.id") == place
+
+
+@pytest.mark.parametrize("width", [820, 1400])
+def test_no_heading_hides_under_the_bar(opened: Open, width: int):
+    tab = opened(width=width)
+    tab.go("table-claims")
+    edges = """[document.querySelector('.bar').getBoundingClientRect().bottom,
+        document.getElementById('title-claims').getBoundingClientRect().top]"""
+    bar, heading = tab.js(edges)
+    assert bar <= heading < bar + 40
+
+
+def test_a_claim_is_a_sentence_on_few_lines(opened: Open):
+    width = "document.querySelector('#table-claims td.says').getBoundingClientRect().width"
+    assert opened(width=1400).js(width) > 250
+
+
 def test_a_filter_that_nothing_fits_says_so(opened: Open):
     tab = opened()
     tab.js("document.getElementById('filter').focus()")
@@ -211,6 +262,11 @@ def test_the_dark_page_is_dark(opened: Open):
 def test_without_a_script_everything_is_readable(opened: Open, two_seeds: tuple[Plan, str]):
     tab = opened(script=False)
     assert len(tab.js(VISIBLE)) == 1 + len(two_seeds[0].shown_runs())
+    # a picture lies in the file once; a run's page has a link to it
+    pictures = "[...document.querySelectorAll('.run figure:has(.picture)')]"
+    assert tab.js(f"{pictures}.length") > 0
+    assert not tab.js(f"{pictures}.some((one) => one.querySelector('.picture').checkVisibility())")
+    assert tab.js(f"{pictures}.every((one) => one.querySelector('a').checkVisibility())")
 
 
 def test_it_prints(opened: Open):

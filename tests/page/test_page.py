@@ -8,6 +8,7 @@ import pytest
 from hand_runs import HOSTILE, VERDICTS, build, configured, leave, leave_all
 
 from dualdistill.errors import DataError
+from dualdistill.jobs import Jobs
 from dualdistill.plan import Plan
 from dualdistill.storage import read_json, write_json
 
@@ -49,6 +50,13 @@ def test_every_run_and_table_has_its_place(two_seeds: tuple[Plan, str]):
     assert {f"run-{name}" for name in plan.shown_runs()} <= set(ids)
     assert {f"table-{name}" for name in plan.tables} <= set(ids)
     assert len(ids) == len(set(ids))
+
+
+def test_the_page_waits_for_every_table_that_it_shows(two_seeds: tuple[Plan, str]):
+    plan, text = two_seeds
+    shown = {one for one in Elements(text).attributes("id") if one.startswith("table-")}
+    awaited = {f"table-{Path(view).stem}" for view in Jobs(plan).views}
+    assert awaited == shown - {"table-runs", "table-verdicts"}
 
 
 def test_every_link_leads_somewhere_in_the_file(two_seeds: tuple[Plan, str]):
@@ -113,6 +121,47 @@ def test_a_page_of_the_dev_split_says_so(tmp_path: Path):
     assert "/dev/metrics.json" in text
 
 
+def section(text: str, name: str) -> str:
+    return re.search(rf'<section id="table-{name}".*?</section>', text, re.DOTALL)[0]
+
+
+def article(text: str, run: str) -> str:
+    return re.search(rf'<article id="run-{run}".*?</article>', text, re.DOTALL)[0]
+
+
+def test_claims_stand_under_the_rule_that_judges_them(two_seeds: tuple[Plan, str]):
+    plan, text = two_seeds
+    claims, pairs = section(text, "claims"), section(text, "claims_pairs")
+    for word in ("Student", "95\N{NO-BREAK SPACE}%", "weakest pair", "one seed", "config/claims.yaml"):
+        assert word in claims
+    assert claims.count("<tr") == 2 + 2 * len(plan.claims.claims)
+    assert pairs.count("<tr") == 2 + 2 * sum(len(claim.pairs) for claim in plan.claims.claims)
+    assert "mfd-only over bevdepth-r50" in pairs
+    assert "distillation_helps" not in text  # its sentence says it
+
+
+def test_columns_are_headed_as_in_the_printed_tables(two_seeds: tuple[Plan, str]):
+    text = two_seeds[1]
+    for name, words in {"ablation_components": ["MFD", "CRD"], "errors": ["mATE", "AP traffic cone"]}.items():
+        headings = re.findall(r"<button type=\"button\">(.*?)</button>", section(text, f"table_{name}"))
+        assert set(words) <= set(headings)
+
+
+def test_a_damaged_print_is_marked(tmp_path: Path):
+    plan = configured(tmp_path, [0])
+    whole, damaged = plan.run("dualdistill-r50-mvp"), plan.run("bevdepth-r50")
+    for number, run in enumerate((whole, damaged)):
+        leave(plan, run, number)
+    text = build(plan, [], "metric,reported_effect,damaged\nmAP,5.4,mAP\nNDS,4.4,\n")
+    assert section(text, "verdicts").count("\N{DOUBLE DAGGER}") == 2  # a number and the footnote
+    assert article(text, damaged.id).count("\N{DOUBLE DAGGER}") == 3  # two numbers and the footnote
+    assert "\N{DOUBLE DAGGER}" not in article(text, whole.id)
+
+
+def test_the_page_does_not_say_whose_machine_it_was(two_seeds: tuple[Plan, str]):
+    assert "desk" not in Elements(two_seeds[1]).texts
+
+
 def test_two_seeds_show_their_spread_and_both_runs(two_seeds: tuple[Plan, str]):
     plan, text = two_seeds
     row = next(row for row in plan.table("table_main").rows if row.row == "dualdistill-r50-centerpoint")
@@ -124,13 +173,13 @@ def test_two_seeds_show_their_spread_and_both_runs(two_seeds: tuple[Plan, str]):
 def test_a_run_says_what_differs_from_its_baseline_of_the_same_seed(two_seeds: tuple[Plan, str]):
     plan, text = two_seeds
     row = next(row for row in plan.table("table_main").rows if row.row == "dualdistill-r50-centerpoint")
-    article = re.search(rf'<article id="run-{row.runs[1]}".*?</article>', text, re.DOTALL)[0]
+    page = article(text, row.runs[1])
     baseline = next(one for one in plan.table("table_main").rows if one.row == row.baseline).runs[1]
-    assert f'href="#run-{baseline}"' in article
-    assert "<code>distill.method</code>" in article
-    assert "<code>seed</code>" not in article
-    assert f"results/runs/{row.runs[1]}/metrics.json" in article
-    assert "git checkout 0123456789abcdef" in article
+    assert f'href="#run-{baseline}"' in page
+    assert "<code>distill.method</code>" in page
+    assert "<code>seed</code>" not in page
+    assert f"results/runs/{row.runs[1]}/metrics.json" in page
+    assert "git checkout 0123456789abcdef" in page
 
 
 def test_the_date_is_that_of_the_newest_run(two_seeds: tuple[Plan, str]):

@@ -64,6 +64,45 @@ def test_a_ratio_an_interval_and_a_remark_stand_with_what_they_belong_to(tmp_pat
     assert not found.linked
 
 
+DAMAGED = """\
+metric,mAP,mAP_std,effect,low,high,reported_mAP,reported_NDS,reported_effect,damaged,verdict
+mAP,1.0,0.1,0.5,0.2,0.8,35.1,47.5,4.1,mAP,supported
+NDS,2.0,0.1,-1.5,-2,-1,36.6,46.1,3.0,mAP NDS,contradicted
+NDS,2.0,0.1,-1.5,-2,-1,36.6,46.1,3.0,,contradicted
+"""
+
+
+def test_a_damaged_print_is_marked_where_it_is_reported(tmp_path: Path):
+    found = table(tmp_path, DAMAGED)
+    marked = [
+        [column.name for column, cell in zip(found.columns, line.cells, strict=True) if cell.damaged]
+        for line in found.lines
+    ]
+    both = ["reported_mAP", "reported_NDS", "reported_effect"]
+    assert marked == [["reported_mAP", "reported_effect"], both, []]
+    assert "damaged" not in [column.name for column in found.columns]
+    assert found.damaged
+    assert not table(tmp_path).damaged
+
+
+def test_what_may_be_negative_has_no_bar(tmp_path: Path):
+    found = table(tmp_path, DAMAGED)
+    bars = {
+        column.name for column, cell in zip(found.columns, found.lines[0].cells, strict=True) if cell.share
+    }
+    assert bars == {"mAP"}
+
+
+def test_a_heading_names_columns_and_leaves_some_out(tmp_path: Path):
+    path = tmp_path / "table_some_view.csv"
+    path.write_text(CSV)
+    heading = grid.Heading("Some", {"mAP": "Precision", "method": "Who"}, "A note.", ("note", "NDS"))
+    found = grid.read(path, heading)
+    titles = ["Who", "Temperature", "Precision", "Seeds", "Precision"]
+    assert [column.title for column in found.columns] == titles
+    assert (found.title, found.note) == ("Some", "A note.")
+
+
 def test_bars_are_shares_of_the_largest_and_never_negative(tmp_path: Path):
     assert [line.cells[2].share for line in table(tmp_path).lines] == [1.0, 0.0]
 

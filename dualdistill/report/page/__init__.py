@@ -16,8 +16,10 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dualdistill import document
+from dualdistill.jobs import CLAIMS
 from dualdistill.plan import Plan
 from dualdistill.report.page import content
+from dualdistill.report.tables import DAMAGED, HOW_DAMAGED
 from dualdistill.storage import atomic_write
 
 FOLDER = Path(__file__).parent
@@ -33,7 +35,7 @@ def write(
     named = config / "figures.yaml"
     views = document.read(named).value["figures"] if named.exists() else {}
     if tables is None:
-        tables = _there(plan.shown / f"{name}.csv" for name in (*plan.tables, "claims"))
+        tables = _there(plan.shown / f"{name}.csv" for name in (*plan.tables, *CLAIMS))
     if figures is None:
         figures = _there(plan.drawn / f"{name}.{ending}" for name in views for ending in ("svg", "png"))
     atomic_write(path, html(content.gather(plan, tables, figures, views)))
@@ -52,6 +54,7 @@ def html(page: content.Content) -> str:
         lstrip_blocks=True,
     )
     environment.filters["yaml"] = _yaml
+    environment.globals |= {"DAMAGED": DAMAGED, "HOW_DAMAGED": HOW_DAMAGED}
     style, script = ((FOLDER / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return environment.get_template("page.html").render(
         page=page, style=style, script=script, style_hash=_hash(style), script_hash=_hash(script)

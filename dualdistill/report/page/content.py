@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dualdistill.plan import WITHOUT_BOXES, Plan
+from dualdistill.plan import WITHOUT_BOXES, Plan, Run
 from dualdistill.records import METRICS, RUN
 from dualdistill.report.collect import NOT_COMPARABLE, command
-from dualdistill.report.page import grid, pictures
+from dualdistill.report.page import claims, grid, pictures
 from dualdistill.report.page import run as runs
-from dualdistill.report.page.grid import FACETS, Cell, Column, Grid, Line
+from dualdistill.report.page.grid import PLAIN, Cell, Column, Grid, Heading, Line
+from dualdistill.report.page.known import Known, of_shown_runs
 from dualdistill.report.page.pictures import Picture
-from dualdistill.report.page.run import Facts, Known, RunPage
+from dualdistill.report.page.run import Facts, RunPage
+from dualdistill.views import NAMED
 
 
 @dataclass(frozen=True)
@@ -40,23 +41,12 @@ class Content:
 def gather(plan: Plan, tables: Sequence[Path], figures: Sequence[Path], views: Mapping[str, Any]) -> Content:
     """Everything of these files and of the plan's runs, as far as they are there."""
     titles = {name: table.title for name, table in plan.tables.items()}
-    grids = [grid.read(path, titles.get(path.stem, "")) for path in tables]
+    headings = {name: Heading(table.title, table.headings) for name, table in plan.tables.items()}
+    headings |= claims.headings(plan)
+    known = of_shown_runs(plan)
+    grids = [_with_facets(grid.read(path, headings.get(path.stem, PLAIN)), known) for path in tables]
     images = pictures.load(figures, views, titles)
-    known = {name: _known(plan, name) for name in plan.shown_runs()}
-    taken = Counter(one.title for one in known.values())
-    found = []
-    for name, one in known.items():
-        run = plan.runs[name]
-        if taken[one.title] > 1:
-            # rows that a table tells apart by a column of its own
-            one = replace(one, title=f"{one.title} ({', '.join(run.rows) or name})")
-        shown_on = tuple(image for image in images if image.rows & set(run.rows))
-        last = plan.folder(run) / RUN if run.spec.kind in WITHOUT_BOXES else plan.scores(run) / METRICS
-        line = command(plan, last)
-        if page := runs.build(plan, run, one, shown_on, line):
-            found.append(page)
-    facets = _facets(grids)
-    grids = [_with_facets(table, facets) for table in grids]
+    found = [page for name in known if (page := _run(plan, plan.runs[name], known[name], images))]
     data = plan.measured_on
     return Content(
         title=f"LiDAR-to-camera distillation {'in a synthetic world' if plan.data.world else f'on {data}'}",
@@ -66,33 +56,16 @@ def gather(plan: Plan, tables: Sequence[Path], figures: Sequence[Path], views: M
         tables=tuple(grids),
         facets=_choices(grids),
         pictures=images,
-        run_table=_run_table(found, facets),
+        run_table=_run_table(found, known),
         runs=tuple(found),
         command=command(plan, plan.shown / "index.html"),
     )
 
 
-def _known(plan: Plan, name: str) -> Known:
-    """A run's title, baseline and reported numbers, from the first table that has them."""
-    title, baseline = "", None
-    reported: dict[str, float] = {}
-    for table in plan.tables.values():
-        lines = {row.row: row for row in table.rows}
-        for row in table.rows:
-            if name in row.runs:
-                title = title or _title(row.shown)
-                reported = reported or {metric: told.value for metric, told in row.reported.items()}
-                if row.baseline and not baseline:
-                    baseline = lines[row.baseline].runs[row.runs.index(name)]
-    run = plan.runs[name]
-    title = title or ", ".join(run.rows) or name.rsplit("-s", 1)[0]
-    return Known(f"{title}, seed\N{NO-BREAK SPACE}{run.spec.seed}", baseline, reported)
-
-
-def _title(shown: Mapping[str, str]) -> str:
-    """Method, backbone and teacher, in a table that shows them; one on a single option names no run."""
-    words = [shown.get(column, "") for column in ("method", "backbone", "teacher")]
-    return " \N{MIDDLE DOT} ".join(filter(None, words)) if words[0] else ""
+def _run(plan: Plan, run: Run, known: Known, images: Sequence[Picture]) -> RunPage | None:
+    shown_on = tuple(image for image in images if image.rows & set(run.rows))
+    last = plan.folder(run) / RUN if run.spec.kind in WITHOUT_BOXES else plan.scores(run) / METRICS
+    return runs.build(plan, run, known, shown_on, command(plan, last))
 
 
 def _facts(plan: Plan, found: Sequence[RunPage]) -> Facts:
@@ -112,19 +85,10 @@ def _facts(plan: Plan, found: Sequence[RunPage]) -> Facts:
     return tuple((name, value) for name, value in facts.items() if value)
 
 
-def _facets(grids: Iterable[Grid]) -> dict[str, dict[str, str]]:
-    """What the tables say of a run, for tables that do not say it again."""
-    found: dict[str, dict[str, str]] = {}
-    for table in grids:
-        for line in table.lines:
-            for run in line.runs:
-                found[run] = {**line.facets, **found.get(run, {})}
-    return found
-
-
-def _with_facets(table: Grid, facets: dict[str, dict[str, str]]) -> Grid:
+def _with_facets(table: Grid, known: Mapping[str, Known]) -> Grid:
+    """The table with what its runs are filtered by; a line without a run has what its columns say."""
     lines = (
-        replace(line, facets={**facets[line.runs[0]], **line.facets}) if line.runs else line
+        replace(line, facets=known[line.runs[0]].facets) if line.runs and line.runs[0] in known else line
         for line in table.lines
     )
     return replace(table, lines=tuple(lines))
@@ -135,12 +99,12 @@ def _choices(grids: Iterable[Grid]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     lines = [line for table in grids for line in table.lines]
     found = {
         facet: tuple(dict.fromkeys(line.facets[facet] for line in lines if facet in line.facets))
-        for facet in FACETS
+        for facet in NAMED
     }
     return tuple((facet, values) for facet, values in found.items() if len(values) > 1)
 
 
-def _run_table(found: Sequence[RunPage], facets: dict[str, dict[str, str]]) -> Grid:
+def _run_table(found: Sequence[RunPage], known: Mapping[str, Known]) -> Grid:
     """All runs in one table, the pre-trainings and teachers that no other table shows among them."""
     columns = (
         Column("run", "Run", names=True),
@@ -157,5 +121,5 @@ def _run_table(found: Sequence[RunPage], facets: dict[str, dict[str, str]]) -> G
         minutes = f"{run.seconds / 60:.1f}"
         texts = (run.title, run.kind, ", ".join(run.rows), values.get("mAP", ""), values.get("NDS", ""))
         cells = tuple(Cell(text) for text in (*texts, minutes, run.time[:10]))
-        lines.append(Line(cells, (run.id,), facets.get(run.id, {})))
+        lines.append(Line(cells, (run.id,), known[run.id].facets))
     return Grid("runs", "Every run", columns, tuple(lines), about=())

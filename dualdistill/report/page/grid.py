@@ -2,7 +2,8 @@
 
 Knows how columns are named and nothing else, so a new table is shown without a change here: X_std, delta_X
 and ratio_X belong to X, `low` and `high` to `effect`, reported_X is the poster's X. `run` names the runs of a
-line, `remark` is a footnote to it; what ABOUT names stands above the table where all lines agree.
+line, `remark` is a footnote to it, `damaged` names the reported numbers whose print is damaged; what ABOUT
+names stands above the table where all lines agree.
 """
 
 from __future__ import annotations
@@ -10,22 +11,36 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dualdistill.errors import DataError
+from dualdistill.views import NAMED
 
 MEASURED, REPORTED = "measured", "reported"
-FACETS = ("backbone", "teacher", "method")  # what a reader filters by
 CALLED = ("says", "claim", "method", "row")  # the column that a line is called by; otherwise the first
 ABOUT = ("data", "profile", "recipe", "level", "command")  # of the whole table, as a rule
-BESIDE = ("run", "remark")  # without a column of their own
+BESIDE = ("run", "remark", "damaged")  # without a column of their own
 INTERVAL = ("low", "high")
+SIGNED = ("effect", *INTERVAL)  # a bar cannot show what may lie below zero
 GAINS = {
     "delta_": "",
     "ratio_": "\N{MULTIPLICATION SIGN}",
 }  # prefix of a column -> what its numbers are printed with
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What stands above a table and its columns."""
+
+    title: str = ""  # otherwise the file's name
+    columns: Mapping[str, str] = field(default_factory=dict)  # otherwise the column's name
+    note: str = ""  # what a reader must know of all of it
+    left_out: tuple[str, ...] = ()  # columns
+
+
+PLAIN = Heading()
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,7 @@ class Cell:
     spread: str = ""
     gain: str = ""
     share: float | None = None  # of the column's largest number
+    damaged: bool = False  # reported, and read from a damaged print
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,7 @@ class Grid:
     lines: tuple[Line, ...]
     about: tuple[str, ...]  # what holds for all of it
     groups: tuple[tuple[str, int], ...] = ()  # group and width, from left to right
+    note: str = ""
 
     @property
     def short(self) -> str:
@@ -74,11 +91,15 @@ class Grid:
         return self.name != "runs" and any(line.runs for line in self.lines)
 
     @property
+    def damaged(self) -> bool:
+        return any(cell.damaged for line in self.lines for cell in line.cells)
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(line.remark for line in self.lines if line.remark))
 
 
-def read(path: Path, title: str = "") -> Grid:
+def read(path: Path, heading: Heading = PLAIN) -> Grid:
     """A CSV file of results/; a damaged one is refused with its name."""
     try:
         with path.open(encoding="utf-8", newline="") as stream:
@@ -92,33 +113,38 @@ def read(path: Path, title: str = "") -> Grid:
         what = "the table has lines of another length than its heading"
         raise DataError(what, where=str(path), hint="run its rule again")
     about = [name for name in ABOUT if len({row.get(name) for row in rows}) == 1 and name in names]
-    columns = _columns(names, rows, about)
+    columns = _columns(names, rows, (*about, *heading.left_out), heading.columns)
     return Grid(
         name=path.stem,
-        title=title or _words(path.stem),
+        title=heading.title or _words(path.stem),
         columns=columns,
         lines=tuple(_line(row, columns) for row in rows),
         about=tuple(f"{name}: {rows[0][name]}" for name in about),
         groups=_groups(columns),
+        note=heading.note,
     )
 
 
 def _columns(
-    names: Sequence[str], rows: Sequence[Mapping[str, str]], about: Sequence[str]
+    names: Sequence[str],
+    rows: Sequence[Mapping[str, str]],
+    left_out: Sequence[str],
+    headings: Mapping[str, str],
 ) -> tuple[Column, ...]:
     """The columns with a cell of their own; a column that says nothing anywhere is left out."""
     columns = []
     for name in names:
         values = [row[name] for row in rows if row[name]]
-        if _owner(name) in names or name in about or name in BESIDE or not values:
+        if _owner(name) in names or name in left_out or name in BESIDE or not values:
             continue
         numeric = all(NUMBER.fullmatch(value) for value in values)
         group = _group(name, names) if numeric or name.startswith("reported_") else ""
-        bars = group == MEASURED and name not in INTERVAL
+        bars = group == MEASURED and name not in SIGNED
+        plain = name.removeprefix("reported_")  # the word stands above it
         columns.append(
             Column(
                 name,
-                title=_words(name.removeprefix("reported_")),  # the word stands above it
+                title=headings.get(plain) or _words(plain),
                 group=group,
                 numeric=numeric,
                 largest=max(map(float, values)) if bars else 0.0,
@@ -148,7 +174,7 @@ def _group(name: str, names: Sequence[str]) -> str:
 
 
 def _line(row: Mapping[str, str], columns: Sequence[Column]) -> Line:
-    facets = {name: row[name] for name in FACETS if row.get(name)}
+    facets = {name: row[name] for name in NAMED if row.get(name)}
     cells = tuple(_cell(row, column) for column in columns)
     return Line(cells, tuple(row.get("run", "").split()), facets, row.get("remark", ""))
 
@@ -161,7 +187,14 @@ def _cell(row: Mapping[str, str], column: Column) -> Cell:
         spread=row.get(f"{column.name}_std", ""),
         gain=_gain(row, column.name),
         share=None if share is None else max(0.0, share),
+        damaged=_damaged(row, column.name),
     )
+
+
+def _damaged(row: Mapping[str, str], name: str) -> bool:
+    """Whether the print of the poster's number is damaged, or of one that its effect rests on."""
+    metric = row.get("metric") if name == "reported_effect" else name.removeprefix("reported_")
+    return name.startswith("reported_") and metric in row.get("damaged", "").split()
 
 
 def _gain(row: Mapping[str, str], name: str) -> str:

@@ -1,4 +1,5 @@
-// Sorting, filtering, run pages and large pictures. Without this script the page shows everything, one below the other.
+// Sorting, filtering, run pages and large pictures. Without this script everything stands one below the other, and a
+// run's pictures are links to the figures.
 "use strict";
 document.documentElement.classList.add("scripted");
 
@@ -7,6 +8,8 @@ const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 // --- one view at a time: the part after # names a run or a place of the overview
 
 const overview = document.getElementById("overview");
+const bar = document.querySelector(".bar");
+const skip = document.querySelector(".skip");
 
 function route(moved) {
   let target = null;
@@ -16,8 +19,11 @@ function route(moved) {
   const view = target?.closest(".view") ?? overview;
   for (const other of all(".view")) other.classList.toggle("current", other === view);
   document.title = view.dataset.title;
+  skip.hash = view.id;
+  // what is scrolled to must not lie under the bar
+  document.documentElement.style.setProperty("--bar", `${bar.offsetHeight}px`);
   // a picture lies in the file once and is shown wherever it belongs
-  for (const image of all("[data-from]", view)) image.src = document.querySelector(`#${CSS.escape(image.dataset.from)} img`).src;
+  for (const frame of all(".picture:empty", view)) frame.append(document.querySelector(`#${CSS.escape(frame.dataset.from)} img`).cloneNode());
   if (!moved) return;
   if (target && target !== view) target.scrollIntoView();
   else window.scrollTo(0, 0);

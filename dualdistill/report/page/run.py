@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dualdistill.config import Reported
 from dualdistill.errors import DataError
 from dualdistill.plan import Plan, Run
 from dualdistill.records import DEVKIT_NAMES, RUN, read_run
 from dualdistill.records import METRICS as METRICS_FILE
 from dualdistill.report.collect import measured
 from dualdistill.report.page.curves import Panel, panels
+from dualdistill.report.page.known import Known
 from dualdistill.report.page.pictures import Picture
 
 ERRORS = {  # what the devkit writes -> what papers print, and its unit
@@ -58,20 +60,12 @@ UNSCORED = {
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the tables say of a run."""
-
-    title: str
-    baseline: str | None  # the run of the same seed that its gains are taken against
-    reported: dict[str, float]
-
-
-@dataclass(frozen=True)
 class Tile:
     name: str
     value: str
     unit: str
     reported: str
+    damaged: bool = False  # the print that the reported number was read from
 
 
 @dataclass(frozen=True)
@@ -185,7 +179,7 @@ def _related(run: Run, known: Known) -> Facts:
 def _tiles(
     record: Mapping[str, Any],
     metrics: Mapping[str, Any],
-    reported: Mapping[str, float],
+    reported: Mapping[str, Reported],
     quality: Quality | None,
 ) -> tuple[Tile, ...]:
     if quality and quality.record in record:
@@ -193,12 +187,16 @@ def _tiles(
         return (Tile(quality.tile, number, quality.unit, ""),)
     if not metrics:
         return ()
-    tiles = [
-        Tile(name, f"{100 * metrics[key]:.1f}", "points", f"{reported[name]:.1f}" if name in reported else "")
-        for name, key in DEVKIT_NAMES.items()
-    ]
+    tiles = [_score(name, metrics[key], reported.get(name)) for name, key in DEVKIT_NAMES.items()]
     errors = metrics["tp_errors"]
     return *tiles, *(Tile(*_error(errors, key)) for key in ERRORS if key in errors)
+
+
+def _score(name: str, value: float, reported: Reported | None) -> Tile:
+    theirs = f"{reported.value:.1f}" if reported else ""
+    return Tile(
+        name, f"{100 * value:.1f}", "points", theirs, bool(reported and reported.certainty == "inferred")
+    )
 
 
 def _error(errors: Mapping[str, Any], key: str) -> tuple[str, str, str, str]:
@@ -234,7 +232,6 @@ def _facts(record: Mapping[str, Any], metrics: Mapping[str, Any], made_on: Mappi
         "device": ", ".join(made_on.get("devices", ())) or "CPU",
         "threads": made_on.get("threads", ""),
         "cores": made_on.get("cores_allowed", ""),
-        "host": made_on.get("host", ""),
         "platform": made_on.get("platform", ""),
         "python": made_on.get("python", ""),
         "weights at the start": record.get("start", {}).get("from", ""),
