@@ -39,14 +39,21 @@ class Stages:
         return self._backbone(name, model) if model.start == "pretrained" else None
 
     def _detector(self, name: str, model: StudentSpec, seen: InputSpec) -> RunSpec:
-        """The student without a teacher, on the same places, itself from a pre-trained backbone."""
-        for place in (("detector",), ("schedules", "detector")):
-            self._need(name, place)
+        """The student without a teacher, on the same places, itself from a pre-trained backbone or a shallower one."""
+        self._need(name, ("detector",))
         own = self.profile["detector"]
+        shallower = own["grows_from"]
+        schedule = "grown" if shallower and shallower < model.depth else "detector"
+        self._need(name, ("schedules", schedule))
+        if schedule == "grown":
+            start = self._detector(name, replace(model, depth=shallower), seen)
+            model = replace(model, start="shallower")
+        else:
+            start = self._backbone(name, model)
         taught = DetectorSpec(**vars(model), naming_weight=own["naming_weight"])
         seen = build(InputSpec, asdict(seen) | own["input"])
         grid = build(GridSpec, self.profile["grid"])
-        return self._run("detector", grid, seen, taught, pretraining=self._backbone(name, model))
+        return self._run("detector", grid, seen, taught, pretraining=start, schedule=schedule)
 
     def _backbone(self, name: str, model: StudentSpec) -> RunSpec:
         for place in (("data", "pretrain_split"), ("crops",), ("schedules", "pretrain")):
@@ -87,6 +94,7 @@ class Stages:
         model: ClassifierSpec | LabelEncoderSpec | StudentSpec,
         teacher: RunSpec | None = None,
         pretraining: RunSpec | None = None,
+        schedule: str = "",
     ) -> RunSpec:
         return RunSpec(
             kind=kind,
@@ -95,7 +103,7 @@ class Stages:
             grid=grid,
             input=seen,
             model=model,
-            schedule=build(ScheduleSpec, self.profile["schedules"][kind]),
+            schedule=build(ScheduleSpec, self.profile["schedules"][schedule or kind]),
             threads=self.profile["threads"],
             versions=versions.of_training(self.data),
             teacher=teacher,

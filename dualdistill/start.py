@@ -2,11 +2,13 @@
 
 A teacher's are all those of a teacher like it. A student's backbone has those of a classifier trained by this
 suite, or a file of ImageNet weights under torchvision's names, which are the names of mmdet's ResNet too. All
-of a student but its head has those of a detector that this suite trained on the same frames, untaught.
+of a student but its head has those of a detector that this suite trained on the same frames, untaught. And
+a deeper one of these has all those of a shallower one, as if it were that one (Net2Net, arXiv 1511.05641).
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from dualdistill.storage import sha256_file
 BACKBONE = "backbone."
 HEAD = "head"  # with it the methods would not start alike: some of them bring their teacher's
 CLASSIFIER = ("fc.weight", "fc.bias")  # of torchvision; nothing of a student corresponds to it
+BLOCK = re.compile(r"(.*backbone\.layer\d\.)(\d+)(\..*)")  # stage, position in it, what of the block
+SCALE = (".bn3.weight", ".bn3.bias")  # of what a block adds to its input
 COUNTER = "num_batches_tracked"  # the older ones of torchvision's files lack it, and nothing reads it
 
 
@@ -35,6 +39,8 @@ def load(student: StudentSpec, file: Path | None, network: Student) -> dict[str,
         return {"from": student.start}
     if student.start == "pretrained":
         fit(backbone, _part(file, BACKBONE), file)
+    elif student.start == "shallower":
+        fit(network, _deeper(_part(file, ""), network), file)
     elif student.start == "detector":
         for name, part in network.named_children():
             if name != HEAD:
@@ -58,6 +64,19 @@ def _origin(kind: str, file: Path) -> dict[str, Any]:
 def _part(file: Path, prefix: str) -> dict[str, Tensor]:
     weights = read_weights(file, read_run(file.parent)["outputs"][file.name])
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
+
+def _deeper(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """With blocks for a deeper network: each repeats the last one of its stage and adds nothing to its input yet."""
+    last: dict[str, int] = {}
+    for stage, position, _ in (found.groups() for name in weights if (found := BLOCK.fullmatch(name))):
+        last[stage] = max(last.get(stage, 0), int(position))
+    grown = dict(weights)
+    for name in network.state_dict().keys() - weights.keys():
+        found = BLOCK.fullmatch(name)
+        if found and (repeated := f"{found[1]}{last.get(found[1])}{found[3]}") in weights:
+            grown[name] = weights[repeated] * (found[3] not in SCALE)
+    return grown
 
 
 def _imagenet(file: Path, backbone: nn.Module, hint: str) -> dict[str, Tensor]:

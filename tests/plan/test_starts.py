@@ -88,8 +88,8 @@ def test_a_detector_may_see_its_frames_turned_further_than_its_students_do(folde
     add(folder, "warm: {from: bevdepth-r50, model.start: detector}")
     path = folder / "profiles" / "smoke.yaml"
     before = planned(folder)
-    own = "detector:\n  input: {bev_rotate_deg: 31.5, image_flip: false}"
-    path.write_text(path.read_text().replace("detector:\n  input: {}", own, 1))
+    own = "  input: {bev_rotate_deg: 31.5, image_flip: false}\n  naming"
+    path.write_text(path.read_text().replace("  input: {}\n  naming", own, 1))
     after = planned(folder)
     warm = after.run("warm")
     detector = after.runs[warm.pretraining]
@@ -103,6 +103,29 @@ def test_a_profile_without_a_detector_is_one_sentence(folder: Path):
     what = r"row 'warm' starts from a pre-training and 'detector' is null \(fill it in, or choose"
     with pytest.raises(UserError, match=what):
         planned(folder, profile="nuscenes")
+
+
+def test_a_deeper_detector_grows_from_a_shallower_one(folder: Path):
+    add(folder, "warm: {from: bevdepth-r101, model.start: detector}")
+    path = folder / "profiles" / "smoke.yaml"
+    grows = path.read_text().replace("grows_from: null", "grows_from: 50", 1)
+    path.write_text(grows)
+    what = r"row 'warm' starts from a pre-training and 'schedules.grown' is null"
+    with pytest.raises(UserError, match=what):
+        planned(folder)
+    own = "  grown: {epochs: 3, batch: 2, accumulate: 1, lr: 0.002, head_rate: 1.0, weight_decay: 0.01,"
+    own += " policy: cosine, steps: [], warmup_iters: 2, clip_norm: 35.0, ema: 0.0, cbgs: false,"
+    path.write_text(grows.replace("  grown: null", own + " precision: 32-true}", 1))
+    found = planned(folder)
+    deep = found.runs[found.run("warm").pretraining]
+    shallow = found.runs[deep.pretraining]
+    assert (shallow.spec.kind, deep.spec.kind) == ("detector", "detector")
+    assert (shallow.spec.model.depth, deep.spec.model.depth) == (50, 101)
+    assert replace(shallow.spec.model, start="shallower", depth=101) == deep.spec.model
+    assert (shallow.spec.schedule.epochs, deep.spec.schedule.epochs) == (1, 3)
+    assert found.start_file(deep) == found.folder(shallow) / "model.safetensors"
+    order = list(found.runs)
+    assert order.index(shallow.pretraining) < order.index(shallow.id) < order.index(deep.id)
 
 
 def test_the_world_s_students_start_from_detectors_and_every_seed_from_one(folder: Path):

@@ -72,7 +72,7 @@ def test_missing_python_headers_are_told_before_anything_is_fetched(clone: Clone
 
 
 def test_a_full_disk_is_told_before_anything_is_fetched(clone: Clone):
-    clone.tool("df", "#!/bin/sh\necho head\necho /dev/disk 9000000 7000000 2097152 80% /\n")
+    clone.disk(free_gb=2)
     done = clone.run(*NOTHING)
     assert done.code == 7
     assert "only 2 GB are free" in done.sentence
