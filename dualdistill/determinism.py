@@ -34,6 +34,8 @@ def pin(threads: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # says the same as use_deterministic_algorithms, which loads torch's compiler to do so
     torch.set_deterministic_debug_mode("warn" if torch.cuda.is_available() else "error")
+    # else every new tensor is filled with NaN before it is written, an eighth of a camera's step
+    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def random_state() -> dict[str, Any]:

@@ -85,7 +85,7 @@ def predict(
 ) -> Path:
     """Detect in every frame and write the results file."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    detector.to(device).eval()
+    detector.to(device, memory_format=torch.channels_last).eval()
     results: dict[str, list[dict[str, Any]]] = {}
     with torch.inference_mode():
         for batch in _batches(frames):

@@ -101,9 +101,10 @@ def train(
         setting = lessons.prepare(spec, teacher_dir, start_file, label_dir)
         lesson, teachers = setting.lesson, setting.teachers
         feed = _feed(spec, data, lesson)
-        lesson.to(fabric.device)
+        # weights in the layout of their maps, else every convolution copies them first
+        lesson.to(fabric.device, memory_format=torch.channels_last)
         if teachers is not None:
-            teachers.to(fabric.device)
+            teachers.to(fabric.device, memory_format=torch.channels_last)
         average = MovingAverage(lesson.learner, schedule.ema) if schedule.ema else None
         state = State(lesson, optim.optimizer(lesson, schedule), average)
         module, stepper = fabric.setup(lesson, state.optimizer)

@@ -13,7 +13,7 @@ INDEX = 1  # what is read from the tables
 CACHE = 1  # decoding of images and points
 MASKS = 1  # instance masks, as a student's method is given them
 VIRTUAL = 1  # masks and the virtual points from them
-TRAIN = 1  # models, losses, methods, crops, augmentation, optimisation
+TRAIN = 2  # models, losses, methods, crops, augmentation, optimisation
 PREDICT = 1  # decoding of the test split into boxes
 EVALUATE = 1  # what surrounds the official evaluation
 
