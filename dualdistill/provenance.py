@@ -19,7 +19,7 @@ PACKAGES = (
     "mmdet3d",
     "mmengine",
     "nuscenes-devkit",
-    "lightning",
+    "lightning-fabric",
     "numpy",
     "scipy",
     "pandas",

@@ -124,7 +124,8 @@ class HeadSpec:
 class StudentSpec:
     """BEVDepth4D of the BEVDet code base (models.md 2). Slim presets differ by numbers only."""
 
-    start: str = "imagenet"  # random | pretrained, detector, shallower: a run of this suite | imagenet: a file
+    # random | a run of this suite: pretrained, detector, shallower | a file: imagenet
+    start: str = "imagenet"
     depth: int = 50  # ResNet-50 or ResNet-101
     width: int = 64  # base channels of the ResNet
     feature_stride: int = 16  # pixels per cell of the map that is lifted: 8 | 16

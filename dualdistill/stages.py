@@ -39,21 +39,19 @@ class Stages:
         return self._backbone(name, model) if model.start == "pretrained" else None
 
     def _detector(self, name: str, model: StudentSpec, seen: InputSpec) -> RunSpec:
-        """The student without a teacher, on the same places, itself from a pre-trained backbone or a shallower one."""
+        """The student without a teacher, on the same places, from a backbone or from a shallower detector."""
         self._need(name, ("detector",))
         own = self.profile["detector"]
-        shallower = own["grows_from"]
-        schedule = "grown" if shallower and shallower < model.depth else "detector"
-        self._need(name, ("schedules", schedule))
-        if schedule == "grown":
-            start = self._detector(name, replace(model, depth=shallower), seen)
+        if own["grows_from"] and own["grows_from"] < model.depth:
+            schedule, before = "grown", self._detector(name, replace(model, depth=own["grows_from"]), seen)
             model = replace(model, start="shallower")
         else:
-            start = self._backbone(name, model)
+            schedule, before = "detector", self._backbone(name, model)
+        self._need(name, ("schedules", schedule))
         taught = DetectorSpec(**vars(model), naming_weight=own["naming_weight"])
         seen = build(InputSpec, asdict(seen) | own["input"])
         grid = build(GridSpec, self.profile["grid"])
-        return self._run("detector", grid, seen, taught, pretraining=start, schedule=schedule)
+        return self._run("detector", grid, seen, taught, pretraining=before, schedule=schedule)
 
     def _backbone(self, name: str, model: StudentSpec) -> RunSpec:
         for place in (("data", "pretrain_split"), ("crops",), ("schedules", "pretrain")):

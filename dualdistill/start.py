@@ -25,7 +25,7 @@ BACKBONE = "backbone."
 HEAD = "head"  # with it the methods would not start alike: some of them bring their teacher's
 CLASSIFIER = ("fc.weight", "fc.bias")  # of torchvision; nothing of a student corresponds to it
 BLOCK = re.compile(r"(.*backbone\.layer\d\.)(\d+)(\..*)")  # stage, position in it, what of the block
-SCALE = (".bn3.weight", ".bn3.bias")  # of what a block adds to its input
+ADDED = (".bn3.weight", ".bn3.bias")  # at zero a block adds nothing to its input
 COUNTER = "num_batches_tracked"  # the older ones of torchvision's files lack it, and nothing reads it
 
 
@@ -67,15 +67,14 @@ def _part(file: Path, prefix: str) -> dict[str, Tensor]:
 
 
 def _deeper(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """With blocks for a deeper network: each repeats the last one of its stage and adds nothing to its input yet."""
-    last: dict[str, int] = {}
-    for stage, position, _ in (found.groups() for name in weights if (found := BLOCK.fullmatch(name))):
-        last[stage] = max(last.get(stage, 0), int(position))
+    """With the blocks that the network has more: each repeats the last of its stage, and adds nothing yet."""
+    blocks = [found for name in weights if (found := BLOCK.fullmatch(name))]
+    last = {found[1]: found[2] for found in sorted(blocks, key=lambda found: int(found[2]))}
     grown = dict(weights)
     for name in network.state_dict().keys() - weights.keys():
         found = BLOCK.fullmatch(name)
         if found and (repeated := f"{found[1]}{last.get(found[1])}{found[3]}") in weights:
-            grown[name] = weights[repeated] * (found[3] not in SCALE)
+            grown[name] = weights[repeated] * (found[3] not in ADDED)
     return grown
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from dualdistill import lesson as lessons
@@ -33,7 +33,6 @@ from dualdistill.pretrain import held_out
 from dualdistill.progress import Clock, StopSignal, note, noting_failure, peak_memory_mb
 from dualdistill.provenance import collect
 from dualdistill.records import RUN_SCHEMA
-from dualdistill.redecode import redecoded
 from dualdistill.spec import RunSpec
 from dualdistill.storage import replacing, run_lock, sha256_file, write_json
 
@@ -216,6 +215,8 @@ def _quality(spec: RunSpec, data: DataPaths, state: State, teachers: Teachers | 
     if isinstance(learner, Classifier):
         return {"held_out": held_out(spec, data, learner)}
     if isinstance(learner, LabelEncoder) and teachers:
+        from dualdistill.redecode import redecoded  # loads the devkit, a second that no other training needs
+
         return {"redecoded": redecoded(spec, data, learner, teachers.detector)}
     return {}
 

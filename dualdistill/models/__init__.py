@@ -7,9 +7,15 @@ only, so runs that differ in their distillation start from the same student.
 
 from __future__ import annotations
 
+from importlib import import_module
 from math import log2
 
 from dualdistill.errors import UserError
+from dualdistill.lean import without
+
+with without("sklearn", "torch.distributed.optim"):
+    import_module("mmdet.models")  # before anything below does
+
 from dualdistill.models.classifier import Classifier
 from dualdistill.models.labels import LabelEncoder
 from dualdistill.models.student import Student

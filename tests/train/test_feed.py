@@ -6,7 +6,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 

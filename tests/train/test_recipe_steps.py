@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import nn
 
 from dualdistill import lesson, models, plan, registry
