@@ -6,10 +6,11 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from dualdistill.checkpoint import load_plain
-from dualdistill.determinism import random_state, restore_random_state, seed_everything, seed_for
+from dualdistill.determinism import pin, random_state, restore_random_state, seed_everything, seed_for
 
 
 def test_axes_have_seeds_of_their_own() -> None:
@@ -25,3 +26,15 @@ def test_random_state_survives_a_file_and_restores_all_three_generators(tmp_path
     expected = (torch.rand(3).tolist(), np.random.standard_normal(3).tolist(), random.random())
     restore_random_state(load_plain(tmp_path / "state.pt"))
     assert (torch.rand(3).tolist(), np.random.standard_normal(3).tolist(), random.random()) == expected
+
+
+def test_pinned_torch_is_deterministic_and_spends_nothing_on_filling(monkeypatch: pytest.MonkeyPatch) -> None:
+    mode, threads = torch.get_deterministic_debug_mode(), torch.get_num_threads()
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    try:
+        pin(1)
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+    finally:
+        torch.set_deterministic_debug_mode(mode)
+        torch.set_num_threads(threads)
