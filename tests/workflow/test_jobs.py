@@ -12,6 +12,8 @@ from dataclasses import replace
 import pytest
 from checkouts import Checkout
 
+from dualdistill import versions
+
 FULL = dict.fromkeys(("world", "index_data", "cache", "table", "claims"), 1) | {
     "train_teacher": 1,
     "pretrain": 2,
@@ -161,7 +163,8 @@ def test_a_run_with_another_name_in_the_table_is_the_same_run(finished: Checkout
     ],
 )
 def test_a_raised_version_runs_what_depends_on_it(finished: Checkout, stage: str, jobs: dict[str, int]):
-    finished.edit("dualdistill/versions.py", f"{stage} = 1", f"{stage} = 2")
+    version = getattr(versions, stage)
+    finished.edit("dualdistill/versions.py", f"{stage} = {version}", f"{stage} = {version + 1}")
     assert finished.jobs() == jobs
 
 
