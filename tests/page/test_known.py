@@ -51,6 +51,8 @@ def test_a_run_is_filtered_by_what_it_is(
 
 def test_a_run_without_a_row_is_filtered_by_what_rests_on_it(known: dict[str, Known]):
     assert called(known, "detector-r101").facets == {"backbone": "ResNet-101"}
+    # the deeper detector grows out of it and has no row
+    assert called(known, "detector-r50").facets == {"backbone": "ResNet-50"}
     assert called(known, "pretrain-r50").facets == {"backbone": "ResNet-50"}
     assert called(known, "labels-centerpoint").facets == {"teacher": "CenterPoint", "method": "LabelDistill"}
 

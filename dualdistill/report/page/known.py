@@ -62,14 +62,16 @@ def _titles(plan: Plan, rows: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def _facets(plan: Plan, rows: dict[str, str | None]) -> dict[str, dict[str, str]]:
-    """What a reader filters a run by; one without a row has what all runs that rest on it share."""
+    """What a reader filters a run by; one without a row has what the rows that rest on it share."""
     found: dict[str, dict[str, str]] = {}
     for name in reversed(rows):  # what rests on others comes after them
         row = rows[name]
         if row:
             found[name] = {facet: word for facet, word in plan.named[row].items() if word}
         else:
-            found[name] = _shared(own for other, own in found.items() if name in _needs(plan.runs[other]))
+            resting = [other for other in found if name in _needs(plan.runs[other])]
+            told = [other for other in resting if rows[other]] or resting
+            found[name] = _shared(found[other] for other in told)
     return found
 
 
