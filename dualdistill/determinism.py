@@ -35,7 +35,7 @@ def pin(threads: int) -> None:
     # says the same as use_deterministic_algorithms, which loads torch's compiler to do so
     torch.set_deterministic_debug_mode("warn" if torch.cuda.is_available() else "error")
     # else every new tensor is filled with NaN before it is written, an eighth of a camera's step
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def random_state() -> dict[str, Any]:

@@ -25,6 +25,7 @@ from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.data.index import LIDAR, Index
 from dualdistill.determinism import pin
 from dualdistill.errors import CheckpointError
+from dualdistill.models.blocks import place
 from dualdistill.plan import DataPaths
 from dualdistill.records import RESULTS, RUN, WEIGHTS, read_run, scores_folder
 from dualdistill.spec import CLASSES, RunSpec
@@ -85,7 +86,8 @@ def predict(
 ) -> Path:
     """Detect in every frame and write the results file."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    detector.to(device, memory_format=torch.channels_last).eval()
+    place(detector, device)
+    detector.eval()
     results: dict[str, list[dict[str, Any]]] = {}
     with torch.inference_mode():
         for batch in _batches(frames):

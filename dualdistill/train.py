@@ -27,6 +27,7 @@ from dualdistill.errors import NumericsError, UserError
 from dualdistill.feed import Feed, of_crops, of_frames
 from dualdistill.lesson import Lesson, Setting, Teachers
 from dualdistill.models import Classifier, LabelEncoder
+from dualdistill.models.blocks import place
 from dualdistill.optim import MovingAverage
 from dualdistill.plan import DataPaths
 from dualdistill.pretrain import held_out
@@ -100,10 +101,9 @@ def train(
         setting = lessons.prepare(spec, teacher_dir, start_file, label_dir)
         lesson, teachers = setting.lesson, setting.teachers
         feed = _feed(spec, data, lesson)
-        # weights in the layout of their maps, else every convolution copies them first
-        lesson.to(fabric.device, memory_format=torch.channels_last)
+        place(lesson, fabric.device)
         if teachers is not None:
-            teachers.to(fabric.device, memory_format=torch.channels_last)
+            place(teachers, fabric.device)
         average = MovingAverage(lesson.learner, schedule.ema) if schedule.ema else None
         state = State(lesson, optim.optimizer(lesson, schedule), average)
         module, stepper = fabric.setup(lesson, state.optimizer)

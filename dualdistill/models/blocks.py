@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmdet.models.backbones.resnet import BasicBlock
 from mmengine.logging import MMLogger
@@ -12,6 +14,12 @@ from torch import Tensor, nn
 def channels_last(map_BCHW: Tensor) -> Tensor:
     """The same map stored pixel by pixel: convolutions keep that layout and are faster in it."""
     return map_BCHW.contiguous(memory_format=torch.channels_last)
+
+
+def place(module: nn.Module, device: torch.device) -> None:
+    """Move it there, weights in the layout of their maps: else every convolution copies them first."""
+    layout: dict[str, Any] = {"memory_format": torch.channels_last}  # the stubs of `to` do not know it
+    module.to(device, **layout)
 
 
 def conv_norm_relu(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
