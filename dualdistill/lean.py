@@ -1,7 +1,7 @@
 """Loading a library without what it would only take along.
 
 mmdet imports scikit-learn for tracking, mmengine torch's sharded optimizer, and both do without them where
-they are not installed. Nothing here uses them, and they are a quarter of what a prediction takes to load.
+they are not installed. Nothing here uses them, and they are a fifth of what a prediction takes to load.
 """
 
 from __future__ import annotations

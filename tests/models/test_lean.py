@@ -19,7 +19,7 @@ def test_inside_it_is_as_if_a_library_were_not_installed(monkeypatch: pytest.Mon
     assert __import__(UNUSED).__name__ == UNUSED
 
 
-def test_what_is_loaded_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_loaded_stays() -> None:
     with without("json"):
         assert __import__("json") is sys.modules["json"]
     assert "json" in sys.modules
