@@ -63,7 +63,7 @@ rule virtual:
         "results/data/{data}/benchmarks/{points}.jsonl"
     wildcard_constraints:
         points=JOBS.virtual_ids,
-    priority: 2  # it needs every core and a teacher waits for it: behind trainings it would come last
+    priority: 3  # it needs every core and a teacher waits for it: behind trainings it would come last
     conda:
         "../../environment.yml"
     threads: JOBS.plan.settings.workers

@@ -1,6 +1,7 @@
 # Everything trains by the same rule under four names: teachers and backbones first, then label encoders, which need
 # their teacher, then students, which need all that their rows ask for. What a run does not need, its inputs leave out.
-# What others wait for comes first (priority), so that the long trainings do not end up last and alone.
+# What others wait for comes first (priority), so that the long trainings do not end up last and alone: what students
+# start from before the teachers, since one such training may wait for another (ResNet-101 grows from ResNet-50).
 # Checkpoints lie in the run's state/, which no rule declares: snakemake deletes what is declared when a job fails.
 rule train:
     input:
@@ -50,6 +51,6 @@ use rule train as train_label_encoder with:
 use rule train as pretrain with:
     wildcard_constraints:
         run=JOBS.pretrainings,
-    priority: 1
+    priority: 2
     message:
         "Pre-train {wildcards.run}"
