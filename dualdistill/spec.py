@@ -245,7 +245,7 @@ class MaskedDistillSpec(DistillSpec):
 class RunSpec:
     """One training, and its evaluation if it detects. Two rows that resolve to equal specs are one run."""
 
-    kind: str  # teacher | labels | pretrain | student
+    kind: str  # teacher | labels | pretrain | detector | student
     seed: int
     data: DataSpec
     grid: GridSpec

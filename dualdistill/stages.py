@@ -25,7 +25,7 @@ from dualdistill.spec import (
 
 
 class Stages:
-    """One run per backbone and one per teacher, for the students of all rows and seeds."""
+    """What students start from, per backbone, and a label encoder per teacher: for all rows and seeds."""
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         self.config, self.data, self.profile = config, data, config.profile.value

@@ -22,7 +22,7 @@ STAGES = ("world", "index", "cache", "virtual points")  # of the data; trainings
 
 
 def lines(plan: Plan) -> list[str]:
-    """A heading, a line per stage in the order in which they run, and the sum."""
+    """A heading, a line per stage in the plan's order, and the sum."""
     found = pd.DataFrame(jobs(plan), columns=["stage", "seconds", "memory"])
     if found.empty:
         return [f"no job of this plan has run under snakemake in {plan.results}"]

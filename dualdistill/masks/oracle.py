@@ -24,7 +24,7 @@ class Oracle:
         self._label = {names[rank].decode(): label for rank, label in labels.items()}
 
     def masks(self, record: int) -> list[Instance]:
-        """One instance per object; what is annotated in no frame, out of the LiDAR's reach, is left out."""
+        """One instance per object; what is annotated in no frame, being too far away, is left out."""
         number_HW = self._read(record)
         scene = self.index.scene_name[self.index.record_scene[record]].decode()
         found = []

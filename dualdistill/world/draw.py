@@ -25,7 +25,7 @@ from dualdistill.world_spec import WorldSpec
 SPLITS = ("world_train", "world_dev", "world_val", "world_pretrain")
 ADDITIONS = 5  # times that what the LiDAR does not meet is joined by another of its class
 DRAWS = 4  # of the traffic, if additions do not help
-BACKDROP_M = 55.0  # of street beyond the LiDAR's reach
+BACKDROP_M = 55.0  # of street beyond what is annotated
 # independent streams of one scene's randomness, so that neither noise nor weather moves the houses
 PLACES, TRAFFIC, CALIBRATION, NOISE, LIGHT, OCCLUDERS = range(6)
 

@@ -1,6 +1,6 @@
 """Who can go where: the ego's drive, and a placer that puts actors where they touch nothing.
 
-Actors are placed where the ego passes within the LiDAR's reach.
+Actors are placed where the ego passes near enough for them to be annotated.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-# Everything trains by the same rule under four names: teachers and backbones first, then label encoders, which need
-# their teacher, then students, which need all that their rows ask for. What a run does not need, its inputs leave out.
+# Everything trains by the same rule under four names: what students start from, teachers, label encoders, which need
+# their teacher, and students, which need all that their rows ask for. What a run does not need, its inputs leave out.
 # What others wait for comes first (priority), so that the long trainings do not end up last and alone: what students
 # start from before the teachers, since one such training may wait for another (ResNet-101 grows from ResNet-50).
 # Checkpoints lie in the run's state/, which no rule declares: snakemake deletes what is declared when a job fails.
