@@ -126,6 +126,30 @@ def test_a_word_is_no_number(swept: Plan):
         draw.draw(swept, shown)
 
 
+def test_a_dagger_is_no_part_of_a_lines_words(swept: Plan, folder: Path):
+    tables, figures = folder / "tables.yaml", folder / "figures.yaml"
+    rows = "[{row: dualdistill-r50-centerpoint}, {row: x3kd-r50-centerpoint}]"
+    measures = "measures: [teacher_mAP, mAP, NDS]"
+    table = f"  table_methods: {{title: Two, columns: [method], {measures}, rows: {rows}}}\n"
+    tables.write_text(tables.read_text() + table)
+    lines = "lines: {both: {method: [DualDistill, x3kd]}}"
+    line = f"  methods: {{chart: line, table: table_methods, x: teacher_mAP, {lines}}}\n"
+    figures.write_text(figures.read_text() + line)
+    overrides = {"seeds": [0, 1], "profile": "world"}
+    made = planning.load(folder / "config.yaml", overrides, results=swept.results)
+    for run in made.table("table_methods").rows[1].runs:
+        leave_run(made, run, 0.2)
+    ((x, _y),) = drawn(draw.draw(made, view(made, "methods")), "mAP on world")
+    assert x == pytest.approx([90, 90])
+
+
+def test_a_row_that_no_line_holds_is_named(swept: Plan, folder: Path):
+    path = folder / "figures.yaml"
+    path.write_text(path.read_text().replace("[all of it, noisy]", "[all of it]"))
+    with pytest.raises(UserError, match="figure 'teacher' has no line for the row 'noisy'"):
+        draw.draw(swept, view(swept, "teacher"))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [

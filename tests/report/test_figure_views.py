@@ -49,6 +49,11 @@ def test_every_figure_fits_the_plan(plan: Plan, folder: Path):
             "[BEVDepht]",
             "shows 'BEVDepht', which no row of table_main prints as its",
         ),
+        (
+            "[BEVDepth, DualDistill]",
+            "[BEVDepth], teacher: [CenterPoint]",
+            "shows no row of table_main: none prints all of these words (name fewer columns)",
+        ),
         ("show: {method", "show: {metod", "names column 'metod', which table_main does not have"),
         ('CenterPoint: "*", ', "", "figure 'main' has no mark for 'CenterPoint' (add it to marks)"),
         ("mean_over: 30", "mean_ovr: 30", "missing key 'mean_over' in figure 'training'"),

@@ -44,7 +44,11 @@ def draw(plan: Plan, view: View) -> Figure:
         # a reported student had another teacher than the one that the axis measures
         table = scores.measured_only(table)
     shows = view.options.get("lines", {"": {}})
-    lines = [[row for row in table.rows if keeps(show, row.labels)] for show in shows.values()]
+    # as tables.yaml has the words, without the dagger that a reconstruction has got here
+    words = [row.shown for row in plan.table(view.table or "").rows if row.row in view.rows]
+    rows = list(zip(table.rows, words, strict=True))
+    lines = [[row for row, shown in rows if keeps(show, shown)] for show in shows.values()]
+    _refuse_unlined(view, table, lines)
     handles = [Line2D([], [], label=name, **_style(number)) for number, name in enumerate(shows) if name]
     kinds = 2 if scores.has_reported(table) else 1
     figure, below = page.with_legend(0.9 + PANEL_IN * kinds * len(scores.metrics(table)), handles)
@@ -85,6 +89,15 @@ def _place(view: View, table: Table, row: Row) -> float:
         what = f"figure '{view.name}' draws {x} as a line, and one row prints '{row.labels[x]}'"
         raise UserError(what, hint="leave that row out with show, or draw bars")
     return number
+
+
+def _refuse_unlined(view: View, table: Table, lines: Sequence[Sequence[Row]]) -> None:
+    """A row that has a place on the axis is on a line; it would be missing from the figure without."""
+    for row in table.rows:
+        if not any(row in line for line in lines) and math.isfinite(_place(view, table, row)):
+            words = ", ".join(word for word in row.labels.values() if word)
+            what = f"figure '{view.name}' has no line for the row '{words}'"
+            raise UserError(what, hint="name it in one of its lines, or leave it out with show")
 
 
 def _panel(axes: Axes, points: dict[str, Point], lines: Sequence[Sequence[Row]]) -> None:

@@ -143,6 +143,9 @@ def _check_columns(plan: Plan, read: Document, name: str, line: dict[str, Any]) 
             if word not in printed:
                 what = f"shows '{word}', which no row of {line['table']} prints as its {column}"
                 refuse(what, key, nearest(word, printed - {""}))
+    if not any(keeps(show, row.shown) for row in table.rows):
+        what = f"shows no row of {line['table']}: none prints all of these words"
+        refuse(what, "show", "name fewer columns")
     if "mark" in line:
         for row in table.rows:
             word = row.shown[line["mark"]]
