@@ -44,10 +44,11 @@ class Stages:
         own = self.profile["detector"]
         if own["grows_from"] and own["grows_from"] < model.depth:
             schedule, before = "grown", self._detector(name, replace(model, depth=own["grows_from"]), seen)
+            self._need(name, ("schedules", schedule), "set detector.grows_from to null")
             model = replace(model, start="shallower")
         else:
             schedule, before = "detector", self._backbone(name, model)
-        self._need(name, ("schedules", schedule))
+            self._need(name, ("schedules", schedule))
         taught = DetectorSpec(**vars(model), naming_weight=own["naming_weight"])
         seen = build(InputSpec, asdict(seen) | own["input"])
         grid = build(GridSpec, self.profile["grid"])
@@ -75,14 +76,14 @@ class Stages:
             teacher,
         )
 
-    def _need(self, name: str, place: tuple[str, ...]) -> None:
+    def _need(self, name: str, place: tuple[str, ...], instead: str = "choose another model.start") -> None:
         value = self.profile
         for key in place:
             value = value[key]
         if value is None:
             what = f"row '{name}' starts from a pre-training and '{'.'.join(place)}' is null"
             where = self.config.profile.where(place)
-            raise UserError(what, where=where, hint="fill it in, or choose another model.start")
+            raise UserError(what, where=where, hint=f"fill it in, or {instead}")
 
     def _run(
         self,

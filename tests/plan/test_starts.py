@@ -110,7 +110,7 @@ def test_a_deeper_detector_grows_from_a_shallower_one(folder: Path):
     path = folder / "profiles" / "smoke.yaml"
     grows = path.read_text().replace("grows_from: null", "grows_from: 50", 1)
     path.write_text(grows)
-    what = r"row 'warm' starts from a pre-training and 'schedules.grown' is null"
+    what = r"'schedules.grown' is null \(fill it in, or set detector.grows_from to null\)"
     with pytest.raises(UserError, match=what):
         planned(folder)
     own = "  grown: {epochs: 3, batch: 2, accumulate: 1, lr: 0.002, head_rate: 1.0, weight_decay: 0.01,"
