@@ -76,7 +76,7 @@ class State:
             self.average.load(plain["average"])
         restore_random_state(plain["random"])
         self.step, self.history = plain["step"], plain["history"]
-        self.memory_mb = plain.get("memory_mb", 0.0)  # checkpoints had none at first
+        self.memory_mb = plain["memory_mb"]
 
     def weights(self) -> dict[str, Tensor]:
         return self.average.weights if self.average else self.lesson.learner.state_dict()
