@@ -126,21 +126,25 @@ def test_a_word_is_no_number(swept: Plan):
         draw.draw(swept, shown)
 
 
-def test_a_dagger_is_no_part_of_a_lines_words(swept: Plan, folder: Path):
+def test_a_dagger_is_no_part_of_a_word(swept: Plan, folder: Path):
+    """X3KD is found by its name, and its option is a number, whichever of them bears the dagger."""
     tables, figures = folder / "tables.yaml", folder / "figures.yaml"
-    rows = "[{row: dualdistill-r50-centerpoint}, {row: x3kd-r50-centerpoint}]"
-    measures = "measures: [teacher_mAP, mAP, NDS]"
-    table = f"  table_methods: {{title: Two, columns: [method], {measures}, rows: {rows}}}\n"
+    by_name = "columns: [method], measures: [teacher_mAP, mAP, NDS]"
+    both = "rows: [{row: dualdistill-r50-centerpoint}, {row: x3kd-r50-centerpoint}]"
+    table = f"  table_method: {{title: Two, {by_name}, {both}}}\n"
+    table += "  table_weight: {title: One, columns: [xfd_weight], rows: [{row: x3kd-r50-centerpoint}]}\n"
     tables.write_text(tables.read_text() + table)
     lines = "lines: {both: {method: [DualDistill, x3kd]}}"
-    line = f"  methods: {{chart: line, table: table_methods, x: teacher_mAP, {lines}}}\n"
+    line = f"  method: {{chart: line, table: table_method, x: teacher_mAP, {lines}}}\n"
+    line += "  weight: {chart: line, table: table_weight, x: xfd_weight}\n"
     figures.write_text(figures.read_text() + line)
     overrides = {"seeds": [0, 1], "profile": "world"}
     made = planning.load(folder / "config.yaml", overrides, results=swept.results)
-    for run in made.table("table_methods").rows[1].runs:
+    for run in made.table("table_method").rows[1].runs:
         leave_run(made, run, 0.2)
-    ((x, _y),) = drawn(draw.draw(made, view(made, "methods")), "mAP on world")
-    assert x == pytest.approx([90, 90])
+    for figure, places in (("method", [90, 90]), ("weight", [10])):
+        ((x, _y),) = drawn(draw.draw(made, view(made, figure)), "mAP on world")
+        assert x == pytest.approx(places)
 
 
 def test_a_row_that_no_line_holds_is_named(swept: Plan, folder: Path):

@@ -44,10 +44,7 @@ def draw(plan: Plan, view: View) -> Figure:
         # a reported student had another teacher than the one that the axis measures
         table = scores.measured_only(table)
     shows = view.options.get("lines", {"": {}})
-    # as tables.yaml has the words, without the dagger that a reconstruction has got here
-    words = [row.shown for row in plan.table(view.table or "").rows if row.row in view.rows]
-    rows = list(zip(table.rows, words, strict=True))
-    lines = [[row for row, shown in rows if keeps(show, shown)] for show in shows.values()]
+    lines = [[row for row in table.rows if keeps(show, scores.unmarked(row))] for show in shows.values()]
     _refuse_unlined(view, table, lines)
     handles = [Line2D([], [], label=name, **_style(number)) for number, name in enumerate(shows) if name]
     kinds = 2 if scores.has_reported(table) else 1
@@ -82,7 +79,7 @@ def _place(view: View, table: Table, row: Row) -> float:
     if x in table.measures:
         return float(row.score[x].mean / MEASURES[x].unit) if x in row.score else math.nan
     try:
-        number = float(row.labels[x])
+        number = float(scores.unmarked(row)[x])
     except ValueError:
         number = math.nan
     if not math.isfinite(number):

@@ -54,6 +54,11 @@ def _marked(row: Row, columns: tuple[str, ...]) -> Row:
     return replace(row, labels={**row.labels, named: row.labels[named] + DAGGER}) if row.remark else row
 
 
+def unmarked(row: Row) -> dict[str, str]:
+    """Its words as tables.yaml has them."""
+    return {column: word.removesuffix(DAGGER) for column, word in row.labels.items()}
+
+
 def names(table: Table) -> list[str]:
     """A row by the columns in which rows differ."""
     differ = [c for c in table.columns if len({row.labels[c] for row in table.rows}) > 1] or table.columns
