@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from dualdistill import plan as planning
 from dualdistill.errors import UserError
-from dualdistill.plan import Plan
+from dualdistill.plan import plan as planning
+from dualdistill.plan.plan import Plan
 
 EXAMPLES = """examples:
   snakemake --cores all results/table_main.csv              everything, from the world to the table
@@ -44,30 +44,30 @@ def make_world(plan: Plan, options: argparse.Namespace) -> None:
     if plan.data.world is None:
         profile = plan.settings.profile
         raise UserError(f"profile '{profile}' reads a real data set, there is no world to make")
-    from dualdistill import world
+    from dualdistill.world.nuscenes import build as world
 
     world.make(plan.data.world, plan.paths.root, plan.settings.workers)
 
 
 def show_world(plan: Plan, options: argparse.Namespace) -> None:
-    from dualdistill import world
+    from dualdistill.world import preview
 
-    world.show(plan.paths.root, options.out, options.scene, options.frame)
+    preview.show(plan.paths.root, options.out, options.scene, options.frame)
     print(options.out)
 
 
 def knobs(plan: Plan, options: argparse.Namespace) -> None:
     run = plan.detector(options.run)
-    from dualdistill import knobs
+    from dualdistill.evaluation import world_shift
 
-    for line in knobs.lines(plan, run, options.knobs):
+    for line in world_shift.lines(plan, run, options.knobs):
         print(line, flush=True)
 
 
 def build_index(plan: Plan, options: argparse.Namespace) -> None:
-    from dualdistill.data import index
+    from dualdistill.data import index_build
 
-    index.build(plan.paths.root, plan.data.version, plan.data.splits(), plan.paths.index)
+    index_build.build(plan.paths.root, plan.data.version, plan.data.splits(), plan.paths.index)
 
 
 def build_cache(plan: Plan, options: argparse.Namespace) -> None:
@@ -83,10 +83,10 @@ def make_virtual(plan: Plan, options: argparse.Namespace) -> None:
     name, spec = plan.virtual_points(options.points)
     plan.check_masks(spec)
     from dualdistill.data.index import Index
-    from dualdistill.masks import make
+    from dualdistill.data.virtual_points import build
 
     index, out = Index.load(plan.paths.index), plan.paths.index.parent / name
-    make.make(index, plan.paths.root, spec, plan.settings.masks, out, workers=plan.settings.workers)
+    build.make(index, plan.paths.root, spec, plan.settings.masks, out, workers=plan.settings.workers)
 
 
 def train(plan: Plan, options: argparse.Namespace) -> None:
@@ -95,21 +95,21 @@ def train(plan: Plan, options: argparse.Namespace) -> None:
     needs = (plan.teacher_folder(run), plan.start_file(run), plan.label_encoder_folder(run))
     if run.spec.masks:
         plan.check_masks(run.spec.masks)
-    from dualdistill import train
+    from dualdistill.training import train
 
     train.train(run.spec, plan.folder(run), plan.paths, *needs, log_every=options.log_every)
 
 
 def predict(plan: Plan, options: argparse.Namespace) -> None:
     run = plan.detector(options.run)
-    from dualdistill import predict
+    from dualdistill.evaluation import predict
 
     predict.run(run.spec, plan.folder(run), plan.paths, plan.settings.split)
 
 
 def evaluate(plan: Plan, options: argparse.Namespace) -> None:
     run = plan.detector(options.run)
-    from dualdistill import evaluate
+    from dualdistill.evaluation import evaluate
 
     evaluate.run(run.spec, plan.folder(run), plan.paths, plan.settings.split)
 
@@ -128,41 +128,41 @@ def claims(plan: Plan, options: argparse.Namespace) -> None:
 
 
 def observe(plan: Plan, options: argparse.Namespace) -> None:
-    from dualdistill.report.figures import views
+    from dualdistill.plan import figures
 
-    view = views.find(views.load(plan, options.config.parent), options.figure)
-    views.need_observation(view)
+    view = figures.find(figures.load(plan, options.config.parent), options.figure)
+    figures.need_observation(view)
     plan.check_root()
-    from dualdistill.report.figures import observe
+    from dualdistill.probes import run as probe
 
-    observe.run(plan, view)
+    probe.run(plan, view)
 
 
 def figure(plan: Plan, options: argparse.Namespace) -> None:
-    from dualdistill.report.figures import views
+    from dualdistill.plan import figures
 
-    view = views.find(views.load(plan, options.config.parent), options.figure)
+    view = figures.find(figures.load(plan, options.config.parent), options.figure)
     from dualdistill.report.figures import draw
 
     print("\n".join(map(str, draw.write(plan, view, options.out or plan.drawn))))
 
 
 def page(plan: Plan, options: argparse.Namespace) -> None:
-    from dualdistill.report import page
+    from dualdistill.report import html
 
-    page.write(plan, plan.shown / "index.html", options.tables, options.figures, options.config.parent)
+    html.write(plan, plan.shown / "index.html", options.tables, options.figures, options.config.parent)
 
 
 def status(plan: Plan, options: argparse.Namespace) -> None:
-    from dualdistill import status
+    from dualdistill.report import status
 
     print("\n".join(status.lines(plan)))
 
 
 def times(plan: Plan, options: argparse.Namespace) -> None:
-    from dualdistill import times
+    from dualdistill.report import timing
 
-    print("\n".join(times.lines(plan)))
+    print("\n".join(timing.lines(plan)))
 
 
 def resolve(plan: Plan, options: argparse.Namespace) -> None:

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dualdistill.data.files import Pixels
+from dualdistill.config.nuscenes import CAMERAS
+from dualdistill.config.run_spec import InputSpec
 from dualdistill.data.geometry import Array
-from dualdistill.spec import CAMERAS, InputSpec
+from dualdistill.data.sensor_files import Pixels
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dualdistill.data.files import POINT_BYTES, Files, Pixels, Points
 from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.sensor_files import POINT_BYTES, Files, Pixels, Points
 from dualdistill.errors import DataError, DiskError
-from dualdistill.storage import read_json, sha256_file, write_json
+from dualdistill.store.files import read_json, sha256_file, write_json
 
 SCHEMA = 1
 MANIFEST = "cache.json"

@@ -16,24 +16,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dualdistill.batch import Batch, Instances
+from dualdistill.config.nuscenes import CAMERAS
+from dualdistill.config.run_spec import RunSpec, StudentSpec, degradation
 from dualdistill.data.augment import Draws, between, bev_affine, image_affine, warp
+from dualdistill.data.batch import Batch, Instances
 from dualdistill.data.cache import Cache
-from dualdistill.data.degraded import DegradedClouds
-from dualdistill.data.depth import depth_targets, owners, projection
-from dualdistill.data.files import Files, Pixels
+from dualdistill.data.depth_targets import depth_targets, owners, projection
 from dualdistill.data.geometry import Array, inverse, move_boxes, move_points
-from dualdistill.data.history import choose_history
 from dualdistill.data.index import LIDAR, Index
-from dualdistill.data.instances import as_seen
-from dualdistill.data.sweeps import load_sweeps
-from dualdistill.data.virtual import VirtualClouds
-from dualdistill.degraded import degradation
-from dualdistill.determinism import seed_for
-from dualdistill.spec import CAMERAS, RunSpec, StudentSpec
+from dualdistill.data.lidar_sweeps import DegradedClouds, load_sweeps
+from dualdistill.data.masks.provider import as_seen
+from dualdistill.data.previous_frame import choose_history
+from dualdistill.data.sensor_files import Files, Pixels
+from dualdistill.data.virtual_points.reader import VirtualClouds
+from dualdistill.seeding import seed_for
 
 if TYPE_CHECKING:  # masks/ reads the data set, so it cannot be imported from here
-    from dualdistill.masks import MaskProvider
+    from dualdistill.data.masks import MaskProvider
 
 IMAGENET_MEAN = torch.tensor([123.675, 116.28, 103.53])[:, None, None]  # of RGB in 0..255
 IMAGENET_STD = torch.tensor([58.395, 57.12, 57.375])[:, None, None]

@@ -14,19 +14,18 @@ import zlib
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dualdistill.config.nuscenes import CAMERAS, CLASSES
 from dualdistill.data.geometry import Array, boxes_from_global
 from dualdistill.errors import DataError, UserError
-from dualdistill.spec import CAMERAS, CLASSES
-from dualdistill.storage import replacing
+from dualdistill.store.files import replacing
 
 SCHEMA = 1
 CHANNELS = ("LIDAR_TOP", *CAMERAS)
-LIDAR = 0  # column of sample_key_record; camera n of spec.CAMERAS is column n + 1
+LIDAR = 0  # column of sample_key_record; camera n of CAMERAS is column n + 1
 
 Integers = NDArray[np.integer]
 Strings = NDArray[np.bytes_]
@@ -57,7 +56,7 @@ class Index:
     sample_key_record: Integers  # [S, 7], by CHANNELS
     sample_in_split: NDArray[np.bool_]  # [S, roles]
     annotation_offset: Integers  # [S + 1]
-    annotation_label: Integers  # into spec.CLASSES
+    annotation_label: Integers  # into CLASSES
     annotation_centre: Array  # [A, 3]
     annotation_size_wlh: Array  # [A, 3]
     annotation_wxyz: Array  # [A, 4]
@@ -182,19 +181,3 @@ class Index:
         keep = np.repeat(chosen, np.diff(self.annotation_offset)) & self.seen()
         numbers = np.bincount(self.annotation_label[keep], minlength=len(CLASSES))
         return dict(zip(CLASSES, numbers.tolist(), strict=True))
-
-
-def build(root: Path, version: str, splits: dict[str, str], out: Path) -> None:
-    """Read a root through the devkit, compare a few boxes with the devkit's own, and write the index.
-
-    `splits` maps roles (train, dev, val, pretrain) to the devkit's split names; scenes outside all of them
-    are left out.
-    """
-    # the devkit imports plotting libraries for seconds; whoever only loads an index need not wait for them
-    from dualdistill.data import tables
-
-    nusc = tables.open_root(root, version)
-    columns: dict[str, Any] = tables.read(nusc, root, splits)
-    index = Index(**columns)
-    tables.self_check(index, nusc)
-    index.save(out)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dualdistill.config.nuscenes import CLASSES
 from dualdistill.data.index import Index
-from dualdistill.determinism import seed_for
-from dualdistill.spec import CLASSES
+from dualdistill.seeding import seed_for
 
 
 def epoch_order(index: Index, split: str, *, seed: int, epoch: int, cbgs: bool) -> NDArray[np.int64]:

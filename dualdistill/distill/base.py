@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from dualdistill.distill.pair import DetectionHead, FeaturePair, Shape
+from dualdistill.distill.inputs import DetectionHead, FeaturePair, Shape
 from dualdistill.errors import UserError
 
 

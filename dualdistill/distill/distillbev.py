@@ -14,8 +14,8 @@ from torch import Tensor
 
 from dualdistill.distill import alignment as alignments
 from dualdistill.distill.base import Distiller
-from dualdistill.distill.mfd import MFD
-from dualdistill.distill.pair import LEVELS, FeaturePair, Shape
+from dualdistill.distill.inputs import LEVELS, FeaturePair, Shape
+from dualdistill.distill.terms.mfd import MFD
 
 
 class DistillBEV(Distiller):

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from dualdistill.distill import alignment as alignments
 from dualdistill.distill.base import Distiller
-from dualdistill.distill.crd import Labels, crd_loss, ground_truth_labels, soft_crd_loss, teacher_labels
-from dualdistill.distill.mfd import MFD
-from dualdistill.distill.pair import LEVELS, FeaturePair, Shape
+from dualdistill.distill.inputs import LEVELS, FeaturePair, Shape
+from dualdistill.distill.terms.crd import Labels, crd_loss, ground_truth_labels, soft_crd_loss, teacher_labels
+from dualdistill.distill.terms.mfd import MFD
 from dualdistill.errors import UserError
 
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from dualdistill.distill.alignment.upsample_conv import upsample
 from dualdistill.distill.base import Distiller
-from dualdistill.distill.pair import FeaturePair, Shape
-from dualdistill.distill.response import box_response, heatmap_response
+from dualdistill.distill.inputs import FeaturePair, Shape
+from dualdistill.distill.terms.label_response import box_response, heatmap_response
 from dualdistill.errors import UserError
-from dualdistill.models.student import displaced, given
-from dualdistill.models.targets import centre_targets
+from dualdistill.models.bevdepth.student import displaced, given
+from dualdistill.models.center_targets import centre_targets
 
 LEVELS = (("s0", "t2"), ("s1", "t3"))  # what enters the student's BEV encoder, and its first stage
 PARTS = ("label", "lidar", "free")  # of the channels; the last third learns from neither

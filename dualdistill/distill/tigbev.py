@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from dualdistill.distill.base import Distiller
-from dualdistill.distill.inner_depth import inner_depth_loss
-from dualdistill.distill.pair import FeaturePair, Shape
-from dualdistill.distill.relations import keypoint_features, relation_loss
+from dualdistill.distill.inputs import FeaturePair, Shape
+from dualdistill.distill.terms.inner_depth import inner_depth_loss
+from dualdistill.distill.terms.relations import keypoint_features, relation_loss
 
 
 class TiGBEV(Distiller):

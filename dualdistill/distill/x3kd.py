@@ -12,12 +12,12 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from dualdistill.distill.base import Distiller
-from dualdistill.distill.pair import FeaturePair, Shape
-from dualdistill.distill.regions import resize_mask
-from dualdistill.distill.xat import discriminator, domain_loss
-from dualdistill.distill.xfd import adapter, feature_loss
-from dualdistill.distill.xis import InstanceHead
-from dualdistill.distill.xod import output_losses
+from dualdistill.distill.inputs import FeaturePair, Shape
+from dualdistill.distill.terms.regions import resize_mask
+from dualdistill.distill.terms.x3kd.adversarial import discriminator, domain_loss
+from dualdistill.distill.terms.x3kd.features import adapter, feature_loss
+from dualdistill.distill.terms.x3kd.instances import InstanceHead
+from dualdistill.distill.terms.x3kd.outputs import output_losses
 
 
 class X3KD(Distiller):

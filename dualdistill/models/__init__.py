@@ -11,16 +11,16 @@ from importlib import import_module
 from math import log2
 
 from dualdistill.errors import UserError
-from dualdistill.lean import without
+from dualdistill.models.lean import without
 
 with without("sklearn", "torch.distributed.optim"):
     import_module("mmdet.models")  # before anything below does
 
+from dualdistill.config.run_spec import GridSpec, RunSpec, StudentSpec, TeacherSpec
+from dualdistill.models.bevdepth.student import Student
+from dualdistill.models.centerpoint.teacher import Teacher
 from dualdistill.models.classifier import Classifier
-from dualdistill.models.labels import LabelEncoder
-from dualdistill.models.student import Student
-from dualdistill.models.teacher import Teacher
-from dualdistill.spec import GridSpec, RunSpec, StudentSpec, TeacherSpec
+from dualdistill.models.label_encoder import LabelEncoder
 
 Detector = Student | Teacher
 BEV_STRIDE = 8  # of the student's deepest map

@@ -8,10 +8,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualdistill.batch import Crops
-from dualdistill.models.blocks import channels_last
-from dualdistill.models.image import LAST, resnet
-from dualdistill.spec import CLASSES, ClassifierSpec
+from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.run_spec import ClassifierSpec
+from dualdistill.data.batch import Crops
+from dualdistill.models.bevdepth.image_encoder import LAST, resnet
+from dualdistill.models.layers import channels_last
 
 
 class Classifier(nn.Module):

@@ -17,13 +17,13 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from dualdistill.measures import MEASURES
-from dualdistill.plan import Plan
+from dualdistill.plan.columns import MEASURES
+from dualdistill.plan.plan import Plan
+from dualdistill.plan.tables import METRICS, Claim, Pair
 from dualdistill.report.collect import NOT_COMPARABLE, Evidence, command, evidence
 from dualdistill.report.numbers import points, rounded, span
 from dualdistill.report.tables import DAMAGED, READ_FROM_DAMAGE
-from dualdistill.storage import atomic_write
-from dualdistill.views import METRICS, Claim, Pair
+from dualdistill.store.files import atomic_write
 
 PLACES = 2  # effects of a few tenths need them
 

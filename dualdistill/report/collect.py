@@ -9,15 +9,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from dualdistill.config.run_spec import StudentSpec
 from dualdistill.errors import DataError
-from dualdistill.measures import COST, MEASURES, Measure
-from dualdistill.plan import Plan
-from dualdistill.records import METRICS as METRICS_FILE
-from dualdistill.records import RESULTS, RUN, WEIGHTS, read_metrics, read_run
+from dualdistill.plan.columns import COST, MEASURES, Measure
+from dualdistill.plan.plan import Plan
+from dualdistill.plan.tables import METRICS, TableRow
 from dualdistill.report.numbers import Score, span
-from dualdistill.spec import StudentSpec
-from dualdistill.storage import sha256_file
-from dualdistill.views import METRICS, TableRow
+from dualdistill.store.files import sha256_file
+from dualdistill.store.records import METRICS as METRICS_FILE
+from dualdistill.store.records import RESULTS, RUN, WEIGHTS, read_metrics, read_run
 
 NOT_COMPARABLE = "synthetic world - not comparable with the poster's numbers"
 

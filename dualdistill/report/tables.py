@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from dualdistill.measures import MEASURES, Measure
-from dualdistill.plan import Plan
+from dualdistill.plan.columns import MEASURES, Measure
+from dualdistill.plan.plan import Plan
+from dualdistill.plan.tables import METRICS
 from dualdistill.report.collect import NOT_COMPARABLE, Row, Table, gather
 from dualdistill.report.numbers import rounded
-from dualdistill.storage import atomic_write
-from dualdistill.views import METRICS
+from dualdistill.store.files import atomic_write
 
 DAGGER, DAMAGED, MISSING, TIMES = "†", "‡", "§", "\N{MULTIPLICATION SIGN}"
 HOW_DAMAGED = "Read from a damaged print; config/reported.csv says how."

@@ -16,11 +16,11 @@ from distill import toy
 from torch import Tensor
 
 import dualdistill.distill
-from dualdistill import registry
+from dualdistill.config import method_options
 from dualdistill.distill.base import Distiller
-from dualdistill.distill.pair import FeaturePair
+from dualdistill.distill.inputs import FeaturePair
 
-METHODS = sorted(registry.methods())
+METHODS = sorted(method_options.methods())
 CASES = {
     "three boxes": ((2, 0, 1), (0, 8, 3)),
     "no boxes": ((0, 0, 0), ()),
@@ -33,7 +33,7 @@ each_method = pytest.mark.parametrize("name", METHODS)
 
 def make(name: str, options: dict[str, Any] | None = None, *, seed: int = 1) -> Distiller:
     torch.manual_seed(seed)
-    return toy.bound(registry.load(name)(**registry.fill(name, options or {})))
+    return toy.bound(method_options.load(name)(**method_options.fill(name, options or {})))
 
 
 def total(losses: dict[str, Tensor]) -> Tensor:
@@ -41,7 +41,7 @@ def total(losses: dict[str, Tensor]) -> Tensor:
 
 
 def weights_of(name: str) -> list[str]:
-    return [option for option in registry.options(name) if option.endswith("_weight")]
+    return [option for option in method_options.options(name) if option.endswith("_weight")]
 
 
 def change_samples(pair: FeaturePair, change: Callable[[Tensor], Tensor], order: list[int]) -> FeaturePair:
@@ -85,19 +85,21 @@ def test_every_distiller_in_the_folder_is_registered() -> None:
 
 @each_method
 def test_constructor_is_the_schema(name: str) -> None:
-    parameters = inspect.signature(registry.load(name).__init__).parameters
+    parameters = inspect.signature(method_options.load(name).__init__).parameters
     keywords = [parameter for parameter in parameters.values() if parameter.name != "self"]
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in keywords)
     defaults = {parameter.name: parameter.default for parameter in keywords}
-    assert registry.fill(name, {}) == defaults
+    assert method_options.fill(name, {}) == defaults
 
 
 @each_method
 def test_what_a_class_says_of_itself_is_read_without_running_it(name: str) -> None:
     for trait in ("reconstruction", "masks_option", "label_encoder"):
-        assert registry.trait(name, trait, getattr(Distiller, trait)) == getattr(registry.load(name), trait)
-    switch = registry.load(name).masks_option
-    assert switch is None or registry.fill(name, {})[switch] in (True, False)
+        assert method_options.trait(name, trait, getattr(Distiller, trait)) == getattr(
+            method_options.load(name), trait
+        )
+    switch = method_options.load(name).masks_option
+    assert switch is None or method_options.fill(name, {})[switch] in (True, False)
 
 
 @each_method

@@ -17,12 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualdistill.data.geometry import quaternion_about_z, rigid
-from dualdistill.data.index import CHANNELS, Index, build
-from dualdistill.data.tables import open_root
-from dualdistill.spec import (
-    CAMERAS,
-    CLASSES,
+from dualdistill.config.nuscenes import CAMERAS, CLASSES
+from dualdistill.config.run_spec import (
     DataSpec,
     GridSpec,
     InputSpec,
@@ -31,8 +27,11 @@ from dualdistill.spec import (
     StudentSpec,
     TeacherSpec,
 )
-from dualdistill.world import make
-from dualdistill.world_spec import WorldSpec
+from dualdistill.config.world import WorldSpec
+from dualdistill.data.geometry import quaternion_about_z, rigid
+from dualdistill.data.index import CHANNELS, Index
+from dualdistill.data.index_build import build, open_root
+from dualdistill.world.nuscenes.build import make
 
 HEIGHT, WIDTH = 225, 400
 INTRINSICS = np.array([[210.0, 0, 203.0], [0, 210.0, 118.0], [0, 0, 1]])
@@ -225,7 +224,7 @@ def spec(kind: str, seed: int = 0) -> RunSpec:
 
 @dataclass(frozen=True)
 class RealFrame:
-    """One real nuScenes key frame and what mmdet3d's info file says of it; cameras as in spec.CAMERAS."""
+    """One real nuScenes key frame and what mmdet3d's info file says of it; cameras as in CAMERAS."""
 
     points_P5: np.ndarray
     boxes_K9: np.ndarray

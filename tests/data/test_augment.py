@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from dualdistill.config.run_spec import InputSpec
 from dualdistill.data.augment import Draws, bev_affine, image_affine, warp
 from dualdistill.data.geometry import corners, move_boxes, move_points, points_in_box, project, rigid
-from dualdistill.spec import InputSpec
 
 SPEC = InputSpec(image_height=64, image_width=176)
 SOURCE = (225, 400)

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from dualdistill.data.cache import MANIFEST, POINTS, Cache, build
-from dualdistill.data.files import Files
+from dualdistill.data.sensor_files import Files
 from dualdistill.errors import DataError, DiskError
-from dualdistill.storage import sha256_file
+from dualdistill.store.files import sha256_file
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from dualdistill.data.crops import BACKGROUND, CropDataset, Window, collate, find, rectangles
+from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.run_spec import ClassifierSpec, CropSpec, RunSpec
+from dualdistill.data.crop_dataset import BACKGROUND, CropDataset, Window, collate, find, rectangles
 from dualdistill.data.geometry import corners, inverse, move_points, project
 from dualdistill.data.index import LIDAR, Index
-from dualdistill.spec import CLASSES, ClassifierSpec, CropSpec, RunSpec
 
 SPEC = CropSpec(side_px=32)
 

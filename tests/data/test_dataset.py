@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dualdistill.batch import Batch
+from dualdistill.config.nuscenes import CAMERAS, CLASSES
+from dualdistill.config.run_spec import RunSpec
+from dualdistill.data.batch import Batch
 from dualdistill.data.cache import build
 from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.errors import DataError
-from dualdistill.spec import CAMERAS, CLASSES, RunSpec
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from dualdistill import degraded
+from dualdistill.config import run_spec
+from dualdistill.config.run_spec import (
+    DataSpec,
+    DegradedInputSpec,
+    GridSpec,
+    InputSpec,
+    RunSpec,
+    ScheduleSpec,
+    StudentSpec,
+    TeacherSpec,
+    degradation,
+)
 from dualdistill.data.dataset import FrameDataset
-from dualdistill.data.degraded import DegradedClouds
-from dualdistill.degraded import DegradedInputSpec, degradation
-from dualdistill.spec import DataSpec, GridSpec, InputSpec, RunSpec, ScheduleSpec, StudentSpec, TeacherSpec
+from dualdistill.data.lidar_sweeps import DegradedClouds
 
 RINGS, SHOTS = 32, 500
 
@@ -83,9 +92,9 @@ def test_noise_never_puts_a_return_behind_the_sensor(stored: Stored) -> None:
 
 
 def test_what_is_off_is_the_plain_input() -> None:
-    assert degraded.input_spec({"sweeps": 3}) == InputSpec(sweeps=3)
-    assert degraded.input_spec({"sweeps": 3, "every_ring": 1, "range_noise_m": 0}) == InputSpec(sweeps=3)
-    found = degraded.input_spec({"sweeps": 3, "every_ring": 4})
+    assert run_spec.input_spec({"sweeps": 3}) == InputSpec(sweeps=3)
+    assert run_spec.input_spec({"sweeps": 3, "every_ring": 1, "range_noise_m": 0}) == InputSpec(sweeps=3)
+    found = run_spec.input_spec({"sweeps": 3, "every_ring": 4})
     assert found == DegradedInputSpec(sweeps=3, every_ring=4, range_noise_m=0.0)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dualdistill.config.run_spec import InputSpec
 from dualdistill.data.augment import Draws, image_affine
-from dualdistill.data.depth import depth_targets, owners, projection
+from dualdistill.data.depth_targets import depth_targets, owners, projection
 from dualdistill.data.geometry import inverse, rigid
-from dualdistill.spec import InputSpec
 
 INTRINSICS = np.array([[210.0, 0, 203], [0, 210, 118], [0, 0, 1]])
 FORWARD = rigid((0.5, 0.5, -0.5, 0.5), (0, 0, 0))  # camera looking along x of the other frame

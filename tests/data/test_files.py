@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualdistill.data.files import Files
+from dualdistill.data.sensor_files import Files
 from dualdistill.errors import DataError
 
 

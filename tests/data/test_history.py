@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dualdistill.data.history import choose_history
 from dualdistill.data.index import CHANNELS, Index
+from dualdistill.data.previous_frame import choose_history
 from dualdistill.errors import DataError
 
 

@@ -14,13 +14,14 @@ import pytest
 from nuscenes.eval.common.utils import quaternion_yaw
 from nuscenes.eval.detection.utils import category_to_detection_name
 
+from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.run_spec import GridSpec, InputSpec, RunSpec
 from dualdistill.data.dataset import FrameDataset, collate
-from dualdistill.data.files import Files
 from dualdistill.data.geometry import inverse, move_points, points_in_box
-from dualdistill.data.index import CHANNELS, Index, build
-from dualdistill.data.tables import self_check
+from dualdistill.data.index import CHANNELS, Index
+from dualdistill.data.index_build import build, self_check
+from dualdistill.data.sensor_files import Files
 from dualdistill.errors import DataError
-from dualdistill.spec import CLASSES, GridSpec, InputSpec, RunSpec
 
 SPLITS = {"train": "world_train", "dev": "world_dev", "val": "world_val"}
 

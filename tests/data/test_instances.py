@@ -9,11 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+from dualdistill.config.nuscenes import CAMERAS
+from dualdistill.config.run_spec import RunSpec
 from dualdistill.data.augment import image_affine
 from dualdistill.data.dataset import FrameDataset, collate
-from dualdistill.data.instances import as_seen
-from dualdistill.masks import Instance
-from dualdistill.spec import CAMERAS, RunSpec
+from dualdistill.data.masks import Instance
+from dualdistill.data.masks.provider import as_seen
 
 HEIGHT, WIDTH = 225, 400  # of the hand-made drive's images
 L_SHAPE = np.zeros((HEIGHT, WIDTH), dtype=bool)

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.run_spec import DamageSpec, VirtualSpec
 from dualdistill.data.geometry import points_in_box
 from dualdistill.data.index import LIDAR, Index
-from dualdistill.data.virtual import VirtualClouds, cloud_path
+from dualdistill.data.masks import Instance, open_masks
+from dualdistill.data.masks.mask_ap import MaskAP
+from dualdistill.data.masks.noisy import ALIKE, Noisy
+from dualdistill.data.masks.rendered import Oracle
+from dualdistill.data.virtual_points.build import clouds, make
+from dualdistill.data.virtual_points.reader import VirtualClouds, cloud_path
 from dualdistill.errors import DataError
-from dualdistill.mask_spec import DamageSpec, VirtualSpec
-from dualdistill.masks import Instance, open_masks
-from dualdistill.masks.make import clouds, make
-from dualdistill.masks.noisy import ALIKE, Noisy
-from dualdistill.masks.oracle import Oracle
-from dualdistill.masks.quality import MaskAP
-from dualdistill.spec import CLASSES
-from dualdistill.storage import read_json
+from dualdistill.store.files import read_json
 
 CAR, BUS = CLASSES.index("car"), CLASSES.index("bus")
 NONE = DamageSpec(

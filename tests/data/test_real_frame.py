@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from dualdistill.config.run_spec import InputSpec
 from dualdistill.data.augment import Draws, image_affine
-from dualdistill.data.depth import depth_targets, owners, projection
+from dualdistill.data.depth_targets import depth_targets, owners, projection
 from dualdistill.data.geometry import boxes_to_global, corners, inverse, move_points, points_in_box, project
-from dualdistill.spec import InputSpec
 
 
 def test_points_in_boxes_equal_the_annotated_counts(real_frame) -> None:

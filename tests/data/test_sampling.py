@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dualdistill.config.nuscenes import CLASSES
 from dualdistill.data.index import Index
 from dualdistill.data.sampling import balanced, class_presence, epoch_order
 from dualdistill.errors import UserError
-from dualdistill.spec import CLASSES
 
 
 def test_a_plain_epoch_shows_every_sample_once(make_index: Callable[..., Index]) -> None:

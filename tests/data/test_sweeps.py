@@ -8,7 +8,7 @@ import numpy as np
 
 from dualdistill.data.geometry import inverse
 from dualdistill.data.index import Index
-from dualdistill.data.sweeps import load_sweeps
+from dualdistill.data.lidar_sweeps import load_sweeps
 
 
 def test_a_wall_seen_from_every_sweep_stays_one_wall(make_index: Callable[..., Index]) -> None:

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.run_spec import GridSpec, MVPSpec, RunSpec, TeacherSpec
 from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.data.geometry import Array, inverse, move_points, points_in_box, project
 from dualdistill.data.index import LIDAR, Index
-from dualdistill.data.sweeps import load_sweeps
-from dualdistill.data.virtual import VirtualClouds, cloud_path, with_virtual
+from dualdistill.data.lidar_sweeps import load_sweeps
+from dualdistill.data.masks import Instance
+from dualdistill.data.virtual_points.lift import View, lift
+from dualdistill.data.virtual_points.reader import VirtualClouds, cloud_path, with_virtual
 from dualdistill.errors import DataError
-from dualdistill.masks import Instance
-from dualdistill.masks.lift import View, lift
-from dualdistill.spec import CLASSES, GridSpec, MVPSpec, RunSpec, TeacherSpec
-from dualdistill.storage import write_json
+from dualdistill.store.files import write_json
 
 HEIGHT, WIDTH = 90, 160
 INTRINSICS = np.array([[80.0, 0, 82.0], [0, 80.0, 47.0], [0, 0, 1]])

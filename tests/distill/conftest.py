@@ -7,7 +7,7 @@ import torch
 from distill import toy
 from torch import Tensor
 
-from dualdistill.spec import GridSpec
+from dualdistill.config.run_spec import GridSpec
 
 
 @pytest.fixture(scope="session")

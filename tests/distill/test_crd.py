@@ -11,7 +11,9 @@ import yaml
 from distill import naive, toy
 from torch import Tensor
 
-from dualdistill.distill.crd import (
+from dualdistill.distill.dualdistill import DualDistill
+from dualdistill.distill.inputs import FeaturePair
+from dualdistill.distill.terms.crd import (
     Labels,
     crd_loss,
     ground_truth_labels,
@@ -19,8 +21,6 @@ from dualdistill.distill.crd import (
     soft_task_loss,
     teacher_labels,
 )
-from dualdistill.distill.dualdistill import DualDistill
-from dualdistill.distill.pair import FeaturePair
 from dualdistill.errors import UserError
 
 VARIANTS = Path(__file__).parents[2] / "config" / "variants.yaml"

@@ -9,11 +9,11 @@ import torch
 from distill import naive, toy
 from torch import Tensor, nn
 
-from dualdistill import registry
+from dualdistill.config import method_options
 from dualdistill.distill.alignment import OneByOne, UpsampleConv
 from dualdistill.distill.distillbev import DistillBEV
 from dualdistill.distill.dualdistill import DualDistill
-from dualdistill.distill.pair import LEVELS, FeaturePair
+from dualdistill.distill.inputs import LEVELS, FeaturePair
 
 TAPS = ("s2", "s3", "head")
 
@@ -91,7 +91,7 @@ def test_every_term_equals_its_loop_with_the_released_constants(fp_levels: str, 
 
 
 def test_defaults_are_the_released_constants_and_those_of_dualdistill() -> None:
-    defaults = registry.fill("distillbev", {})
+    defaults = method_options.fill("distillbev", {})
     assert defaults == {
         "mfd_weight": 1.0,
         "fg_weight": 6e-3,
@@ -105,7 +105,7 @@ def test_defaults_are_the_released_constants_and_those_of_dualdistill() -> None:
         "regions": True,
         "inherit_head": True,
     }
-    shared = registry.fill("dualdistill", {})
+    shared = method_options.fill("dualdistill", {})
     assert all(shared[name] == value for name, value in defaults.items() if name in shared)
 
 

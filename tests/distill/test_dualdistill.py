@@ -7,12 +7,12 @@ import torch
 from distill import toy
 from torch import nn
 
+from dualdistill.config.run_spec import HeadSpec
 from dualdistill.distill.alignment import AOA, OneByOne, OrthogonalOnly, UpsampleConv
 from dualdistill.distill.base import inherit_task_heads
 from dualdistill.distill.dualdistill import DualDistill
 from dualdistill.errors import UserError
-from dualdistill.models.head import Head
-from dualdistill.spec import HeadSpec
+from dualdistill.models.center_head import Head
 
 MFD_TERMS = {f"mfd_{term}_{tap}" for term in ("fg", "tn", "spatial") for tap in ("s2", "s3", "head")} | {
     "mfd_fp_head"

@@ -11,12 +11,12 @@ from distill import naive, toy
 from distill import naive_labeldistill as loops
 from torch import Tensor, nn
 
-from dualdistill import registry
+from dualdistill.config import method_options
+from dualdistill.distill.inputs import FeaturePair
 from dualdistill.distill.labeldistill import LabelDistill, feature_loss, part_widths
-from dualdistill.distill.pair import FeaturePair
-from dualdistill.distill.response import box_response, heatmap_response
+from dualdistill.distill.terms.label_response import box_response, heatmap_response
 from dualdistill.errors import UserError
-from dualdistill.models.targets import centre_targets
+from dualdistill.models.center_targets import centre_targets
 
 LEVELS = (("s0", "t2"), ("s1", "t3"))
 
@@ -79,7 +79,7 @@ def test_every_term_equals_its_loop_with_the_released_weights(pair: FeaturePair)
 
 
 def test_defaults_are_the_released_constants() -> None:
-    assert registry.fill("labeldistill", {}) == {
+    assert method_options.fill("labeldistill", {}) == {
         "lidar_weight": 0.3,
         "label_weight": 0.3,
         "response_weight": 1.0,

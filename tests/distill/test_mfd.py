@@ -9,10 +9,10 @@ import torch
 from distill import naive, toy
 from torch import Tensor
 
-from dualdistill.distill.attention import channel_attention, mean_attention, spatial_attention
 from dualdistill.distill.dualdistill import DualDistill
-from dualdistill.distill.mfd import MFD, spatial_loss
-from dualdistill.distill.pair import LEVELS, FeaturePair
+from dualdistill.distill.inputs import LEVELS, FeaturePair
+from dualdistill.distill.terms.attention import channel_attention, mean_attention, spatial_attention
+from dualdistill.distill.terms.mfd import MFD, spatial_loss
 
 TAU = 0.5
 ALPHA, BETA, ETA, SPATIAL = 6e-3, 4e-2, 6e-2, 2.5e-3  # the released constants

@@ -9,8 +9,14 @@ import torch
 from distill import naive
 from torch import Tensor
 
-from dualdistill.distill.regions import count_scale, false_positives, foreground_scale, regions, resize_mask
-from dualdistill.spec import GridSpec
+from dualdistill.config.run_spec import GridSpec
+from dualdistill.distill.terms.regions import (
+    count_scale,
+    false_positives,
+    foreground_scale,
+    regions,
+    resize_mask,
+)
 
 
 def box(x: float, y: float, length: float, width: float, yaw: float = 0.0) -> Tensor:

@@ -12,12 +12,12 @@ from distill import toy
 from torch import nn
 from torch.nn import functional
 
-from dualdistill import registry
-from dualdistill.batch import ImageDepth
-from dualdistill.distill.inner_depth import expected_depth, inner_depth_loss, reference_error
-from dualdistill.distill.relations import keypoint_features, keypoints, relation_loss
+from dualdistill.config import method_options
+from dualdistill.config.run_spec import GridSpec
+from dualdistill.data.batch import ImageDepth
+from dualdistill.distill.terms.inner_depth import expected_depth, inner_depth_loss, reference_error
+from dualdistill.distill.terms.relations import keypoint_features, keypoints, relation_loss
 from dualdistill.distill.tigbev import TiGBEV
-from dualdistill.spec import GridSpec
 
 
 def certain(expected_m: list[float], measured_m: list[float], owner: list[int]) -> ImageDepth:
@@ -57,7 +57,7 @@ def test_every_term_equals_its_loop_with_the_released_weights() -> None:
 
 
 def test_defaults_are_the_released_constants() -> None:
-    assert registry.fill("tigbev", {}) == {
+    assert method_options.fill("tigbev", {}) == {
         "depth_weight": 1.0,
         "keypoint_weight": 100.0,
         "channel_weight": 20.0,

@@ -10,13 +10,13 @@ from distill import naive_x3kd as naive
 from distill import toy
 from torch import Tensor, nn
 
-from dualdistill import registry
-from dualdistill.batch import Instances
-from dualdistill.distill import rois
+from dualdistill.config import method_options
+from dualdistill.data.batch import Instances
+from dualdistill.distill.terms.x3kd import rois
+from dualdistill.distill.terms.x3kd.adversarial import discriminator, domain_loss
+from dualdistill.distill.terms.x3kd.features import feature_loss
+from dualdistill.distill.terms.x3kd.outputs import output_losses
 from dualdistill.distill.x3kd import X3KD
-from dualdistill.distill.xat import discriminator, domain_loss
-from dualdistill.distill.xfd import feature_loss
-from dualdistill.distill.xod import output_losses
 
 PARTS = {"xis": "segmenter", "xfd": None, "xat": "discriminator", "xod": None}  # and the modules they own
 
@@ -64,7 +64,7 @@ def test_every_term_equals_its_loop_with_its_weight(norm: str) -> None:
 
 
 def test_defaults_are_the_reconstruction() -> None:
-    assert registry.fill("x3kd", {}) == {
+    assert method_options.fill("x3kd", {}) == {
         "xis": True,
         "xis_weight": 1.0,
         "xis_score_threshold": 0.2,

@@ -10,11 +10,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from dualdistill.batch import ImageDepth, Instances
+from dualdistill.config.run_spec import GridSpec, HeadSpec
+from dualdistill.data.batch import ImageDepth, Instances
 from dualdistill.distill.base import Distiller
-from dualdistill.distill.pair import FeaturePair
-from dualdistill.models.head import Head
-from dualdistill.spec import GridSpec, HeadSpec
+from dualdistill.distill.inputs import FeaturePair
+from dualdistill.models.center_head import Head
 
 GRID = GridSpec(half_extent_m=6.4, cell_m=0.8)
 STUDENT_SHAPES = {"s0": (7, 16, 16), "s1": (4, 8, 8), "s2": (8, 4, 4), "s3": (16, 2, 2), "head": (8, 16, 16)}

@@ -10,11 +10,12 @@ import math
 import torch
 from torch import Tensor
 
-from dualdistill.batch import Batch
-from dualdistill.models.targets import centre_targets
-from dualdistill.spec import CLASSES, TASKS, GridSpec, HeadSpec, StudentSpec, TeacherSpec
+from dualdistill.config.nuscenes import CLASSES, TASKS
+from dualdistill.config.run_spec import GridSpec, HeadSpec, StudentSpec, TeacherSpec
+from dualdistill.data.batch import Batch
+from dualdistill.models.center_targets import centre_targets
 
-SIZES_M = torch.tensor(  # length, width, height of spec.CLASSES
+SIZES_M = torch.tensor(  # length, width, height of CLASSES
     [
         [4.6, 1.9, 1.7],
         [6.9, 2.5, 2.8],
@@ -35,7 +36,7 @@ CAMERA_YAWS_DEG = (
     110.0,
     180.0,
     -110.0,
-)  # spec.CAMERAS, from straight ahead, counter-clockwise
+)  # CAMERAS, from straight ahead, counter-clockwise
 GROUND_M = -1.84
 
 SLIM_GRID = GridSpec(half_extent_m=25.6, cell_m=1.6)

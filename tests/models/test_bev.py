@@ -8,8 +8,8 @@ import pytest
 import torch
 from batches import SLIM_GRID
 
-from dualdistill.models.bev import BevEncoder, BevNeck, warp_to_current
-from dualdistill.spec import GridSpec
+from dualdistill.config.run_spec import GridSpec
+from dualdistill.models.bevdepth.bev_encoder import BevEncoder, BevNeck, warp_to_current
 
 
 def pose(x: float, y: float, yaw: float) -> torch.Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from batches import SLIM_GRID, SLIM_STUDENT
 
-from dualdistill.batch import Crops
+from dualdistill.config.run_spec import ClassifierSpec
+from dualdistill.data.batch import Crops
 from dualdistill.models import Classifier, Student
-from dualdistill.spec import ClassifierSpec
 
 SLIM = ClassifierSpec(width=SLIM_STUDENT.width)
 

@@ -8,12 +8,20 @@ import pytest
 import torch
 from batches import SLIM_GRID, SLIM_STUDENT, SLIM_TEACHER, perfect_predictions, random_batch
 
-from dualdistill.batch import Batch, Output
+from dualdistill.config.run_spec import (
+    DataSpec,
+    GridSpec,
+    InputSpec,
+    RunSpec,
+    ScheduleSpec,
+    StudentSpec,
+    TeacherSpec,
+)
+from dualdistill.data.batch import Batch, Output
 from dualdistill.errors import UserError
 from dualdistill.models import Detector, Student, Teacher, build
-from dualdistill.models.student import displaced
-from dualdistill.models.targets import centre_targets
-from dualdistill.spec import DataSpec, GridSpec, InputSpec, RunSpec, ScheduleSpec, StudentSpec, TeacherSpec
+from dualdistill.models.bevdepth.student import displaced
+from dualdistill.models.center_targets import centre_targets
 
 
 def run(model: StudentSpec | TeacherSpec, grid: GridSpec = SLIM_GRID) -> RunSpec:

@@ -15,11 +15,11 @@ import pytest
 import torch
 from batches import random_batch
 
-from dualdistill import registry
-from dualdistill.batch import Batch, Instances
-from dualdistill.lesson import LabelLesson, Lesson, Teachers
+from dualdistill.config import method_options
+from dualdistill.config.run_spec import GridSpec, LabelEncoderSpec, MVPSpec, StudentSpec, TeacherSpec
+from dualdistill.data.batch import Batch, Instances
 from dualdistill.models import LabelEncoder, Student, Teacher
-from dualdistill.spec import GridSpec, LabelEncoderSpec, MVPSpec, StudentSpec, TeacherSpec
+from dualdistill.training.objective import LabelLesson, Lesson, Teachers
 
 GRID = GridSpec()
 R50 = (StudentSpec(), (256, 704))
@@ -133,7 +133,7 @@ def lesson_step(name: str) -> tuple[dict[str, float], bool, float]:
     torch.manual_seed(0)
     spec, image = R50
     student, teacher = Student(spec, GRID), Teacher(TeacherSpec(), GRID)
-    method = registry.load(name)(**registry.fill(name, {}))
+    method = method_options.load(name)(**method_options.fill(name, {}))
     shapes = student.tap_shapes() | {"image": (spec.neck_channels, image[0] // 16, image[1] // 16)}
     method.bind(shapes, teacher.tap_shapes())
     method.prepare(student.head, teacher.head)
@@ -150,7 +150,7 @@ def lesson_step(name: str) -> tuple[dict[str, float], bool, float]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", sorted(registry.methods()))
+@pytest.mark.parametrize("name", sorted(method_options.methods()))
 def test_one_full_size_step_of_every_method_fits_a_cpu_with_24_gb(name: str):
     with ProcessPoolExecutor(1, mp_context=forked.CONTEXT) as alone:
         losses, finite, peak_gb = alone.submit(lesson_step, name).result()

@@ -12,9 +12,10 @@ from mmdet3d.structures import LiDARInstance3DBoxes
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from dualdistill.models.head import FIRST_LABEL, REGRESSION, TASK_SIZES, Head
-from dualdistill.models.targets import centre_targets
-from dualdistill.spec import CLASSES, TASKS, GridSpec, HeadSpec
+from dualdistill.config.nuscenes import CLASSES, TASKS
+from dualdistill.config.run_spec import GridSpec, HeadSpec
+from dualdistill.models.center_head import FIRST_LABEL, REGRESSION, TASK_SIZES, Head
+from dualdistill.models.center_targets import centre_targets
 
 GRID = GridSpec(51.2, 0.8)
 SMALL = GridSpec(25.6, 1.6)

@@ -9,11 +9,11 @@ import torch
 from batches import SLIM_GRID, SLIM_TEACHER, random_batch
 from torch import Tensor
 
+from dualdistill.config.run_spec import GridSpec, LabelEncoderSpec, TeacherSpec
 from dualdistill.errors import UserError
-from dualdistill.lesson import LabelLesson, Teachers
 from dualdistill.models import LabelEncoder, Teacher
-from dualdistill.models.labels import owners, paint
-from dualdistill.spec import GridSpec, LabelEncoderSpec, TeacherSpec
+from dualdistill.models.label_encoder import owners, paint
+from dualdistill.training.objective import LabelLesson, Teachers
 
 GRID = GridSpec(half_extent_m=6.4, cell_m=0.8)
 SLIM = LabelEncoderSpec(channels=16)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dualdistill.lean import without
+from dualdistill.models.lean import without
 
 UNUSED = "wave"  # of the standard library; nothing imports it
 
@@ -25,7 +25,7 @@ def test_what_is_loaded_stays() -> None:
     assert "json" in sys.modules
 
 
-@pytest.mark.parametrize("module", ["dualdistill.predict", "dualdistill.train"])
+@pytest.mark.parametrize("module", ["dualdistill.evaluation.predict", "dualdistill.training.train"])
 def test_commands_load_no_more_than_they_need(module: str) -> None:
     """In a process of its own: here everything is loaded already."""
     heavy = "('sklearn', 'nuscenes', 'torch.distributed.optim', 'pandas')"

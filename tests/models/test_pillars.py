@@ -7,7 +7,7 @@ import torch
 from batches import SLIM_GRID, SLIM_TEACHER, points_on, random_boxes
 from mmdet3d.models.voxel_encoders import PillarFeatureNet
 
-from dualdistill.models.pillars import PillarEncoder
+from dualdistill.models.centerpoint.pillars import PillarEncoder
 
 
 def cloud(seed: int, columns: int = 5) -> torch.Tensor:

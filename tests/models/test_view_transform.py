@@ -18,7 +18,7 @@ from batches import (
     random_boxes,
 )
 
-from dualdistill.models.view_transform import (
+from dualdistill.models.bevdepth.view_transform import (
     ViewTransform,
     bin_depths,
     camera_numbers,

@@ -6,7 +6,7 @@ import pytest
 from chromium import Chromium, find
 from hand_runs import VERDICTS, build, configured, leave_all, pictures
 
-from dualdistill.plan import Plan
+from dualdistill.plan.plan import Plan
 
 FIGURES = """figures:
   main: {chart: groups, table: table_main}

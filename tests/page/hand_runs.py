@@ -9,11 +9,11 @@ from typing import Any
 
 from PIL import Image
 
-from dualdistill import plan as planning
-from dualdistill.plan import WITHOUT_BOXES, Plan, Run
-from dualdistill.records import WEIGHTS, write_metrics
-from dualdistill.report import claims, page, tables
-from dualdistill.storage import sha256_file, write_json
+from dualdistill.plan import plan as planning
+from dualdistill.plan.plan import WITHOUT_BOXES, Plan, Run
+from dualdistill.report import claims, html, tables
+from dualdistill.store.files import sha256_file, write_json
+from dualdistill.store.records import WEIGHTS, write_metrics
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("car", "truck", "bus", "trailer", "construction_vehicle", "pedestrian")
@@ -147,5 +147,5 @@ def build(plan: Plan, figures: list[Path], verdicts: str = "") -> str:
         made.append(plan.shown / "verdicts.csv")
         made[-1].write_text(verdicts)
     target = plan.shown / "index.html"
-    page.write(plan, target, made, figures, plan.shown.parent / "config")
+    html.write(plan, target, made, figures, plan.shown.parent / "config")
     return target.read_text()

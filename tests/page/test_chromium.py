@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from chromium import Chromium, Tab
 
-from dualdistill.plan import Plan
+from dualdistill.plan.plan import Plan
 
 Open = Callable[..., Tab]
 VISIBLE = (

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from hand_runs import configured
 
-from dualdistill.plan import Plan
-from dualdistill.report.page.known import Known, of_shown_runs
+from dualdistill.plan.plan import Plan
+from dualdistill.report.html.run_labels import Known, of_shown_runs
 
 SEEDS = [0, 1]
 

@@ -8,9 +8,9 @@ import pytest
 from hand_runs import HOSTILE, VERDICTS, build, configured, leave, leave_all
 
 from dualdistill.errors import DataError
-from dualdistill.jobs import Jobs
-from dualdistill.plan import Plan
-from dualdistill.storage import read_json, write_json
+from dualdistill.plan.plan import Plan
+from dualdistill.plan.snakemake_inputs import Jobs
+from dualdistill.store.files import read_json, write_json
 
 VOID = {"meta", "link", "img", "input", "rect", "path", "br"}
 

@@ -11,7 +11,8 @@ from hand_runs import pictures as leave_pictures
 from PIL import Image
 
 from dualdistill.errors import DataError
-from dualdistill.report.page import curves, grid, pictures
+from dualdistill.report.html import loss_curves, pictures
+from dualdistill.report.html.table import Grid, Heading, read
 
 CSV = """\
 method,temperature,mAP,NDS,mAP_std,NDS_std,n_seeds,delta_mAP,reported_mAP,reported_delta_mAP,note,data,run
@@ -20,10 +21,10 @@ B,0.5,-3.0,2,0.25,,2,-0.1,40.5,5.4,,world,b-s0-y b-s1-z
 """
 
 
-def table(folder: Path, text: str = CSV) -> grid.Grid:
+def table(folder: Path, text: str = CSV) -> Grid:
     path = folder / "table_some_view.csv"
     path.write_text(text)
-    return grid.read(path)
+    return read(path)
 
 
 def test_numbers_gather_what_belongs_to_them(tmp_path: Path):
@@ -96,8 +97,8 @@ def test_what_may_be_negative_has_no_bar(tmp_path: Path):
 def test_a_heading_names_columns_and_leaves_some_out(tmp_path: Path):
     path = tmp_path / "table_some_view.csv"
     path.write_text(CSV)
-    heading = grid.Heading("Some", {"mAP": "Precision", "method": "Who"}, "A note.", ("note", "NDS"))
-    found = grid.read(path, heading)
+    heading = Heading("Some", {"mAP": "Precision", "method": "Who"}, "A note.", ("note", "NDS"))
+    found = read(path, heading)
     titles = ["Who", "Temperature", "Precision", "Seeds", "Precision"]
     assert [column.title for column in found.columns] == titles
     assert (found.title, found.note) == ("Some", "A note.")
@@ -127,25 +128,25 @@ def history(folder: Path, rows: list[dict[str, float]]) -> Path:
 
 def test_a_curve_is_drawn_on_a_logarithmic_axis(tmp_path: Path):
     rows = [{"step": step, "lr": 0.0, "grad_norm": 0.0, "loss": 10.0 ** (2 - step)} for step in range(3)]
-    (panel,) = curves.panels(history(tmp_path, rows))
+    (panel,) = loss_curves.panels(history(tmp_path, rows))
     assert panel.path == "M0 2.0L120 32.0L240 62.0"
     assert (panel.title, panel.first, panel.last) == ("loss", "100", "1")
 
 
 def test_curves_are_the_sum_the_terms_by_size_and_the_rest(tmp_path: Path):
     row = {"lr": 1e-3, "grad_norm": 7.0, "small": 1.0, "large_term": 2.0}
-    found = curves.panels(history(tmp_path, [{"step": step, **row} for step in range(1000)]))
+    found = loss_curves.panels(history(tmp_path, [{"step": step, **row} for step in range(1000)]))
     titles = ["sum of the losses", "large term", "small", "learning rate", "gradient norm"]
     assert [panel.title for panel in found] == titles
     assert [panel.last for panel in found] == ["3", "2", "1", "0.001", "7"]
-    assert found[0].path.count("L") == curves.BINS - 1
+    assert found[0].path.count("L") == loss_curves.BINS - 1
 
 
 def test_without_a_history_there_is_no_curve_and_a_damaged_one_is_refused(tmp_path: Path):
-    assert curves.panels(tmp_path / "history.jsonl") == ()
+    assert loss_curves.panels(tmp_path / "history.jsonl") == ()
     (tmp_path / "history.jsonl").write_text("not a line\n")
     with pytest.raises(DataError, match="not a history"):
-        curves.panels(tmp_path / "history.jsonl")
+        loss_curves.panels(tmp_path / "history.jsonl")
 
 
 def test_a_picture_is_shown_once_as_a_drawing_if_there_is_one(tmp_path: Path):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualdistill import document
+from dualdistill.config import yaml
 from dualdistill.errors import UserError
 
 SCHEMA = {
@@ -26,12 +26,12 @@ MEGVII = "not the text 'mevii' (did you mean 'megvii'?)"
 
 def refusal(text: str, schema: dict | None = None) -> str:
     with pytest.raises(UserError) as caught:
-        document.check(document.parse(text, "a.yaml"), schema or {})
+        yaml.check(yaml.parse(text, "a.yaml"), schema or {})
     return str(caught.value)
 
 
 def test_values_keep_their_lines():
-    found = document.parse("# one\na: {b: 1}\nc:\n  - x\n  - y\n", "a.yaml")
+    found = yaml.parse("# one\na: {b: 1}\nc:\n  - x\n  - y\n", "a.yaml")
     assert found.value == {"a": {"b": 1}, "c": ["x", "y"]}
     assert [found.where(place) for place in (("a", "b"), ("c",), ("c", 1), ("c", 1, "deeper"))] == [
         "a.yaml:2",
@@ -87,7 +87,7 @@ def test_a_broken_schema_is_one_sentence(text: str, sentence: str):
 
 def test_a_missing_file_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match=r"gone\.yaml: cannot read the file: No such file or directory"):
-        document.read(tmp_path / "gone.yaml")
+        yaml.read(tmp_path / "gone.yaml")
 
 
 KEYS = st.from_regex(r"[a-z]{1,6}x", fullmatch=True)
@@ -97,4 +97,4 @@ KEYS = st.from_regex(r"[a-z]{1,6}x", fullmatch=True)
 def test_plain_values_come_back_as_they_were_written(values):
     text = "".join(f"{key}: {'null' if v is None else str(v).lower()}\n" for key, v in values.items())
     if text:
-        assert document.parse(text, "a.yaml").value == values
+        assert yaml.parse(text, "a.yaml").value == values

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from config_faults import FAULTS, FULL, row, spoil
 
-from dualdistill import plan
 from dualdistill.errors import UserError
+from dualdistill.plan import plan
 
 
 @pytest.mark.parametrize("fault", FAULTS)

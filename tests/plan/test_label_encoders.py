@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from dualdistill import plan, registry, versions
+from dualdistill.config import method_options
 from dualdistill.errors import UserError
-from dualdistill.jobs import Jobs
-from dualdistill.plan import Plan
+from dualdistill.plan import identity, plan
+from dualdistill.plan.plan import Plan
+from dualdistill.plan.snakemake_inputs import Jobs
 
 ROW = "labeldistill-r50-centerpoint"
 
@@ -91,7 +92,7 @@ def test_it_sees_boxes_move_as_students_do_and_no_camera(folder: Path):
 
 def test_a_raised_version_makes_it_anew(folder: Path, monkeypatch: pytest.MonkeyPatch):
     before = planned(folder).run(ROW).label_encoder
-    monkeypatch.setattr(versions, "TRAIN", versions.TRAIN + 1)
+    monkeypatch.setattr(identity, "TRAIN", identity.TRAIN + 1)
     assert planned(folder).run(ROW).label_encoder != before
 
 
@@ -121,4 +122,4 @@ def test_a_class_says_whether_it_asks_for_one(tmp_path: Path):
         folder = tmp_path / said.replace(" ", "")
         folder.mkdir()
         (folder / "mine.py").write_text(f"class Mine(Distiller):\n    {said}\n")
-        assert registry.trait("mine", "label_encoder", False, folder) is asks
+        assert method_options.trait("mine", "label_encoder", False, folder) is asks

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from dualdistill import plan, registry, versions
+from dualdistill.config import method_options
 from dualdistill.errors import UserError
-from dualdistill.jobs import Jobs
-from dualdistill.plan import Plan
+from dualdistill.plan import identity, plan
+from dualdistill.plan.plan import Plan
+from dualdistill.plan.snakemake_inputs import Jobs
 
 READER, OTHER = "x3kd-r50-centerpoint", "x3kd-r50-no-xis"
 
@@ -36,7 +37,7 @@ def test_without_x_is_the_row_is_another_run_of_the_same_method(folder: Path):
 
 def test_other_masks_train_their_readers_anew_and_nobody_else(folder: Path, monkeypatch: pytest.MonkeyPatch):
     before = planned(folder)
-    monkeypatch.setattr(versions, "MASKS", versions.MASKS + 1)
+    monkeypatch.setattr(identity, "MASKS", identity.MASKS + 1)
     after = planned(folder)
     changed = {row for run in before.runs.keys() - after.runs.keys() for row in before.runs[run].rows}
     readers = {row for run in before.runs.values() if run.spec.masks for row in run.rows}
@@ -57,5 +58,7 @@ def test_masks_of_real_images_are_asked_for_where_they_are_read(folder: Path, tm
 
 
 def test_only_what_could_not_be_read_is_a_reconstruction():
-    told = {method: registry.trait(method, "reconstruction", False) for method in registry.methods()}
+    told = {
+        method: method_options.trait(method, "reconstruction", False) for method in method_options.methods()
+    }
     assert [method for method, reconstructed in told.items() if reconstructed] == ["x3kd"]

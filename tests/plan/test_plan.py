@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from dualdistill import config, mask_spec, names, plan, registry, spec, versions, world_spec
-from dualdistill.building import build
-from dualdistill.jobs import Jobs
-from dualdistill.spec import RunSpec
+from dualdistill.config import method_options, run_spec, settings, world
+from dualdistill.config.building import build
+from dualdistill.config.run_spec import RunSpec
+from dualdistill.plan import identity, plan
+from dualdistill.plan.snakemake_inputs import Jobs
+from dualdistill.store.files import sha_of
 
 PROFILES = ("smoke", "world", "nuscenes")
 METHODS = ("dualdistill", "distillbev", "tigbev", "labeldistill")
@@ -57,7 +60,7 @@ def test_every_profile_plans_every_row(folder: Path, profile: str):
     found = planned(folder, profile=profile)
     assert {row for run in found.runs.values() for row in run.rows} >= {"centerpoint", *STUDENTS, *MVP}
     for run in found.runs.values():
-        assert run.id == f"{names.label(run.spec)}-s0-{run.spec.sha[:10]}"
+        assert run.id == f"{identity.label(run.spec)}-s0-{run.spec.sha[:10]}"
     for row in ("centerpoint", *STUDENTS, *MVP):
         assert found.run(row).id.startswith(f"{row}-s0-")
 
@@ -80,7 +83,7 @@ def test_the_order_of_rows_and_keys_changes_no_run(folder: Path, name: str):
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=20, deadline=None)
+@hypothesis_settings(max_examples=20, deadline=None)
 def test_the_hash_ignores_key_order(random):
     def shuffled(part: Any) -> Any:
         if not isinstance(part, dict):
@@ -90,7 +93,7 @@ def test_the_hash_ignores_key_order(random):
         return {key: shuffled(part[key]) for key in keys}
 
     value = {"b": {"d": 1.0, "c": [1, 2]}, "a": None, "e": {"g": "x", "f": True}}
-    assert spec.sha_of(shuffled(value)) == spec.sha_of(value)
+    assert sha_of(shuffled(value)) == sha_of(value)
 
 
 def test_equal_specs_are_one_run(folder: Path):
@@ -115,7 +118,7 @@ def test_a_row_changes_what_it_says_and_nothing_else(folder: Path):
 def test_another_method_drops_the_options_of_the_one_before(folder: Path):
     add(folder, "hot: {from: dualdistill-r50-centerpoint, temperature: 1.0}")
     add(folder, "other: {from: hot, method: tigbev}")
-    assert spec_of(planned(folder), "other").distill.options == registry.fill("tigbev", {})
+    assert spec_of(planned(folder), "other").distill.options == method_options.fill("tigbev", {})
 
 
 def test_students_of_all_seeds_learn_from_one_teacher(folder: Path):
@@ -168,7 +171,7 @@ def test_a_raised_version_changes_exactly_what_depends_on_it(
         return found.data_id, list(found.runs), Jobs(found).prediction_sha(first)
 
     before = state()
-    monkeypatch.setattr(versions, stage, getattr(versions, stage) + 1)
+    monkeypatch.setattr(identity, stage, getattr(identity, stage) + 1)
     assert tuple(old != new for old, new in zip(before, state(), strict=True)) == (data, runs, jobs)
 
 
@@ -200,27 +203,29 @@ def test_the_published_sizes_are_in_the_nuscenes_profile(folder: Path):
     assert (r50.schedule.epochs, r50.schedule.steps, r50.schedule.cbgs) == (24, (16, 22), True)
     # of each class's footprint, as published: long vehicles shrink, pedestrians and cones grow
     scales = (1.0, 0.7, 0.7, 0.4, 0.55, 1.0, 1.0, 1.0, 4.5, 9.0)
-    assert r50.model == spec.StudentSpec(activation_checkpoint=True, head=spec.HeadSpec(nms_scale=scales))
-    assert r50.teacher.model == spec.TeacherSpec()
-    assert spec_of(found, "mvp").model == spec.MVPSpec()
+    assert r50.model == run_spec.StudentSpec(
+        activation_checkpoint=True, head=run_spec.HeadSpec(nms_scale=scales)
+    )
+    assert r50.teacher.model == run_spec.TeacherSpec()
+    assert spec_of(found, "mvp").model == run_spec.MVPSpec()
 
 
 def test_schemas_know_exactly_the_fields_of_the_specs():
-    parts = config.schema("profile")["$defs"]
+    parts = settings.schema("profile")["$defs"]
     kinds = {
-        "data": spec.DataSpec,
-        "world": world_spec.WorldSpec,
-        "grid": spec.GridSpec,
-        "input": spec.InputSpec,
-        "head": spec.HeadSpec,
-        "student": spec.StudentSpec,
-        "centerpoint": spec.TeacherSpec,
-        "mvp": spec.MVPSpec,
-        "virtual": mask_spec.VirtualSpec,
-        "damage": mask_spec.DamageSpec,
-        "crops": spec.CropSpec,
-        "label_encoder": spec.LabelEncoderSpec,
-        "schedule": spec.ScheduleSpec,
+        "data": run_spec.DataSpec,
+        "world": world.WorldSpec,
+        "grid": run_spec.GridSpec,
+        "input": run_spec.InputSpec,
+        "head": run_spec.HeadSpec,
+        "student": run_spec.StudentSpec,
+        "centerpoint": run_spec.TeacherSpec,
+        "mvp": run_spec.MVPSpec,
+        "virtual": run_spec.VirtualSpec,
+        "damage": run_spec.DamageSpec,
+        "crops": run_spec.CropSpec,
+        "label_encoder": run_spec.LabelEncoderSpec,
+        "schedule": run_spec.ScheduleSpec,
     }
     for name, kind in kinds.items():
         assert set(parts[name]["properties"]) == {item.name for item in fields(kind)}, name
@@ -229,7 +234,7 @@ def test_schemas_know_exactly_the_fields_of_the_specs():
 
 @pytest.mark.parametrize("name", ["config", "variants", "tables", "claims", "profile", "recipe"])
 def test_every_key_of_a_schema_says_what_it_is(name: str):
-    schema = config.schema(name)
+    schema = settings.schema(name)
 
     def silent(part: Any, place: str) -> list[str]:
         found = []

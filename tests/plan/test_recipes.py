@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from dualdistill import plan, registry
-from dualdistill.config import load
+from dualdistill.config import method_options
+from dualdistill.config.settings import load
 from dualdistill.errors import UserError
-from dualdistill.jobs import Jobs
-from dualdistill.plan import Plan
+from dualdistill.plan import plan
+from dualdistill.plan.plan import Plan
+from dualdistill.plan.snakemake_inputs import Jobs
+from dualdistill.plan.variants import Resolver
 from dualdistill.report.collect import gather
-from dualdistill.resolve import Resolver
 
 PROFILES = ("smoke", "world", "nuscenes")
 OTHER = "as_published"
@@ -82,7 +83,11 @@ def test_every_row_resolves_and_differs_in_what_the_recipe_says(folder: Path, pr
 def test_every_method_and_every_model_has_an_entry(folder: Path):
     profile = yaml.safe_load((folder / "profiles" / "world.yaml").read_text())
     entries = yaml.safe_load((folder / "recipes" / f"{OTHER}.yaml").read_text())
-    assert entries.keys() - {"title"} == {*registry.methods(), *profile["students"], *profile["teachers"]}
+    assert entries.keys() - {"title"} == {
+        *method_options.methods(),
+        *profile["students"],
+        *profile["teachers"],
+    }
 
 
 def test_the_published_differences(folder: Path):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dualdistill import registry
+from dualdistill.config import method_options
 from dualdistill.errors import UserError
 
 METHOD = """
@@ -32,11 +32,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_file_is_a_method_when_it_holds_a_distiller_of_its_name(folder: Path):
-    assert list(registry.methods(folder)) == ["plain", "tig_bev"]
+    assert list(method_options.methods(folder)) == ["plain", "tig_bev"]
 
 
 def test_the_signature_is_the_schema(folder: Path):
-    options = registry.options("tig_bev", folder)
+    options = method_options.options("tig_bev", folder)
     assert {name: option.schema for name, option in options.items()} == {
         "mode": {"enum": ["a", "b"]},
         "weight": {"type": "number", "minimum": 0},
@@ -52,26 +52,29 @@ def test_the_signature_is_the_schema(folder: Path):
 
 def test_a_class_is_asked_without_running_it(folder: Path):
     told = {
-        name: registry.trait("tig_bev", name, "-", folder) for name in ("plain", "typed", "empty", "none")
+        name: method_options.trait("tig_bev", name, "-", folder)
+        for name in ("plain", "typed", "empty", "none")
     }
     assert told == {"plain": 6e-3, "typed": True, "empty": "-", "none": "-"}
-    assert registry.trait("plain", "typed", folder=folder) is None
+    assert method_options.trait("plain", "typed", folder=folder) is None
     with pytest.raises(UserError, match="unknown method 'plane'"):
-        registry.trait("plane", "typed", folder=folder)
+        method_options.trait("plane", "typed", folder=folder)
 
 
 def test_an_omitted_and_an_explicit_default_are_equal(folder: Path):
-    omitted = registry.fill("tig_bev", {"needed": "x"}, folder)
-    written = registry.fill("tig_bev", {"needed": "x", "mode": "a", "weight": 0.006, "level": None}, folder)
+    omitted = method_options.fill("tig_bev", {"needed": "x"}, folder)
+    written = method_options.fill(
+        "tig_bev", {"needed": "x", "mode": "a", "weight": 0.006, "level": None}, folder
+    )
     assert omitted == written
-    whole = registry.fill("tig_bev", {"needed": "x", "weight": 1, "level": 2}, folder)
+    whole = method_options.fill("tig_bev", {"needed": "x", "weight": 1, "level": 2}, folder)
     assert isinstance(whole["weight"], float)
     assert isinstance(whole["level"], float)
 
 
 def test_a_required_option_is_asked_for(folder: Path):
     with pytest.raises(UserError, match="method 'tig_bev' needs 'needed'"):
-        registry.fill("tig_bev", {}, folder)
+        method_options.fill("tig_bev", {}, folder)
 
 
 @pytest.mark.parametrize(
@@ -86,16 +89,16 @@ def test_a_required_option_is_asked_for(folder: Path):
 def test_a_constructor_that_cannot_be_read_is_refused(tmp_path: Path, signature: str, sentence: str):
     (tmp_path / "odd.py").write_text(f"class Odd(Distiller):\n    def __init__({signature}): ...\n")
     with pytest.raises(UserError, match=sentence) as caught:
-        registry.methods(tmp_path)
+        method_options.methods(tmp_path)
     assert "odd.py:2" in str(caught.value)
 
 
 def test_an_unknown_method_has_a_neighbour():
     with pytest.raises(UserError, match="unknown method 'dualdistil' \\(did you mean 'dualdistill'\\?\\)"):
-        registry.options("dualdistil")
+        method_options.options("dualdistil")
 
 
 def test_no_option_hides_behind_a_key_of_the_row():
     taken = {"from", "model", "backbone", "method", "teacher"}
-    for method, options in registry.methods().items():
+    for method, options in method_options.methods().items():
         assert not taken & {option.name for option in options}, method

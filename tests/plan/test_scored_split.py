@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dualdistill import plan
 from dualdistill.errors import UserError
-from dualdistill.jobs import Jobs
+from dualdistill.plan import plan
+from dualdistill.plan.snakemake_inputs import Jobs
 
 
 def planned(folder: Path, split: str) -> plan.Plan:

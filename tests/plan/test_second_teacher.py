@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from dualdistill import names, plan, versions
 from dualdistill.errors import DataError, UserError
-from dualdistill.jobs import Jobs
-from dualdistill.plan import Plan
+from dualdistill.plan import identity, plan
+from dualdistill.plan.plan import Plan
+from dualdistill.plan.snakemake_inputs import Jobs
 
 MVP, TAUGHT = "mvp", "dualdistill-r50-mvp"
 
@@ -53,7 +53,7 @@ def test_who_is_given_virtual_points_waits_for_them(folder: Path):
 
 def test_the_labels_name_the_teacher(folder: Path):
     found = planned(folder)
-    assert [names.label(found.run(row).spec) for row in (MVP, TAUGHT)] == [MVP, TAUGHT]
+    assert [identity.label(found.run(row).spec) for row in (MVP, TAUGHT)] == [MVP, TAUGHT]
 
 
 def test_perfect_masks_are_a_key_of_a_row_and_do_not_count_the_damage(folder: Path):
@@ -73,7 +73,7 @@ def test_perfect_masks_are_a_key_of_a_row_and_do_not_count_the_damage(folder: Pa
 def test_a_raised_version_makes_only_virtual_points_anew(folder: Path, monkeypatch: pytest.MonkeyPatch):
     before = planned(folder)
     made = set(before.virtual)
-    monkeypatch.setattr(versions, "VIRTUAL", versions.VIRTUAL + 1)
+    monkeypatch.setattr(identity, "VIRTUAL", identity.VIRTUAL + 1)
     after = planned(folder)
     assert before.data_id == after.data_id
     assert not made & after.virtual.keys()

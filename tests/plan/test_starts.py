@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from dualdistill import plan
-from dualdistill.detector_spec import DetectorSpec
+from dualdistill.config.run_spec import DetectorSpec
 from dualdistill.errors import DataError, UserError
-from dualdistill.plan import Plan
+from dualdistill.plan import plan
+from dualdistill.plan.plan import Plan
 
 R50 = "bevdepth-r50"
 

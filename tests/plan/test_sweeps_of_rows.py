@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from dualdistill import document, plan, sweeps
+from dualdistill.config import yaml
 from dualdistill.errors import UserError
-from dualdistill.plan import Plan
+from dualdistill.plan import plan, sweeps
+from dualdistill.plan.plan import Plan
 
 FULL = "dualdistill-r50-centerpoint"
 
@@ -18,7 +19,7 @@ def planned(folder: Path, text: str) -> Plan:
 
 
 def rows(text: str) -> dict:
-    return sweeps.expand(document.parse(text, "variants.yaml")).value
+    return sweeps.expand(yaml.parse(text, "variants.yaml")).value
 
 
 def test_one_line_is_a_row_for_each_value(folder: Path):
@@ -61,7 +62,7 @@ def test_a_row_of_a_sweep_can_be_started_from(folder: Path):
 
 
 def test_a_fault_in_a_swept_row_stands_on_its_line():
-    written = document.parse("a: {from: b}\nt:\n  from: b\n  temperature: [1, 2]\n", "variants.yaml")
+    written = yaml.parse("a: {from: b}\nt:\n  from: b\n  temperature: [1, 2]\n", "variants.yaml")
     found = sweeps.expand(written)
     assert found.where(("t-2", "temperature")) == "variants.yaml:4"
     assert found.where(("t-1",)) == "variants.yaml:2"

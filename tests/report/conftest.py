@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from report_runs import MEAN_AP, leave_run, planned
 
-from dualdistill import plan as planning
-from dualdistill.plan import Plan
+from dualdistill.plan import plan as planning
+from dualdistill.plan.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 

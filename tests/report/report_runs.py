@@ -5,10 +5,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from dualdistill import plan as planning
-from dualdistill.plan import Plan
-from dualdistill.records import write_metrics
-from dualdistill.storage import sha256_file, write_json
+from dualdistill.plan import plan as planning
+from dualdistill.plan.plan import Plan
+from dualdistill.store.files import sha256_file, write_json
+from dualdistill.store.records import write_metrics
 
 MEAN_AP = {  # by row and seed
     "centerpoint": (0.9, 0.9),

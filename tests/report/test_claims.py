@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from report_runs import MEAN_AP, leave_run, planned
 from scipy import stats
 
-from dualdistill import plan as planning
 from dualdistill.errors import DataError
-from dualdistill.plan import Plan
+from dualdistill.plan import plan as planning
+from dualdistill.plan.plan import Plan
 from dualdistill.report.claims import paired, smallest, verdict, write
 
 # Student's t for two-sided 95 %, from a printed table

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from dualdistill.errors import DataError
-from dualdistill.records import read_metrics, write_metrics
 from dualdistill.report.collect import gather
 from dualdistill.report.tables import write
-from dualdistill.storage import write_json
+from dualdistill.store.files import write_json
+from dualdistill.store.records import read_metrics, write_metrics
 
 NAME = "table_main"
 REST = [

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from report_runs import check_readable
 
 from dualdistill.errors import UserError
-from dualdistill.plan import Plan
-from dualdistill.report.figures import draw, views
-from dualdistill.report.figures.views import View
+from dualdistill.plan import figures
+from dualdistill.plan.figures import View
+from dualdistill.plan.plan import Plan
+from dualdistill.report.figures import draw
 
 CONFIG = Path(__file__).parents[2] / "config"
 CLAIMS = """claim,says,metric,pairs,effect,low,high,n_seeds,reported_effect,damaged,verdict
@@ -23,14 +24,14 @@ b,Two is better,mAP,3,,,,0,,,undecided
 
 @pytest.fixture(autouse=True)
 def styled() -> Iterator[None]:
-    with draw.styled(CONFIG / views.STYLE):
+    with draw.styled(CONFIG / figures.STYLE):
         yield
 
 
 @pytest.fixture
 def view(plan: Plan) -> View:
     (plan.results / "claims.csv").write_text(CLAIMS)
-    return views.load(plan, plan.results.parent / "config")["claims"]
+    return figures.load(plan, plan.results.parent / "config")["claims"]
 
 
 def lines(axes: Axes, *, marked: bool) -> list[list[float]]:

@@ -8,11 +8,12 @@ import pytest
 from matplotlib.figure import Figure
 from report_runs import check_readable, leave_run
 
-from dualdistill import plan as planning
 from dualdistill.errors import UserError
-from dualdistill.plan import Plan
-from dualdistill.report.figures import draw, views
-from dualdistill.report.figures.views import View
+from dualdistill.plan import figures
+from dualdistill.plan import plan as planning
+from dualdistill.plan.figures import View
+from dualdistill.plan.plan import Plan
+from dualdistill.report.figures import draw
 
 CONFIG = Path(__file__).parents[2] / "config"
 TABLES = """
@@ -34,9 +35,9 @@ TABLES = """
       - {row: taught-by-noise-0.2, shown: {teacher_row: noisy}}
 """
 FIGURES = """
-  sweep: {chart: line, table: table_temperature, x: temperature}
+  sweep: {chart: sweep, table: table_temperature, x: temperature}
   teacher:
-    chart: line
+    chart: sweep
     table: table_teacher
     x: teacher_mAP
     lines:
@@ -49,7 +50,7 @@ TAUGHT = {"all of it": 0.9, "half": 0.6, "a quarter": 0.1, "noisy": 0.5}  # teac
 
 @pytest.fixture(autouse=True)
 def styled() -> Iterator[None]:
-    with draw.styled(CONFIG / views.STYLE):
+    with draw.styled(CONFIG / figures.STYLE):
         yield
 
 
@@ -73,7 +74,7 @@ def swept(plan: Plan, folder: Path) -> Plan:
 
 
 def view(plan: Plan, name: str) -> View:
-    return views.load(plan, plan.results.parent / "config")[name]
+    return figures.load(plan, plan.results.parent / "config")[name]
 
 
 def drawn(figure: Figure, label: str) -> list[tuple[list[float], list[float]]]:
@@ -121,23 +122,23 @@ def test_a_row_without_the_measure_is_a_level_with_its_deviation(swept: Plan, fo
 
 
 def test_a_word_is_no_number(swept: Plan):
-    shown = replace(view(swept, "main"), chart="line", options={"x": "teacher"})
+    shown = replace(view(swept, "main"), chart="sweep", options={"x": "teacher"})
     with pytest.raises(UserError, match="draws teacher as a line, and one row prints"):
         draw.draw(swept, shown)
 
 
 def test_a_dagger_is_no_part_of_a_word(swept: Plan, folder: Path):
     """X3KD is found by its name, and its option is a number, whichever of them bears the dagger."""
-    tables, figures = folder / "tables.yaml", folder / "figures.yaml"
+    tables, figures_file = folder / "tables.yaml", folder / "figures.yaml"
     by_name = "columns: [method], measures: [teacher_mAP, mAP, NDS]"
     both = "rows: [{row: dualdistill-r50-centerpoint}, {row: x3kd-r50-centerpoint}]"
     table = f"  table_method: {{title: Two, {by_name}, {both}}}\n"
     table += "  table_weight: {title: One, columns: [xfd_weight], rows: [{row: x3kd-r50-centerpoint}]}\n"
     tables.write_text(tables.read_text() + table)
     lines = "lines: {both: {method: [DualDistill, x3kd]}}"
-    line = f"  method: {{chart: line, table: table_method, x: teacher_mAP, {lines}}}\n"
-    line += "  weight: {chart: line, table: table_weight, x: xfd_weight}\n"
-    figures.write_text(figures.read_text() + line)
+    line = f"  method: {{chart: sweep, table: table_method, x: teacher_mAP, {lines}}}\n"
+    line += "  weight: {chart: sweep, table: table_weight, x: xfd_weight}\n"
+    figures_file.write_text(figures_file.read_text() + line)
     overrides = {"seeds": [0, 1], "profile": "world"}
     made = planning.load(folder / "config.yaml", overrides, results=swept.results)
     for run in made.table("table_method").rows[1].runs:
@@ -166,4 +167,4 @@ def test_a_fault_in_a_line_is_a_sentence(swept: Plan, folder: Path, old: str, ne
     path = folder / "figures.yaml"
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(UserError, match=rf"figures.yaml:\d+: figure 'teacher' .*{sentence}"):
-        views.load(swept, folder)
+        figures.load(swept, folder)

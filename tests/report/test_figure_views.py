@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from dualdistill import plan as planning
-from dualdistill.config import METRICS
+from dualdistill.config.settings import METRICS
 from dualdistill.errors import UserError
-from dualdistill.plan import Plan
-from dualdistill.report.figures import views
+from dualdistill.plan import figures
+from dualdistill.plan import plan as planning
+from dualdistill.plan.plan import Plan
 
 CONFIG = Path(__file__).parents[2] / "config"
 
 
 def change(folder: Path, old: str, new: str) -> None:
-    path = folder / views.FILE
+    path = folder / figures.FILE
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
@@ -24,12 +24,12 @@ def change(folder: Path, old: str, new: str) -> None:
 
 def test_every_table_of_scores_has_a_chart(tmp_path: Path):
     plan = planning.load(CONFIG / "config.yaml", {"profile": "world"}, tmp_path)
-    drawn = {view.table for view in views.load(plan, CONFIG).values()}
+    drawn = {view.table for view in figures.load(plan, CONFIG).values()}
     assert {name for name, table in plan.tables.items() if set(METRICS) <= set(table.measures)} <= drawn
 
 
 def test_every_figure_fits_the_plan(plan: Plan, folder: Path):
-    found = views.load(plan, folder)
+    found = figures.load(plan, folder)
     assert found["main"].table == "table_main"
     teachers = [run.id for run in plan.runs.values() if "centerpoint" in run.rows and run.spec.seed == 0]
     assert list(found["temperature"].runs) == teachers
@@ -80,36 +80,46 @@ def test_every_figure_fits_the_plan(plan: Plan, folder: Path):
 def test_a_fault_is_told_with_its_line(plan: Plan, folder: Path, old: str, new: str, sentence: str):
     change(folder, old, new)
     with pytest.raises(UserError) as told:
-        views.load(plan, folder)
+        figures.load(plan, folder)
     assert sentence in str(told.value)
     line = next(
-        n for n, text in enumerate((folder / views.FILE).read_text().splitlines(), 1) if "main:" in text
+        n for n, text in enumerate((folder / figures.FILE).read_text().splitlines(), 1) if "main:" in text
     )
-    assert str(told.value).startswith(f"{folder / views.FILE}:")
+    assert str(told.value).startswith(f"{folder / figures.FILE}:")
     assert int(str(told.value).split(":")[1]) >= line
 
 
 def test_an_unknown_figure_has_a_neighbour(plan: Plan, folder: Path):
     with pytest.raises(UserError, match=r"no figure is named 'trainig' \(did you mean 'training'\?\)"):
-        views.find(views.load(plan, folder), "trainig")
+        figures.find(figures.load(plan, folder), "trainig")
 
 
 def test_what_is_drawn_is_not_what_is_observed(plan: Plan, folder: Path):
-    before = views.load(plan, folder)["frame"]
+    before = figures.load(plan, folder)["frame"]
     change(folder, "min_score: 0.3", "min_score: 0.5")
-    after = views.load(plan, folder)["frame"]
+    after = figures.load(plan, folder)["frame"]
     assert (before.observation_sha == after.observation_sha, before.sha == after.sha) == (True, False)
     change(folder, "{scene: 0, frame: 2}", "{scene: 1, frame: 2}")
-    assert views.load(plan, folder)["frame"].observation_sha != after.observation_sha
+    assert figures.load(plan, folder)["frame"].observation_sha != after.observation_sha
 
 
 def test_a_figure_of_results_has_nothing_to_observe(plan: Plan, folder: Path):
     with pytest.raises(UserError, match="is drawn from results alone"):
-        views.need_observation(views.load(plan, folder)["main"])
+        figures.need_observation(figures.load(plan, folder)["main"])
 
 
 def test_planning_figures_loads_no_library_and_drawing_no_torch():
-    charts = ["groups", "bars", "line", "curves", "forest", "cut", "frame", "attention", "alignment"]
+    charts = [
+        "groups",
+        "bars",
+        "sweep",
+        "curves",
+        "forest",
+        "temperature",
+        "key_frame",
+        "attention",
+        "alignment",
+    ]
     code = "import sys, dualdistill.report.figures.jobs\n"
     code += "print([name for name in ('numpy', 'matplotlib', 'torch') if name in sys.modules])\n"
     code += "import dualdistill.report.figures.draw\n"

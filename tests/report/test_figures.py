@@ -19,14 +19,14 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from report_runs import check_readable, leave_run
 
-from dualdistill import plan as planning
 from dualdistill.errors import UserError
-from dualdistill.jobs import Jobs
-from dualdistill.plan import Plan
-from dualdistill.report.figures import curves, draw, scores, views
-from dualdistill.report.figures.jobs import FigureJobs
-from dualdistill.report.figures.views import View
-from dualdistill.storage import sha256_file, write_json
+from dualdistill.plan import figures
+from dualdistill.plan import plan as planning
+from dualdistill.plan.figures import View
+from dualdistill.plan.plan import Plan
+from dualdistill.plan.snakemake_inputs import FigureJobs, Jobs
+from dualdistill.report.figures import curves, draw, table_charts
+from dualdistill.store.files import sha256_file, write_json
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"
@@ -47,12 +47,12 @@ DICHROMATS = {
 
 @pytest.fixture(autouse=True)
 def styled() -> Iterator[None]:
-    with draw.styled(CONFIG / views.STYLE):
+    with draw.styled(CONFIG / figures.STYLE):
         yield
 
 
 def view(plan: Plan, name: str) -> View:
-    return views.load(plan, config(plan))[name]
+    return figures.load(plan, config(plan))[name]
 
 
 def config(plan: Plan) -> Path:
@@ -62,7 +62,7 @@ def config(plan: Plan) -> Path:
 def of_table(plan: Plan, chart: str, **options: object) -> View:
     """A figure of the main table that the repository has no line for."""
     table, show = plan.table("table_main"), cast(Any, options.get("show", {}))
-    rows = tuple(row.row for row in table.rows if views.keeps(show, row.shown))
+    rows = tuple(row.row for row in table.rows if figures.keeps(show, row.shown))
     return replace(view(plan, "main"), chart=chart, rows=rows, options=options)
 
 
@@ -155,15 +155,15 @@ def test_a_row_of_an_ablation_is_named_by_what_differs(plan: Plan):
     measured = panel(figure, "mAP on world")
     assert [bar.get_width() for bar in measured.patches] == pytest.approx([35.055, 41.455])
     assert texts(measured) == ["35.1", "41.5 (+6.4)"]
-    assert scores.names(scores.kept(plan, of_table(plan, "bars")))[0] == "CenterPoint"
+    assert table_charts.names(table_charts.kept(plan, of_table(plan, "bars")))[0] == "CenterPoint"
 
 
 def test_an_option_is_named_by_its_heading_and_left_out_where_it_has_no_effect(plan: Plan):
-    table = scores.kept(plan, of_table(plan, "bars", show={"backbone": ["ResNet-50"]}))
+    table = table_charts.kept(plan, of_table(plan, "bars", show={"backbone": ["ResNet-50"]}))
     words = [{"mfd": "no", "labels": "GT", "temperature": "-"}, {"mfd": "yes", "labels": "Teacher"}]
     rows = [replace(table.rows[0], labels={"temperature": "0.5", **own}) for own in words]
     headings = {"mfd": "MFD", "labels": "Labels", "temperature": "Temperature"}
-    named = scores.names(replace(table, columns=tuple(headings), headings=headings, rows=tuple(rows)))
+    named = table_charts.names(replace(table, columns=tuple(headings), headings=headings, rows=tuple(rows)))
     spaced = [" ".join(name.split()) for name in named]
     assert spaced == ["without MFD, labels GT", "with MFD, labels Teacher, temperature 0.5"]
 
@@ -266,7 +266,7 @@ def closest(palette: list[str], seen: np.ndarray) -> float:
 @pytest.mark.parametrize("eyes", DICHROMATS)
 def test_the_palette_can_be_told_apart_by_colour_blind_readers(eyes: str):
     seen = np.array(DICHROMATS[eyes])
-    cycle = [scores.page.colour(number) for number in range(7)]
+    cycle = [table_charts.page.colour(number) for number in range(7)]
     assert closest(cycle[:4], seen) > 15
     assert closest(cycle, seen) > 8
     # matplotlib's own first ten do not pass: the bound means something

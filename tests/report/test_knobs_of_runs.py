@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from dualdistill import knobs, plan
 from dualdistill.errors import DataError, UserError
-from dualdistill.plan import Plan
+from dualdistill.evaluation import world_shift
+from dualdistill.plan import plan
+from dualdistill.plan.plan import Plan
 
 
 def asked(made: Plan, row: str, *texts: str) -> list[str]:
-    return list(knobs.lines(made, made.run(row), list(texts)))
+    return list(world_shift.lines(made, made.run(row), list(texts)))
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import yaml
 from report_runs import leave_run, planned
 
 from dualdistill.errors import UserError
-from dualdistill.measures import MEASURES
-from dualdistill.plan import Plan
+from dualdistill.plan.columns import MEASURES
+from dualdistill.plan.plan import Plan
 from dualdistill.report.collect import gather
 from dualdistill.report.tables import csv, latex, markdown
-from dualdistill.storage import write_json
+from dualdistill.store.files import write_json
 
 OURS = "dualdistill-r50-centerpoint"
 

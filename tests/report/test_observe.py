@@ -11,13 +11,16 @@ from matplotlib.figure import Figure
 from report_runs import check_readable
 from torch import Tensor
 
+from dualdistill.config.nuscenes import TASKS
+from dualdistill.config.run_spec import GridSpec, HeadSpec
 from dualdistill.data.geometry import corners
 from dualdistill.errors import UserError
-from dualdistill.models.head import Head
-from dualdistill.plan import Plan
-from dualdistill.report.figures import cut, draw, frame, maps, observe, views
-from dualdistill.report.figures.views import View
-from dualdistill.spec import TASKS, GridSpec, HeadSpec
+from dualdistill.models.center_head import Head
+from dualdistill.plan import figures
+from dualdistill.plan.figures import View
+from dualdistill.plan.plan import Plan
+from dualdistill.probes import run
+from dualdistill.report.figures import bev_maps, draw, key_frame, temperature
 
 CONFIG = Path(__file__).parents[2] / "config"
 TEMPERATURES = (1.0, 0.5, 0.1)
@@ -43,14 +46,14 @@ def head() -> Head:
 
 
 def test_a_temperature_amounts_to_the_threshold_that_methods_compute():
-    found = [observe.equivalent(temperature, 0.1) for temperature in (*TEMPERATURES, 1e-9)]
+    found = [run.equivalent(temperature, 0.1) for temperature in (*TEMPERATURES, 1e-9)]
     assert found == pytest.approx([0.1, 0.25, 0.4453, 0.5], abs=1e-4)
 
 
 def test_boxes_at_a_temperature_are_those_at_its_threshold(head: Head):
-    same_as = [observe.equivalent(temperature, 0.1) for temperature in TEMPERATURES]
+    same_as = [run.equivalent(temperature, 0.1) for temperature in TEMPERATURES]
     predictions = peaks(SCORES, tuple(range(2, 29, 3)))
-    common, at_temperature, at_threshold = observe.compare(head, predictions, TEMPERATURES, 0.1, same_as)
+    common, at_temperature, at_threshold = run.compare(head, predictions, TEMPERATURES, 0.1, same_as)
     kept = [sum(score > threshold for score in SCORES) for threshold in same_as]
     assert kept == [8, 6, 3]
     assert at_threshold.tolist() == kept
@@ -65,11 +68,11 @@ def test_only_ties_of_sharpened_scores_choose_another_box(head: Head):
     for scores in ((0.96, 0.99), (0.99, 0.96)):
         predictions = peaks(scores, (10, 11))
         predictions[0]["dim"][:] = torch.tensor(3.0).log()
-        same_as = [observe.equivalent(0.1, 0.1)]
-        common, sizes, at_threshold = observe.compare(head, predictions, (0.1,), 0.1, same_as)
+        same_as = [run.equivalent(0.1, 0.1)]
+        common, sizes, at_threshold = run.compare(head, predictions, (0.1,), 0.1, same_as)
         assert (sizes.tolist(), at_threshold.tolist()) == ([[1], [1]], [1])
         seen = {"common": common, "at_temperature": sizes, "at_threshold": at_threshold}
-        found.append(cut.agreement(seen)[:, 0, 0].tolist())
+        found.append(temperature.agreement(seen)[:, 0, 0].tolist())
     # by the logit the better car is kept, by the sharpened score the one that happens to come first
     assert [by_logit for _, by_logit in found] == [1, 1]
     assert sorted(by_sharpened for by_sharpened, _ in found) == [0, 1]
@@ -77,19 +80,19 @@ def test_only_ties_of_sharpened_scores_choose_another_box(head: Head):
 
 def test_empty_sets_agree():
     seen = {"common": np.zeros((1, 1, 1)), "at_temperature": np.zeros((1, 1)), "at_threshold": np.zeros(1)}
-    assert cut.agreement(seen).tolist() == [[[1.0]]]
+    assert temperature.agreement(seen).tolist() == [[[1.0]]]
 
 
 @pytest.fixture(autouse=True)
 def styled() -> Iterator[None]:
-    with draw.styled(CONFIG / views.STYLE):
+    with draw.styled(CONFIG / figures.STYLE):
         yield
 
 
 def observed(plan: Plan, name: str, arrays: dict[str, np.ndarray]) -> View:
     """A figure of the repository over arrays of the test."""
-    view = views.load(plan, plan.results.parent / "config")[name]
-    path = views.need_observation(view)
+    view = figures.load(plan, plan.results.parent / "config")[name]
+    path = figures.need_observation(view)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **arrays)
     return view
@@ -173,9 +176,9 @@ def test_a_key_frame_shows_its_images_and_the_boxes_that_score(plan: Plan):
     arrays = scene()
     figure = draw.draw(plan, observed(plan, "frame", arrays))
     shown = {axes.get_title(): axes for axes in figure.axes}
-    front = frame.LAYOUT.index("CAM_FRONT")
+    front = key_frame.LAYOUT.index("CAM_FRONT")
     assert list(shown)[front] == "front"
-    number = frame.CAMERAS.index("CAM_FRONT")
+    number = key_frame.CAMERAS.index("CAM_FRONT")
     assert (np.asarray(shown["front"].images[0].get_array()) == arrays["images_NHW3"][number]).all()
     # the rear face, 6 m away and 2 m wide and high, of true and predicted box
     for edges in shown["front"].collections:
@@ -195,18 +198,18 @@ def test_a_box_around_the_camera_is_cut_off_and_not_turned_over():
     axes = Figure().subplots()
     arrays = scene()
     box_19 = np.array([[0.0, 0, 0, 4, 2, 2, np.pi / 2, 0, 0]])
-    maps.boxes_in_camera(axes, box_19, arrays["lidar_to_camera_N44"][0], arrays["intrinsics_N33"][0])
+    bev_maps.boxes_in_camera(axes, box_19, arrays["lidar_to_camera_N44"][0], arrays["intrinsics_N33"][0])
     ends = np.array(axes.collections[0].get_segments())
     assert ends.shape == (8, 2, 2)  # four edges of the front, and four that come from behind
-    assert np.abs(ends - [8, 4.5]).max() == pytest.approx(8 / maps.NEAR_M)
+    assert np.abs(ends - [8, 4.5]).max() == pytest.approx(8 / bev_maps.NEAR_M)
     behind = box_19 - [0, 9, 0, 0, 0, 0, 0, 0, 0]
-    maps.boxes_in_camera(axes, behind, arrays["lidar_to_camera_N44"][0], arrays["intrinsics_N33"][0])
+    bev_maps.boxes_in_camera(axes, behind, arrays["lidar_to_camera_N44"][0], arrays["intrinsics_N33"][0])
     assert not axes.collections[1].get_segments()
 
 
 def test_an_edge_joins_two_corners_that_differ_in_one_place():
     eight = corners(np.array([[0.0, 0, 0, 4, 2, 1, 0, 0, 0]]))[0]
-    lengths = np.linalg.norm(eight[maps.EDGES[:, 0]] - eight[maps.EDGES[:, 1]], axis=1)
+    lengths = np.linalg.norm(eight[bev_maps.EDGES[:, 0]] - eight[bev_maps.EDGES[:, 1]], axis=1)
     assert sorted(lengths.tolist()) == [1.0] * 4 + [2.0] * 4 + [4.0] * 4
 
 
@@ -219,8 +222,8 @@ def test_an_edge_joins_two_corners_that_differ_in_one_place():
     ],
 )
 def test_an_observation_that_is_none_is_a_sentence(plan: Plan, content: object, sentence: str):
-    view = views.load(plan, plan.results.parent / "config")["temperature"]
-    path = views.need_observation(view)
+    view = figures.load(plan, plan.results.parent / "config")["temperature"]
+    path = figures.need_observation(view)
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, dict):
         np.savez(path, nothing=np.zeros(1))

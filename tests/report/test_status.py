@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dualdistill import status
 from dualdistill.errors import NumericsError
-from dualdistill.plan import Plan, Run
-from dualdistill.progress import note, noting_failure
-from dualdistill.storage import read_json, run_lock, write_json
+from dualdistill.plan.plan import Plan, Run
+from dualdistill.report import status
+from dualdistill.store.files import read_json, run_lock, write_json
+from dualdistill.training.progress import note, noting_failure
 
 
 @pytest.fixture

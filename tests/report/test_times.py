@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from dualdistill import plan as planning
-from dualdistill import times
 from dualdistill.errors import DataError
-from dualdistill.plan import Plan
+from dualdistill.plan import plan as planning
+from dualdistill.plan.plan import Plan
+from dualdistill.report import timing
 
 
 def measured(folder: Path, name: str, seconds: float, mebibytes: float | str) -> Path:
@@ -19,7 +19,7 @@ def measured(folder: Path, name: str, seconds: float, mebibytes: float | str) ->
 
 
 def test_a_plan_that_never_ran_says_so(plan: Plan):
-    assert times.lines(plan) == [f"no job of this plan has run under snakemake in {plan.results}"]
+    assert timing.lines(plan) == [f"no job of this plan has run under snakemake in {plan.results}"]
 
 
 def test_jobs_are_summed_by_stage_in_the_order_they_run(plan: Plan):
@@ -29,7 +29,7 @@ def test_jobs_are_summed_by_stage_in_the_order_they_run(plan: Plan):
     measured(students[0], "train", 60.0, 1024.0)
     measured(students[1], "train", 120.0, 2048.0)
     measured(students[1], "evaluate", 6.0, 100.0)
-    _, *stages, total = times.lines(plan)
+    _, *stages, total = timing.lines(plan)
     assert [line.split() for line in stages] == [
         ["world", "1", "2.0", "2.0", "0.50"],
         ["train:", "student", "2", "3.0", "2.0", "2.00"],
@@ -43,7 +43,7 @@ def test_a_job_too_short_for_a_sample_has_its_time_and_an_unknown_memory(plan: P
     measured(students[0], "train", 60.0, "NA")
     measured(students[1], "train", 60.0, 1024.0)
     measured(students[1], "evaluate", 0.6, "NA")
-    _, train, evaluate, _ = (line.split() for line in times.lines(plan))
+    _, train, evaluate, _ = (line.split() for line in timing.lines(plan))
     assert train[2:] == ["2", "2.0", "1.0", "1.00"]
     assert evaluate[1:] == ["1", "0.0", "0.0", "-"]
 
@@ -51,18 +51,18 @@ def test_a_job_too_short_for_a_sample_has_its_time_and_an_unknown_memory(plan: P
 def test_virtual_points_count_where_a_run_is_given_them(checkout: Path, tmp_path: Path):
     made = planning.load(checkout / "config" / "config.yaml", results=tmp_path / "results")
     measured(made.results / "data" / made.data_id, next(iter(made.virtual)), 30.0, 256.0)
-    assert times.lines(made)[1].split() == ["virtual", "points", "1", "0.5", "0.5", "0.25"]
+    assert timing.lines(made)[1].split() == ["virtual", "points", "1", "0.5", "0.5", "0.25"]
 
 
 def test_runs_of_another_plan_are_left_out(plan: Plan):
     measured(plan.results / "runs" / "bevdepth-r50-s0-0000000000", "train", 60.0, 1.0)
     measured(plan.results / "data" / plan.data_id, "virtual-0000000000", 60.0, 1.0)
-    assert "no job" in times.lines(plan)[0]
+    assert "no job" in timing.lines(plan)[0]
 
 
 def test_a_damaged_measurement_is_named(plan: Plan):
     path = measured(plan.results / "data" / plan.data_id, "world", 1.0, 1.0)
     path.write_text("{}\n")
     with pytest.raises(DataError, match="not a measurement") as caught:
-        times.lines(plan)
+        timing.lines(plan)
     assert str(path) in str(caught.value)

@@ -11,11 +11,11 @@ from nuscenes.eval.common.config import config_factory
 from nuscenes.eval.detection.constants import TP_METRICS
 from nuscenes.eval.detection.data_classes import DetectionMetrics
 
+from dualdistill.config.nuscenes import CLASSES
 from dualdistill.errors import DataError
-from dualdistill.evaluate import evaluate
-from dualdistill.records import read_metrics
-from dualdistill.spec import CLASSES
-from dualdistill.storage import sha256_file
+from dualdistill.evaluation.evaluate import evaluate
+from dualdistill.store.files import sha256_file
+from dualdistill.store.records import read_metrics
 
 
 def score(tables, document, folder, **lineage):
@@ -143,7 +143,7 @@ def test_published_scores_satisfy_the_formula_of_the_devkit(mean_ap, errors, nd_
     assert metrics.nd_score == pytest.approx(nd_score, abs=1e-4)
 
 
-@pytest.mark.parametrize("module", ["dualdistill.evaluate", "dualdistill.report.tables"])
+@pytest.mark.parametrize("module", ["dualdistill.evaluation.evaluate", "dualdistill.report.tables"])
 def test_scores_and_tables_need_no_torch(module):
     program = f"import sys, {module}; print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "False"

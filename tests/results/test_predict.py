@@ -9,11 +9,11 @@ import torch
 from hand_tables import MOUNT, Tables, pose
 from pyquaternion import Quaternion
 
-from dualdistill.batch import Detections
-from dualdistill.evaluate import evaluate
-from dualdistill.predict import ATTRIBUTE_BY_MOTION, to_nuscenes
-from dualdistill.spec import CLASSES
-from dualdistill.validate import ATTRIBUTES, check
+from dualdistill.config.nuscenes import CLASSES
+from dualdistill.data.batch import Detections
+from dualdistill.evaluation.evaluate import evaluate
+from dualdistill.evaluation.predict import ATTRIBUTE_BY_MOTION, to_nuscenes
+from dualdistill.evaluation.results_format import ATTRIBUTES, check
 
 
 def detections(boxes, labels, scores=None):

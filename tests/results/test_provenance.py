@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dualdistill import provenance
+from dualdistill.store import provenance
 
 
 def repository(folder: Path) -> Path:

@@ -7,7 +7,7 @@ import torch
 from nuscenes.eval.common.data_classes import EvalBoxes
 from torch import Tensor
 
-from dualdistill.redecode import _devkit, average_precision
+from dualdistill.training.diagnostics import _devkit, average_precision
 
 BOXES_K9 = torch.tensor(
     [

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from dualdistill.errors import DataError
-from dualdistill.validate import check, read_results
+from dualdistill.evaluation.results_format import check, read_results
 
 TOKEN = "scene-val-0"
 

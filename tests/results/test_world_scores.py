@@ -9,20 +9,24 @@ import pytest
 import torch
 from nuscenes import NuScenes
 
-from dualdistill import models, plan, predict, world
-from dualdistill.batch import Detections
-from dualdistill.checkpoint import save_weights
+from dualdistill import models
+from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.run_spec import RunSpec
+from dualdistill.config.world import WorldSpec
 from dualdistill.data import index as indexing
+from dualdistill.data.batch import Detections
 from dualdistill.data.index import Index
 from dualdistill.errors import CheckpointError
-from dualdistill.evaluate import evaluate, run
-from dualdistill.plan import DataPaths
-from dualdistill.predict import lidar_poses, to_nuscenes
-from dualdistill.records import RESULTS, read_metrics
-from dualdistill.spec import CLASSES, RunSpec
-from dualdistill.storage import read_json, sha256_file, write_json
-from dualdistill.validate import FLAGS
-from dualdistill.world_spec import WorldSpec
+from dualdistill.evaluation import predict
+from dualdistill.evaluation.evaluate import evaluate, run
+from dualdistill.evaluation.predict import lidar_poses, to_nuscenes
+from dualdistill.evaluation.results_format import FLAGS
+from dualdistill.plan import plan
+from dualdistill.plan.plan import DataPaths
+from dualdistill.store.files import read_json, sha256_file, write_json
+from dualdistill.store.records import RESULTS, read_metrics
+from dualdistill.training.checkpoint import save_weights
+from dualdistill.world.nuscenes.build import make
 
 SMALL = WorldSpec(
     train_scenes=1,
@@ -48,7 +52,7 @@ class World:
 def small_world(tmp_path_factory) -> World:
     folder = tmp_path_factory.mktemp("world")
     paths = DataPaths(folder / "root", folder / "index.npz", None)
-    world.make(SMALL, paths.root, 1)
+    make(SMALL, paths.root, 1)
     indexing.build(
         paths.root, VERSION, {"val": SPLIT, "dev": "world_dev", "train": "world_train"}, paths.index
     )

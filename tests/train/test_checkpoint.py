@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from dualdistill.checkpoint import load_plain, load_state, load_weights, save_state, save_weights
 from dualdistill.errors import CheckpointError
-from dualdistill.storage import sha256_file
+from dualdistill.store.files import sha256_file
+from dualdistill.training.checkpoint import load_plain, load_state, load_weights, save_state, save_weights
 
 
 def saved(folder: Path, steps: tuple[int, ...] = (1, 2, 3)) -> Path:

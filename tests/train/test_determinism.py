@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from dualdistill.checkpoint import load_plain
-from dualdistill.determinism import pin, random_state, restore_random_state, seed_everything, seed_for
+from dualdistill.seeding import pin, random_state, restore_random_state, seed_everything, seed_for
+from dualdistill.training.checkpoint import load_plain
 
 
 def test_axes_have_seeds_of_their_own() -> None:

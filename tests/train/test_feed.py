@@ -10,9 +10,9 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from dualdistill.config.run_spec import ScheduleSpec
+from dualdistill.data.loader import Feed
 from dualdistill.errors import UserError
-from dualdistill.feed import Feed
-from dualdistill.spec import ScheduleSpec
 
 COUNT = 9
 

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from dualdistill import lesson, models, plan
-from dualdistill.checkpoint import save_weights
-from dualdistill.determinism import seed_everything
+from dualdistill import models
+from dualdistill.config.run_spec import RunSpec
 from dualdistill.errors import CheckpointError
-from dualdistill.models.student import Student
-from dualdistill.spec import RunSpec
-from dualdistill.storage import sha256_file, write_json
+from dualdistill.models.bevdepth.student import Student
+from dualdistill.plan import plan
+from dualdistill.seeding import seed_everything
+from dualdistill.store.files import sha256_file, write_json
+from dualdistill.training import objective
+from dualdistill.training.checkpoint import save_weights
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def file(spec: RunSpec, trained: Student, tmp_path_factory: pytest.TempPathFacto
 
 def grown(spec: RunSpec, file: Path, width: int = 0) -> Student:
     model = replace(spec.model, start="shallower", depth=101, width=width or spec.model.width)
-    return lesson.prepare(replace(spec, model=model), None, file).lesson.learner
+    return objective.prepare(replace(spec, model=model), None, file).lesson.learner
 
 
 def test_it_begins_as_the_shallower_one_did_end(spec: RunSpec, trained: Student, file: Path) -> None:

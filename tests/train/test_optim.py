@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from dualdistill.optim import MovingAverage, learning_rate, optimizer, set_rate
-from dualdistill.spec import ScheduleSpec
+from dualdistill.config.run_spec import ScheduleSpec
+from dualdistill.training.optim import MovingAverage, learning_rate, optimizer, set_rate
 
 
 def test_the_published_student_schedule_warms_up_and_steps_at_16_and_22() -> None:

@@ -11,13 +11,16 @@ import yaml
 from lightning_fabric import Fabric
 from torch import nn
 
-from dualdistill import lesson, models, plan, registry
-from dualdistill.checkpoint import save_weights
-from dualdistill.determinism import seed_everything
-from dualdistill.feed import of_frames
-from dualdistill.plan import Plan
-from dualdistill.spec import ClassifierSpec, LabelEncoderSpec, RunSpec
-from dualdistill.storage import sha256_file, write_json
+from dualdistill import models
+from dualdistill.config import method_options
+from dualdistill.config.run_spec import ClassifierSpec, LabelEncoderSpec, RunSpec
+from dualdistill.data.loader import of_frames
+from dualdistill.plan import plan
+from dualdistill.plan.plan import Plan
+from dualdistill.seeding import seed_everything
+from dualdistill.store.files import sha256_file, write_json
+from dualdistill.training import objective
+from dualdistill.training.checkpoint import save_weights
 
 CONFIG = Path(__file__).parents[2] / "config" / "config.yaml"
 TABLES = yaml.safe_load((CONFIG.parent / "tables.yaml").read_text())["tables"]
@@ -61,7 +64,7 @@ def test_a_row_takes_a_step(row: str, command: Callable[..., object], results: P
     teacher = leave(spec.teacher, tmp_path / "teacher")
     start = leave(spec.pretraining, tmp_path / "start")
     encoder = leave(spec.label_encoder, tmp_path / "labels")
-    setting = lesson.prepare(spec, teacher, start / "model.safetensors" if start else None, encoder)
+    setting = objective.prepare(spec, teacher, start / "model.safetensors" if start else None, encoder)
     learner, lessons = setting.lesson.learner, setting.lesson
     points = learner.needs_points or setting.teachers is not None
     feed = of_frames(spec, found.paths, images=learner.needs_images, points=points)
@@ -85,7 +88,7 @@ def test_a_row_is_built_at_the_published_size(row: str, tmp_path: Path) -> None:
     spec = published("nuscenes", tmp_path).run(row).spec
     detector = models.build(spec)
     if spec.distill and spec.teacher:
-        method = registry.load(spec.distill.method)(**spec.distill.options)
-        method.bind(lesson.student_shapes(spec, detector), models.build(spec.teacher).tap_shapes())
+        method = method_options.load(spec.distill.method)(**spec.distill.options)
+        method.bind(objective.student_shapes(spec, detector), models.build(spec.teacher).tap_shapes())
         assert list(method.parameters())
     assert all(weight.isfinite().all() for weight in detector.parameters())

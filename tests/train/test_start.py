@@ -11,15 +11,16 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from dualdistill import lesson, models, plan
-from dualdistill.checkpoint import save_weights
-from dualdistill.detector_spec import DetectorSpec
-from dualdistill.determinism import seed_everything
+from dualdistill import models
+from dualdistill.config.run_spec import DetectorSpec, RunSpec
+from dualdistill.data.loader import of_frames
 from dualdistill.errors import CheckpointError
-from dualdistill.feed import of_frames
-from dualdistill.models.image import resnet
-from dualdistill.spec import RunSpec
-from dualdistill.storage import sha256_file, write_json
+from dualdistill.models.bevdepth.image_encoder import resnet
+from dualdistill.plan import plan
+from dualdistill.seeding import seed_everything
+from dualdistill.store.files import sha256_file, write_json
+from dualdistill.training import objective
+from dualdistill.training.checkpoint import save_weights
 
 CONFIG = Path(__file__).parents[2] / "config" / "config.yaml"
 INSIDE = "image_encoder.backbone."
@@ -48,7 +49,7 @@ def starting(spec: RunSpec, start: str) -> RunSpec:
 
 
 def student(spec: RunSpec, file: Path | None) -> dict[str, Tensor]:
-    return lesson.prepare(spec, None, file).lesson.learner.state_dict()
+    return objective.prepare(spec, None, file).lesson.learner.state_dict()
 
 
 def table(spec: RunSpec) -> dict[str, Tensor]:
@@ -82,7 +83,7 @@ def test_all_but_the_head_is_the_detector_s(spec: RunSpec, checkout: Path, tmp_p
     for name, value in trained.state_dict().items():
         promised = random[name] if name.startswith("head.") else value
         assert torch.equal(started[name], promised), name
-    assert lesson.prepare(warm, None, file).start["from"] == "detector"
+    assert objective.prepare(warm, None, file).start["from"] == "detector"
 
 
 def named(spec: RunSpec, weight: float) -> RunSpec:
@@ -91,9 +92,9 @@ def named(spec: RunSpec, weight: float) -> RunSpec:
 
 
 def test_a_detector_names_what_it_sees_and_keeps_no_trace_of_it(spec: RunSpec, pretrained: Path) -> None:
-    naming = lesson.prepare(named(spec, 2.0), None, pretrained).lesson.learner.state_dict()
+    naming = objective.prepare(named(spec, 2.0), None, pretrained).lesson.learner.state_dict()
     # the layer that names is drawn after the network
-    plain = lesson.prepare(replace(spec, kind="detector"), None, pretrained).lesson.learner.state_dict()
+    plain = objective.prepare(replace(spec, kind="detector"), None, pretrained).lesson.learner.state_dict()
     assert naming.keys() == plain.keys() == models.build(spec).state_dict().keys()
     for name, value in plain.items():
         assert torch.equal(naming[name], value), name
@@ -108,7 +109,7 @@ def test_naming_is_one_loss_more_and_reaches_the_images_alone(
     batch = next(feed.batches(0, Fabric(accelerator="cpu", devices=1)))
     losses = {}
     for weight in (0.0, 1.0, 5.0):
-        made = lesson.prepare(named(spec, weight), None, pretrained).lesson
+        made = objective.prepare(named(spec, weight), None, pretrained).lesson
         losses[weight] = made(batch, None)
     assert losses[0.0].keys() == {"heatmap", "box", "depth", "naming"}
     assert losses[0.0]["naming"] == 0
@@ -121,18 +122,18 @@ def test_naming_is_one_loss_more_and_reaches_the_images_alone(
 def test_the_course_of_the_run_does_not_depend_on_its_start(spec: RunSpec, pretrained: Path) -> None:
     numbers = []
     for own, file in ((spec, pretrained), (starting(spec, "random"), None)):
-        lesson.prepare(own, None, file)
+        objective.prepare(own, None, file)
         numbers.append(torch.rand(3))
     assert torch.equal(*numbers)
 
 
 def test_the_record_says_what_the_run_started_from(spec: RunSpec, pretrained: Path) -> None:
-    assert lesson.prepare(spec, None, pretrained).start == {
+    assert objective.prepare(spec, None, pretrained).start == {
         "from": "pretrained",
         "file": f"{pretrained.parent.name}/model.safetensors",
         "sha256": sha256_file(pretrained),
     }
-    assert lesson.prepare(starting(spec, "random"), None, None).start == {"from": "random"}
+    assert objective.prepare(starting(spec, "random"), None, None).start == {"from": "random"}
 
 
 def test_a_changed_pre_training_is_refused(spec: RunSpec, pretrained: Path, tmp_path: Path) -> None:

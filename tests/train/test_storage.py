@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dualdistill.errors import BusyError, DataError, DiskError
-from dualdistill.storage import atomic_write, read_json, replacing, run_lock, write_json
+from dualdistill.store.files import atomic_write, read_json, replacing, run_lock, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import torch
 
-from dualdistill.checkpoint import load_plain, load_state, save_state
 from dualdistill.distill.alignment.orthogonal import OrthogonalProjection
-from dualdistill.storage import read_json, sha256_file
+from dualdistill.store.files import read_json, sha256_file
+from dualdistill.training.checkpoint import load_plain, load_state, save_state
 
 Command = Callable[..., CompletedProcess[str]]
 STUDENT = "dualdistill-r50-centerpoint"

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from dualdistill import plan as planning
 from dualdistill.cli import _override, parser
-from dualdistill.report.figures import views
-from dualdistill.report.figures.jobs import FORMATS
+from dualdistill.plan import figures
+from dualdistill.plan import plan as planning
+from dualdistill.plan.snakemake_inputs import FORMATS
 
 OUTPUTS = {
     "train": ("model.safetensors", "history.jsonl", "run.json"),
@@ -32,9 +32,9 @@ def outputs() -> list[Path]:
     if options.command == "virtual":
         return [plan.paths.index.parent / options.points / "virtual.json"]
     if options.command in ("figure", "observe"):
-        view = views.load(plan, options.config.parent)[options.figure]
+        view = figures.load(plan, options.config.parent)[options.figure]
         if options.command == "observe":
-            return [views.need_observation(view)]
+            return [figures.need_observation(view)]
         return [plan.drawn / f"{view.name}.{ending}" for ending in FORMATS]
     assert plan.paths.cache is not None
     made = {

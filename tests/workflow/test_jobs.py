@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from checkouts import Checkout
 
-from dualdistill import versions
+from dualdistill.plan import identity
 
 FULL = dict.fromkeys(("world", "index_data", "cache", "table", "claims"), 1) | {
     "train_teacher": 1,
@@ -163,8 +163,8 @@ def test_a_run_with_another_name_in_the_table_is_the_same_run(finished: Checkout
     ],
 )
 def test_a_raised_version_runs_what_depends_on_it(finished: Checkout, stage: str, jobs: dict[str, int]):
-    version = getattr(versions, stage)
-    finished.edit("dualdistill/versions.py", f"{stage} = {version}", f"{stage} = {version + 1}")
+    version = getattr(identity, stage)
+    finished.edit("dualdistill/plan/identity.py", f"{stage} = {version}", f"{stage} = {version + 1}")
     assert finished.jobs() == jobs
 
 

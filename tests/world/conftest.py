@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from nuscenes.nuscenes import NuScenes
 
-from dualdistill.world import make
-from dualdistill.world.records import VERSION
-from dualdistill.world_spec import WorldSpec
+from dualdistill.config.world import WorldSpec
+from dualdistill.world.nuscenes import build
+from dualdistill.world.nuscenes.tables import VERSION
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def spec() -> WorldSpec:
 @pytest.fixture(scope="session")
 def root(spec: WorldSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
-    make(spec, folder, workers=1)
+    build(spec, folder, workers=1)
     return folder
 
 

@@ -12,14 +12,13 @@ from nuscenes.utils.geometry_utils import points_in_box, view_points
 from PIL import Image
 from pyquaternion import Quaternion
 
-from dualdistill.spec import CAMERAS
-from dualdistill.world.draw import draw
-from dualdistill.world.records import token
-from dualdistill.world.scene import Scene
-from dualdistill.world.sensors import FRAME_S
-from dualdistill.world.shoot import mask_name
-from dualdistill.world.solid import FAR_M
-from dualdistill.world_spec import WorldSpec
+from dualdistill.config.nuscenes import CAMERAS
+from dualdistill.config.world import WorldSpec
+from dualdistill.world.geometry.raytrace import FAR_M
+from dualdistill.world.nuscenes.names import mask_name, token
+from dualdistill.world.scene.sample import draw
+from dualdistill.world.scene.scene import Scene
+from dualdistill.world.sensors.rig import FRAME_S
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dualdistill.spec import CLASSES
-from dualdistill.world import assets
-from dualdistill.world.assets import SLACK_M, Asset
+from dualdistill.config.nuscenes import CLASSES
+from dualdistill.world.objects import assets
+from dualdistill.world.objects.assets import SLACK_M, Asset
 
 Build = Callable[[np.random.Generator], Asset]
 BUILDERS: dict[str, Build] = {

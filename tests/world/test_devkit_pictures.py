@@ -11,7 +11,7 @@ import pytest
 from nuscenes.nuscenes import NuScenes
 from PIL import Image
 
-from dualdistill.spec import WorldSpec
+from dualdistill.config.run_spec import WorldSpec
 
 WINDOWS = ("namedWindow", "moveWindow", "imshow", "destroyAllWindows")
 

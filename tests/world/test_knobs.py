@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dualdistill.world.draw import draw
-from dualdistill.world.lidar import measure
-from dualdistill.world.scene import Scene
-from dualdistill.world.sensors import LIDAR, MOUNTS, camera_rays, lidar_rays
-from dualdistill.world.visibility import Silhouettes, View
-from dualdistill.world_spec import WorldSpec
+from dualdistill.config.world import WorldSpec
+from dualdistill.world.scene.sample import draw
+from dualdistill.world.scene.scene import Scene
+from dualdistill.world.sensors.lidar import measure
+from dualdistill.world.sensors.rig import LIDAR, MOUNTS, camera_rays, lidar_rays
+from dualdistill.world.sensors.visibility import Silhouettes, View
 
 SPEC = WorldSpec(
     seed=4,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dualdistill.world.motion import Motion, Occupancy, polyline, steady, still
-from dualdistill.world.town import EAST, NORTH, WEST, plan, route
+from dualdistill.world.geometry.motion import Motion, Occupancy, polyline, steady, still
+from dualdistill.world.scene.town import EAST, NORTH, WEST, plan, route
 
 TIMES = np.linspace(-1, 6, 141)
 

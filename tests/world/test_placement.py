@@ -7,15 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dualdistill.spec import CAMERAS
-from dualdistill.world import assets, background
-from dualdistill.world.draw import draw, stage
-from dualdistill.world.lidar import measure
-from dualdistill.world.motion import still
-from dualdistill.world.scene import Scene
-from dualdistill.world.sensors import LIDAR, MOUNTS, camera_rays, lidar_rays, on_ground, rig, window
-from dualdistill.world.traffic import Actor
-from dualdistill.world_spec import WorldSpec
+from dualdistill.config.nuscenes import CAMERAS
+from dualdistill.config.world import WorldSpec
+from dualdistill.world.geometry.motion import still
+from dualdistill.world.objects import assets
+from dualdistill.world.scene import background
+from dualdistill.world.scene.sample import draw, stage
+from dualdistill.world.scene.scene import Scene
+from dualdistill.world.scene.traffic import Actor
+from dualdistill.world.sensors.lidar import measure
+from dualdistill.world.sensors.rig import LIDAR, MOUNTS, camera_rays, lidar_rays, on_ground, rig, window
 
 SPEC = WorldSpec(seed=5, frames_per_scene=2, image_height=90, image_width=160, density=0.0)
 

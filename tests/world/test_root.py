@@ -12,10 +12,11 @@ from nuscenes.nuscenes import NuScenes
 from nuscenes.utils.geometry_utils import BoxVisibility
 from PIL import Image
 
-from dualdistill.spec import CAMERAS, CLASSES
-from dualdistill.world import crowd, show
-from dualdistill.world.shoot import mask_name
-from dualdistill.world_spec import WorldSpec
+from dualdistill.config.nuscenes import CAMERAS, CLASSES
+from dualdistill.config.world import WorldSpec
+from dualdistill.world.nuscenes.names import mask_name
+from dualdistill.world.preview import show
+from dualdistill.world.scene import placement
 
 
 def keys(nusc: NuScenes, channel: str) -> list[dict]:
@@ -26,16 +27,16 @@ def test_every_split_shows_all_but_large_vehicles_to_the_lidar(root: Path) -> No
     """Of a large one the LiDAR may meet an end whose middle lies beyond what is annotated."""
     boxes = json.loads((root / "world.json").read_text())["boxes"]
     for split, classes in boxes.items():
-        missing = [name for name in set(CLASSES) - set(crowd.LARGE) if classes[name]["hit"] == 0]
+        missing = [name for name in set(CLASSES) - set(placement.LARGE) if classes[name]["hit"] == 0]
         assert not missing, f"{split} shows no {missing}"
     assert all(sum(classes[name]["hit"] for classes in boxes.values()) for name in CLASSES)
 
 
 def test_two_scenes_have_all_classes_and_large_vehicles_take_turns() -> None:
-    assert {*crowd.cast(0), *crowd.cast(1)} == set(CLASSES)
+    assert {*placement.cast(0), *placement.cast(1)} == set(CLASSES)
     for number in range(8):
-        assert sum(name in crowd.LARGE for name in crowd.cast(number)) == 2
-        assert set(CLASSES) - set(crowd.LARGE) < set(crowd.cast(number))
+        assert sum(name in placement.LARGE for name in placement.cast(number)) == 2
+        assert set(CLASSES) - set(placement.LARGE) < set(placement.cast(number))
 
 
 def test_scenes_belong_to_their_splits(root: Path, spec: WorldSpec, nusc: NuScenes) -> None:

@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dualdistill.world import assets, background
-from dualdistill.world.draw import draw, stage
-from dualdistill.world.motion import Motion, polyline, steady, still
-from dualdistill.world.scene import Scene
-from dualdistill.world.sensors import LIDAR, MOUNTS, TURN_S, ages, lidar_rays
-from dualdistill.world.traffic import Actor
-from dualdistill.world_spec import WorldSpec
+from dualdistill.config.world import WorldSpec
+from dualdistill.world.geometry.motion import Motion, polyline, steady, still
+from dualdistill.world.objects import assets
+from dualdistill.world.scene import background
+from dualdistill.world.scene.sample import draw, stage
+from dualdistill.world.scene.scene import Scene
+from dualdistill.world.scene.traffic import Actor
+from dualdistill.world.sensors.rig import LIDAR, MOUNTS, TURN_S, ages, lidar_rays
 
 SPEC = WorldSpec(seed=5, frames_per_scene=2, image_height=18, image_width=32, density=0.0, weather=0.0)
 SPEED = 12.0

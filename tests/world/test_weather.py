@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dualdistill.world import camera
-from dualdistill.world.draw import draw
-from dualdistill.world.lidar import Cloud, measure
-from dualdistill.world.scene import Scene
-from dualdistill.world.sensors import LIDAR, camera_rays, lidar_rays
-from dualdistill.world.weather import BAD, CLEAR, Weather, of_scene
-from dualdistill.world_spec import WorldSpec
+from dualdistill.config.world import WorldSpec
+from dualdistill.world.scene.sample import draw
+from dualdistill.world.scene.scene import Scene
+from dualdistill.world.scene.weather import BAD, CLEAR, Weather, of_scene
+from dualdistill.world.sensors import camera
+from dualdistill.world.sensors.lidar import Cloud, measure
+from dualdistill.world.sensors.rig import LIDAR, camera_rays, lidar_rays
 
 SPEC = WorldSpec(seed=8, frames_per_scene=2, image_height=45, image_width=80, lidar_azimuths=360)
 SIZE = (SPEC.image_height, SPEC.image_width)
@@ -58,7 +58,7 @@ def test_the_mix_goes_from_always_clear_to_the_default() -> None:
 
 
 def test_descriptions_begin_with_the_weather(scenes: list[Scene]) -> None:
-    from dualdistill.world import describe
+    from dualdistill.world.nuscenes import describe
 
     assert len({scene.weather.words for scene in scenes}) == 1 + len(BAD)
     for scene in scenes:

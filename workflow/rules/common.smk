@@ -2,10 +2,10 @@
 import shlex
 import sys
 
-from dualdistill import plan
+from dualdistill.plan import plan
 from dualdistill.errors import UserError
-from dualdistill.jobs import Jobs
-from dualdistill.report.figures.jobs import FigureJobs
+from dualdistill.plan.snakemake_inputs import Jobs
+from dualdistill.plan.figure_inputs import FigureJobs
 
 try:
     if workflow.deployment_settings.deployment_method:

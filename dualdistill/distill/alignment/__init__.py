@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
-from dualdistill.distill.alignment.aoa import AOA
-from dualdistill.distill.alignment.one_by_one import OneByOne
-from dualdistill.distill.alignment.orthogonal_only import OrthogonalOnly
-from dualdistill.distill.alignment.upsample_conv import UpsampleConv
-from dualdistill.distill.pair import Shape
+from dualdistill.distill.alignment.aoa import AOA, OrthogonalOnly
+from dualdistill.distill.alignment.upsample_conv import OneByOne, UpsampleConv
+from dualdistill.distill.inputs import Shape
 from dualdistill.errors import UserError
 
 

@@ -2,7 +2,7 @@
 
 The query is a learned table that never sees the input, so the attention is a learned re-mixing of positions;
 the orthogonal map keeps lengths and angles inside the subspace it projects to. Two controls
-hold one half each: `attention` maps by a free linear layer, `orthogonal` is in orthogonal_only.py.
+hold one half each: `attention` maps by a free linear layer, `orthogonal` leaves out the attention.
 Axes: B batch, N cells as tokens, C student channels, T teacher channels, H W BEV rows and columns.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dualdistill.distill.alignment.orthogonal import OrthogonalProjection
 from dualdistill.distill.alignment.upsample_conv import upsample
-from dualdistill.distill.pair import Shape
+from dualdistill.distill.inputs import Shape
 
 
 class AOA(nn.Module):
@@ -59,3 +59,18 @@ def tokens(feature_BCHW: Tensor) -> Tensor:
 def heads_for(channels: int, at_most: int = 8) -> int:
     """Eight attention heads, or the most that divide a slim model's channels."""
     return next(heads for heads in range(at_most, 0, -1) if channels % heads == 0)
+
+
+class OrthogonalOnly(nn.Module):
+    """s * (W F) + b per position, upsampled; all positions keep their place."""
+
+    def __init__(self, student: Shape, teacher: Shape, *, out_act: str = "none") -> None:
+        super().__init__()
+        self.size_HW = teacher[1:]
+        self.project = OrthogonalProjection(student[0], teacher[0])
+        self.out_act = nn.ReLU() if out_act == "relu" else nn.Identity()
+
+    def forward(self, student_BCHW: Tensor) -> Tensor:
+        mapped_BNT = self.project(tokens(student_BCHW))
+        aligned_BTHW = mapped_BNT.transpose(1, 2).unflatten(2, student_BCHW.shape[2:])
+        return self.out_act(upsample(aligned_BTHW, self.size_HW))

@@ -1,4 +1,4 @@
-"""Upsample-Conv x3: DistillBEV's alignment, which the poster compares with AOA.
+"""Upsample-Conv x3, DistillBEV's alignment, which the poster compares with AOA; and the 1x1 conv of the head level.
 
 Axes: B batch, C channels, H W BEV rows and columns.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dualdistill.distill.pair import Shape
+from dualdistill.distill.inputs import Shape
+from dualdistill.errors import UserError
 
 
 class UpsampleConv(nn.Module):
@@ -33,3 +34,16 @@ class UpsampleConv(nn.Module):
 def upsample(feature_BCHW: Tensor, size_HW: tuple[int, int]) -> Tensor:
     """Bilinear, corners aligned: the interpolation weights of every output cell sum to one."""
     return functional.interpolate(feature_BCHW, size=size_HW, mode="bilinear", align_corners=True)
+
+
+class OneByOne(nn.Conv2d):
+    """Changes channels only, so both maps must lie on the same cells."""
+
+    def __init__(self, student: Shape, teacher: Shape) -> None:
+        if student[1:] != teacher[1:]:
+            raise UserError(
+                f"the head level has {student[1:]} cells in the student and {teacher[1:]} in the teacher",
+                where="alignment",
+                hint="give both models the same BEV grid",
+            )
+        super().__init__(student[0], teacher[0], kernel_size=1)

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
-from dualdistill.plan import Plan
-from dualdistill.report.figures import maps, page
-from dualdistill.report.figures.views import View
+from dualdistill.plan.figures import View
+from dualdistill.plan.plan import Plan
+from dualdistill.report.figures import bev_maps, layout
 
 TITLES = {
     "fg": "scale inside true boxes",
@@ -25,8 +25,8 @@ BRIGHTEST = 99  # percentile of the attentions at which their colours end
 
 
 def draw(plan: Plan, view: View) -> Figure:
-    seen = maps.read(view, *TITLES, "truth_K9", "half_extent_m")
-    figure = page.blank(5.2)
+    seen = bev_maps.read(view, *TITLES, "truth_K9", "half_extent_m")
+    figure = layout.blank(5.2)
     attentions = np.stack([seen[name] for name in TITLES if name not in REGIONS])
     # one cell of the teacher's would leave every other cell dark
     brightest = float(np.percentile(attentions, BRIGHTEST))
@@ -40,18 +40,18 @@ def draw(plan: Plan, view: View) -> Figure:
             map_HW = np.where(map_HW > 0, map_HW, np.nan)
         else:
             shown = {"vmin": 0, "vmax": brightest or 1.0}
-        image = maps.on_ground(axes, map_HW, float(seen["half_extent_m"]), **shown)
+        image = bev_maps.on_ground(axes, map_HW, float(seen["half_extent_m"]), **shown)
         outline = "black" if name in REGIONS else "white"
-        maps.boxes_above(axes, seen["truth_K9"], colors=outline, linewidths=0.7)
+        bev_maps.boxes_above(axes, seen["truth_K9"], colors=outline, linewidths=0.7)
         axes.set_title(title)
         look: dict[str, Any] = {"orientation": "horizontal", "shrink": 0.9, "aspect": 24, "pad": 0.03}
         bar = figure.colorbar(image, ax=axes, extend="neither" if name in REGIONS else "max", **look)
         bar.locator = MaxNLocator(4)
         bar.formatter = FormatStrFormatter("%.2g")
         bar.update_ticks()
-    page.small_print(
+    layout.small_print(
         figure,
-        maps.caption(plan, view),
+        bev_maps.caption(plan, view),
         f"Level {view.options['tap']}; x to the right and y ahead in metres; outlines: true boxes. "
         "A cell weighs scale x attention. "
         f"Colours of the attentions end at the {BRIGHTEST}th percentile of all three.",

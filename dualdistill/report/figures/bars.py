@@ -5,44 +5,44 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dualdistill.plan import Plan
+from dualdistill.plan.figures import View
+from dualdistill.plan.plan import Plan
 from dualdistill.report.collect import Table
-from dualdistill.report.figures import page, scores
-from dualdistill.report.figures.views import View
+from dualdistill.report.figures import layout, table_charts
 from dualdistill.report.numbers import points
 
 ROOM = {True: 1.55, False: 1.25}  # for the number beside the longest bar; a measured one has its gain there
 
 
 def draw(plan: Plan, view: View) -> Figure:
-    table = scores.kept(plan, view)
-    kinds = 2 if scores.has_reported(table) else 1
-    figure = page.blank(0.6 + kinds * (0.55 + 0.3 * len(table.rows)))
-    columns = len(scores.metrics(table))
-    for axes, metric, measured in scores.panels(figure, table, columns=columns, sharey=True):
+    table = table_charts.kept(plan, view)
+    kinds = 2 if table_charts.has_reported(table) else 1
+    figure = layout.blank(0.6 + kinds * (0.55 + 0.3 * len(table.rows)))
+    columns = len(table_charts.metrics(table))
+    for axes, metric, measured in table_charts.panels(figure, table, columns=columns, sharey=True):
         _panel(axes, table, metric, measured=measured)
-        axes.set_xlabel(scores.name_axis(table, metric, measured=measured))
-    figure.axes[0].set_yticks(range(len(table.rows)), scores.names(table))
+        axes.set_xlabel(table_charts.name_axis(table, metric, measured=measured))
+    figure.axes[0].set_yticks(range(len(table.rows)), table_charts.names(table))
     figure.axes[0].invert_yaxis()
-    scores.footer(figure, table)
+    table_charts.footer(figure, table)
     return figure
 
 
 def _panel(axes: Axes, table: Table, metric: str, *, measured: bool) -> None:
     longest = 0.0
     for place, row in enumerate(table.rows):
-        number = scores.value(row, metric, measured=measured)
+        number = table_charts.value(row, metric, measured=measured)
         if number is None:
             continue
-        length, error = float(number), scores.spread(row, metric) if measured else None
-        style = scores.face(0, measured=measured)
+        length, error = float(number), table_charts.spread(row, metric) if measured else None
+        style = table_charts.face(0, measured=measured)
         axes.barh(place, length, height=0.62, xerr=error, error_kw={"elinewidth": 0.9}, **style)
-        text = scores.text(row, metric, measured=measured)
+        text = table_charts.text(row, metric, measured=measured)
         if measured and metric in row.delta:
             text += f" ({points(row.delta[metric], sign=True)})"
         end = length + (error or 0)
         axes.annotate(
-            text, (end, place), (3, 0), textcoords="offset points", va="center", fontsize=page.small()
+            text, (end, place), (3, 0), textcoords="offset points", va="center", fontsize=layout.small()
         )
         longest = max(longest, end)
     axes.set_xlim(0, ROOM[measured] * longest or 1)

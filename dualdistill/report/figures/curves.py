@@ -12,11 +12,11 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from dualdistill.errors import DataError
-from dualdistill.plan import Plan
-from dualdistill.records import read_run
-from dualdistill.report.figures import page
-from dualdistill.report.figures.views import View
-from dualdistill.storage import sha256_file
+from dualdistill.plan.figures import View
+from dualdistill.plan.plan import Plan
+from dualdistill.report.figures import layout
+from dualdistill.store.files import sha256_file
+from dualdistill.store.records import read_run
 
 HISTORY = "history.jsonl"
 NOT_LOSSES = ("step", "lr", "grad_norm")
@@ -31,9 +31,10 @@ def draw(plan: Plan, view: View) -> Figure:
     terms = [term for term in sorted(terms, key=_order(histories)) if term not in NOT_LOSSES]
     lines = -(-len(terms) // COLUMNS)
     handles = [
-        Line2D([], [], color=page.colour(number), label=name) for number, name in enumerate(names(plan, view))
+        Line2D([], [], color=layout.colour(number), label=name)
+        for number, name in enumerate(names(plan, view))
     ]
-    figure, below = page.with_legend(1.1 + 1.35 * lines, handles)
+    figure, below = layout.with_legend(1.1 + 1.35 * lines, handles)
     grid = below.subplots(lines, COLUMNS, squeeze=False, sharex=True)
     for axes in grid.flat[len(terms) :]:
         axes.set_visible(False)
@@ -53,7 +54,7 @@ def draw(plan: Plan, view: View) -> Figure:
         f"optimizer step; each point is the mean of {every} steps" if every > 1 else "optimizer step"
     )
     below.supylabel("loss, weighted")
-    page.small_print(figure, _origin(plan, view))
+    layout.small_print(figure, _origin(plan, view))
     return figure
 
 
@@ -100,4 +101,4 @@ def _order(histories: dict[str, dict[str, Array]]) -> Any:
 
 def _colour(plan: Plan, view: View, run: str) -> str:
     rows = view.options["rows"]
-    return page.colour(next(number for number, row in enumerate(rows) if row in plan.runs[run].rows))
+    return layout.colour(next(number for number, row in enumerate(rows) if row in plan.runs[run].rows))

@@ -15,9 +15,9 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 from dualdistill.errors import DataError, UserError
-from dualdistill.plan import Plan
-from dualdistill.report.figures.views import View
-from dualdistill.storage import atomic_write
+from dualdistill.plan.figures import View
+from dualdistill.plan.plan import Plan
+from dualdistill.store.files import atomic_write
 
 # dates and version numbers would make equal figures differ
 METADATA: dict[str, dict[str, Any]] = {

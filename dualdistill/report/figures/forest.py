@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dualdistill.config import METRICS
+from dualdistill.config.settings import METRICS
 from dualdistill.errors import DataError
-from dualdistill.plan import Plan
+from dualdistill.plan.figures import CLAIMS, View
+from dualdistill.plan.plan import Plan
 from dualdistill.report.collect import NOT_COMPARABLE
-from dualdistill.report.figures import page, scores
-from dualdistill.report.figures.views import CLAIMS, View
+from dualdistill.report.figures import layout, table_charts
 from dualdistill.report.tables import DAMAGED
 
 TEXTS = ("claim", "says", "metric", "verdict", "damaged")
@@ -31,10 +31,10 @@ def draw(plan: Plan, view: View) -> Figure:
     claims = read(plan.shown / CLAIMS)
     names = list(dict.fromkeys(claims["claim"]))
     handles = [
-        Line2D([], [], color=page.colour(number), marker=MARKS[number], label=metric)
+        Line2D([], [], color=layout.colour(number), marker=MARKS[number], label=metric)
         for number, metric in enumerate(METRICS)
     ]
-    figure, below = page.with_legend(1.4 + 0.46 * len(names), handles)
+    figure, below = layout.with_legend(1.4 + 0.46 * len(names), handles)
     measured, reported = below.subplots(1, 2, sharey=True, width_ratios=(2, 1))
     reach = REACH * claims["effect"].abs().max()
     for claim in claims.to_dict("records"):
@@ -47,13 +47,13 @@ def draw(plan: Plan, view: View) -> Figure:
     measured.set_yticks(range(len(names)), says)
     measured.set_ylim(len(names) - 0.5, -0.5)
     measured.set_xlabel(f"points on {plan.measured_on}")
-    reported.set_xlabel(scores.REPORTED)
+    reported.set_xlabel(table_charts.REPORTED)
     for axes in (measured, reported):
         axes.axvline(0, color="black", linewidth=0.8)
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.12)
-    page.small_print(figure, *_notes(plan, claims))
+    layout.small_print(figure, *_notes(plan, claims))
     return figure
 
 
@@ -93,21 +93,21 @@ def _measured(axes: Axes, claim: dict[str, Any], place: float, number: int, reac
     """The effect and its interval if there is one; the verdict stands beside the panel."""
     effect, low, high = claim["effect"], claim["low"], claim["high"]
     if pd.notna(effect):
-        axes.plot(effect, place, MARKS[number], color=page.colour(number))
+        axes.plot(effect, place, MARKS[number], color=layout.colour(number))
     if pd.notna(low) and pd.notna(high):
         ends = [max(low, -reach), min(high, reach)]
-        axes.plot(ends, [place, place], color=page.colour(number))
+        axes.plot(ends, [place, place], color=layout.colour(number))
         for end, whole, arrow in zip(ends, (low, high), "<>", strict=True):
             if end != whole:
-                axes.plot(end, place, arrow, color=page.colour(number))
+                axes.plot(end, place, arrow, color=layout.colour(number))
     words = f"n = {claim['n_seeds']:.0f}, {claim['verdict']}" if pd.notna(effect) else "not measured"
-    style: dict[str, Any] = {"va": "center", "fontsize": page.small()}
+    style: dict[str, Any] = {"va": "center", "fontsize": layout.small()}
     axes.text(1.02, place, words, transform=axes.get_yaxis_transform(), **style)
 
 
 def _reported(axes: Axes, claim: dict[str, Any], place: float, number: int) -> None:
-    hollow: dict[str, Any] = {"color": page.colour(number), "markerfacecolor": "white"}
+    hollow: dict[str, Any] = {"color": layout.colour(number), "markerfacecolor": "white"}
     axes.plot(claim["reported_effect"], place, MARKS[number], **hollow)
     if pd.notna(claim["damaged"]):
-        style: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": page.small()}
+        style: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": layout.small()}
         axes.annotate(DAMAGED, (claim["reported_effect"], place), (5, 0), **style)

@@ -12,24 +12,24 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from dualdistill.plan import Plan
+from dualdistill.plan.figures import View
+from dualdistill.plan.plan import Plan
 from dualdistill.report.collect import Row, Table
-from dualdistill.report.figures import page, scores
-from dualdistill.report.figures.views import View
+from dualdistill.report.figures import layout, table_charts
 
 GAP = 0.8  # between groups, in bars
 PANEL_IN = 1.75  # high
 
 
 def draw(plan: Plan, view: View) -> Figure:
-    table = scores.kept(plan, view)
-    kinds = 2 if scores.has_reported(table) else 1
-    height_in = 1.1 + PANEL_IN * kinds * len(scores.metrics(table))
-    figure, below = page.with_legend(height_in, _handles(view, table))
-    for axes, metric, measured in scores.panels(below, table, columns=1):
+    table = table_charts.kept(plan, view)
+    kinds = 2 if table_charts.has_reported(table) else 1
+    height_in = 1.1 + PANEL_IN * kinds * len(table_charts.metrics(table))
+    figure, below = layout.with_legend(height_in, _handles(view, table))
+    for axes, metric, measured in table_charts.panels(below, table, columns=1):
         _panel(axes, view, table, metric, measured=measured)
-        axes.set_ylabel(scores.name_axis(table, metric, measured=measured))
-    scores.footer(figure, table)
+        axes.set_ylabel(table_charts.name_axis(table, metric, measured=measured))
+    table_charts.footer(figure, table)
     return figure
 
 
@@ -42,13 +42,20 @@ def _panel(axes: Axes, view: View, table: Table, metric: str, *, measured: bool)
         rows = [row for row in table.rows if row.labels[view.options["group"]] == group]
         ticks[group] = place + (len(rows) - 1) / 2
         for row in rows:
-            number = scores.value(row, metric, measured=measured)
+            number = table_charts.value(row, metric, measured=measured)
             if number is not None:
-                style = scores.face(colours.index(row.labels[view.options["colour"]]), measured=measured)
-                height, error = float(number), scores.spread(row, metric) if measured else None
+                style = table_charts.face(
+                    colours.index(row.labels[view.options["colour"]]), measured=measured
+                )
+                height, error = float(number), table_charts.spread(row, metric) if measured else None
                 bar = axes.bar(place, height, width=0.86, yerr=error, error_kw={"elinewidth": 0.9}, **style)
                 _write(
-                    axes, view, row, bar, height + (error or 0), scores.text(row, metric, measured=measured)
+                    axes,
+                    view,
+                    row,
+                    bar,
+                    height + (error or 0),
+                    table_charts.text(row, metric, measured=measured),
                 )
                 top = max(top, height + (error or 0))
             place += 1
@@ -62,7 +69,7 @@ def _panel(axes: Axes, view: View, table: Table, metric: str, *, measured: bool)
 def _write(axes: Axes, view: View, row: Row, bar: BarContainer, top: float, number: str) -> None:
     """The number over a bar, and over the number its mark."""
     middle = bar.patches[0].get_x() + bar.patches[0].get_width() / 2
-    style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": page.small()}
+    style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": layout.small()}
     axes.annotate(number, (middle, top), (0, 2), textcoords="offset points", **style)
     word = row.labels[view.options["mark"]]
     if word:
@@ -76,7 +83,7 @@ def _write(axes: Axes, view: View, row: Row, bar: BarContainer, top: float, numb
 def _handles(view: View, table: Table) -> list[Artist]:
     words = _words(table, view.options["colour"])
     shown: list[Artist] = [
-        Patch(facecolor=page.colour(number), label=word) for number, word in enumerate(words)
+        Patch(facecolor=layout.colour(number), label=word) for number, word in enumerate(words)
     ]
     for word in filter(None, _words(table, view.options["mark"])):
         mark = view.options["marks"][word]
@@ -87,8 +94,8 @@ def _handles(view: View, table: Table) -> list[Artist]:
             "markersize": _size(mark),
         }
         shown.append(Line2D([], [], label=f"{view.options['mark']}: {word}", **style))
-    if scores.has_reported(table):
-        shown.append(Patch(facecolor="white", edgecolor="grey", hatch="//////", label=scores.REPORTED))
+    if table_charts.has_reported(table):
+        shown.append(Patch(facecolor="white", edgecolor="grey", hatch="//////", label=table_charts.REPORTED))
     return shown
 
 

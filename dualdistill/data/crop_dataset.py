@@ -1,0 +1,199 @@
+"""Crops to pre-train a backbone on: windows around objects, windows of background, and what they show.
+
+Only the pre-training scenes are cut up, which no other stage sees. Axes: C crops, K boxes, H W pixels; a
+rectangle is (left, top, right, bottom) in pixels of the stored image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from dualdistill.config.nuscenes import CAMERAS, CLASSES
+from dualdistill.config.run_spec import CropSpec, RunSpec
+from dualdistill.data.augment import between, warp
+from dualdistill.data.batch import Crops
+from dualdistill.data.cache import Cache
+from dualdistill.data.dataset import normalised
+from dualdistill.data.geometry import Array, corners, inverse, move_points, project
+from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.sampling import balanced
+from dualdistill.data.sensor_files import Files
+from dualdistill.seeding import seed_for
+
+SPLIT = "pretrain"
+BACKGROUND = len(CLASSES)
+HELD_OUT = 10  # every tenth scene is not trained on, to measure the accuracy on it
+NEAR_M = 0.1  # of a corner that lies beside or behind the camera
+INSIDE = 0.5  # of a rectangle that the image must show
+TRIES = 10  # to find room for a window of background in an image
+BACKGROUND_SIDES = (1 / 16, 1 / 2)  # of the image's height
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of a stored image, and what it shows."""
+
+    sample: int
+    record: int
+    left: float
+    top: float
+    side: float
+    label: int
+
+    def affine(self, side_px: int, mirrored: bool = False) -> Array:
+        """Stored pixel to pixel of the crop."""
+        scale = side_px / self.side
+        affine_33 = np.array([[scale, 0, -self.left * scale], [0, scale, -self.top * scale], [0, 0, 1]])
+        if mirrored:
+            affine_33 = np.array([[-1.0, 0, side_px], [0, 1, 0], [0, 0, 1]]) @ affine_33
+        return affine_33
+
+    def jittered(self, shares_3: Array, limit: float) -> Window:
+        """The window after it moved and grew by up to a share of its side; shares lie in [0, 1)."""
+        right, down, growth = (between(-limit, limit, share) * self.side for share in shares_3)
+        left, top = self.left + right - growth / 2, self.top + down - growth / 2
+        return replace(self, left=left, top=top, side=self.side + growth)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One window as the network sees it."""
+
+    token: str
+    image_3HW: Tensor
+    label: int
+
+
+class CropDataset(Dataset[Crop]):
+    """The windows by (position, draw), as FrameDataset has samples by them.
+
+    With train=False the held-out scenes are cut up, nothing is random and the draw is ignored.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        root: Path,
+        cache: Path | None,
+        spec: RunSpec,
+        crops: CropSpec,
+        *,
+        train: bool,
+    ) -> None:
+        self.index, self.spec, self.crops, self.train = index, spec, crops, train
+        samples = index.samples(SPLIT)
+        held_out = np.unique(index.sample_scene[samples], return_inverse=True)[1] % HELD_OUT == 0
+        chosen = samples[held_out != train]
+        self.windows = [window for sample in chosen for window in find(index, int(sample), crops, spec.seed)]
+        self.source: Files | Cache = Files(index, root) if cache is None else Cache(cache, index)
+        # as in FrameDataset
+        cv2.setNumThreads(0)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, key: tuple[int, int]) -> Crop:
+        position, draw = key
+        window, mirrored = self.windows[position], False
+        if self.train:
+            generator = np.random.default_rng(seed_for(self.spec.seed, "crop", draw, position))
+            shares_4 = generator.random(4)
+            window, mirrored = window.jittered(shares_4[:3], self.crops.jitter), bool(shares_4[3] < 0.5)
+        side_px = self.crops.side_px
+        affine_33 = window.affine(side_px, mirrored)
+        pixels_HW3 = warp(self.source.image(window.record), affine_33, (side_px, side_px))
+        return Crop(self.index.token(window.sample), normalised(pixels_HW3), window.label)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Positions of one epoch, shuffled; with cbgs every label comes equally often."""
+        generator = np.random.default_rng(seed_for(self.spec.seed, "order", epoch))
+        if not self.spec.schedule.cbgs:
+            return generator.permutation(len(self))
+        labels_C = np.array([window.label for window in self.windows], dtype=np.int64)
+        return balanced(labels_C[:, None] == np.arange(BACKGROUND + 1), generator)
+
+
+def collate(crops: list[Crop]) -> Crops:
+    """Crops side by side."""
+    return Crops(
+        tokens=tuple(crop.token for crop in crops),
+        images_BCHW=torch.stack([crop.image_3HW for crop in crops]),
+        labels_B=torch.tensor([crop.label for crop in crops]),
+    )
+
+
+def find(index: Index, sample: int, spec: CropSpec, seed: int) -> Iterator[Window]:
+    """The windows of a sample's key frames: its objects, and one of background per camera."""
+    rows = index.annotations(sample)
+    labels_K = index.annotation_label[rows]
+    visibility_K = index.annotation_visibility[rows]
+    # level 0 is a table without visibility; a seen object is then the best that is known
+    clear_K = index.seen()[rows] & ((visibility_K == 0) | (visibility_K >= spec.min_visibility))
+    for camera in range(len(CAMERAS)):
+        record = int(index.sample_key_record[sample, camera + 1])
+        size = (int(index.record_height[record]), int(index.record_width[record]))
+        whole_K4, ahead_K = rectangles(index, sample, record)
+        shown_K4 = np.clip(whole_K4, 0, (size[1], size[0], size[1], size[0]))
+        for k in np.flatnonzero(ahead_K & clear_K):
+            longer = max(_sides(shown_K4[k]))
+            if _area(shown_K4[k]) >= INSIDE * _area(whole_K4[k]) and longer >= spec.min_box_px:
+                side = longer * (1 + 2 * spec.margin)
+                left, top = (shown_K4[k, :2] + shown_K4[k, 2:] - side) / 2
+                yield Window(sample, record, float(left), float(top), float(side), int(labels_K[k]))
+        generator = np.random.default_rng(seed_for(seed, "background", index.token(sample), camera))
+        place = _free(shown_K4, size, spec, generator)
+        if place is not None:
+            yield Window(sample, record, *place, BACKGROUND)
+
+
+def rectangles(index: Index, sample: int, record: int) -> tuple[Array, NDArray[np.bool_]]:
+    """Every box of a sample around its corners in an image, and which lie wholly ahead of the camera.
+
+    A box wholly behind gets an empty rectangle; of one beside the camera the rectangle is too large rather
+    than too small.
+    """
+    pose = index.record_sensor_to_global
+    camera_from_lidar = inverse(pose[record]) @ pose[index.sample_key_record[sample, LIDAR]]
+    corners_K83 = corners(index.boxes(sample))
+    points_P3 = move_points(camera_from_lidar, corners_K83.reshape(-1, 3))
+    depth_K8 = points_P3[:, 2].reshape(-1, 8).copy()
+    points_P3[:, 2] = np.maximum(points_P3[:, 2], NEAR_M)
+    pixels_K82 = project(index.intrinsics(record), points_P3)[:, :2].reshape(-1, 8, 2)
+    found_K4 = np.concatenate([pixels_K82.min(axis=1), pixels_K82.max(axis=1)], axis=1)
+    found_K4[(depth_K8 < NEAR_M).all(axis=1)] = 0
+    return found_K4, (depth_K8 > NEAR_M).all(axis=1)
+
+
+def _free(
+    taken_K4: Array, size: tuple[int, int], spec: CropSpec, generator: np.random.Generator
+) -> tuple[float, float, float] | None:
+    """Left, top and side of a square that meets no rectangle."""
+    height, width = size
+    smallest, largest = (share * height for share in BACKGROUND_SIDES)
+    smallest = max(smallest, spec.min_box_px)
+    for growth, x, y in generator.random((TRIES, 3)):
+        side = smallest * math.exp(growth * math.log(max(1.0, largest / smallest)))
+        left, top = x * (width - side), y * (height - side)
+        apart_K = (taken_K4[:, 0] >= left + side) | (taken_K4[:, 2] <= left)
+        apart_K |= (taken_K4[:, 1] >= top + side) | (taken_K4[:, 3] <= top)
+        if apart_K.all():
+            return left, top, side
+    return None
+
+
+def _sides(rectangle_4: Array) -> Array:
+    return np.asarray(rectangle_4[2:] - rectangle_4[:2])
+
+
+def _area(rectangle_4: Array) -> float:
+    return float(np.prod(_sides(rectangle_4)))

@@ -1,0 +1,70 @@
+"""Several LiDAR sweeps in one frame, each moved with the sensor's pose at its own time.
+
+mmdet3d 1.4 rotates before it subtracts the translation (0.88 m off at 10 degrees of yaw), hence a loader of
+our own. Axes: P points, C columns of a cloud, I of them with the age.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from dualdistill.config.run_spec import DegradedInputSpec
+from dualdistill.data.geometry import inverse, move_points
+from dualdistill.data.index import Index
+from dualdistill.data.sensor_files import Files, Points
+from dualdistill.seeding import seed_for
+
+RING = 4  # column of a stored return
+SELF_M = 1.0  # half side of the square around the sensor whose returns are the car itself
+
+
+def load_sweeps(index: Index, key_record: int, sweeps: int, cloud: Callable[[int], Points]) -> Points:
+    """Points [P, I] of the key frame and the sweeps before it.
+
+    Columns: x, y, z in the key LIDAR_TOP frame, the cloud's others as they are, age in seconds.
+
+    As in mmdet3d's CenterPoint set-up, earlier sweeps lose the points within one metre of the sensor in both
+    x and y and the key frame keeps them. Unlike there, the nearest sweeps are taken, not random ones, and a
+    scene's first frames simply have fewer.
+    """
+    first = max(index.chain(key_record).start, key_record - sweeps + 1)
+    global_to_key = inverse(index.record_sensor_to_global[key_record])
+    parts = []
+    for record in range(key_record, first - 1, -1):
+        points_PC = cloud(record)
+        if record != key_record:
+            near = (np.abs(points_PC[:, 0]) < SELF_M) & (np.abs(points_PC[:, 1]) < SELF_M)
+            points_PC = points_PC[~near]
+        age_us = index.record_timestamp_us[key_record] - index.record_timestamp_us[record]
+        moved_PI = np.empty((len(points_PC), points_PC.shape[1] + 1), dtype=np.float32)
+        # float64 through the global frame: its coordinates are thousands of metres
+        key_from_sweep = global_to_key @ index.record_sensor_to_global[record]
+        moved_PI[:, :3] = (
+            points_PC[:, :3] if record == key_record else move_points(key_from_sweep, points_PC[:, :3])
+        )
+        moved_PI[:, 3:-1] = points_PC[:, 3:]
+        moved_PI[:, -1] = age_us * 1e-6
+        parts.append(moved_PI)
+    return np.concatenate(parts)
+
+
+class DegradedClouds:
+    """Reads from the root even where there is a cache: a cached cloud has lost its rings."""
+
+    def __init__(self, files: Files, spec: DegradedInputSpec) -> None:
+        self.files, self.spec = files, spec
+
+    def cloud(self, record: int) -> Points:
+        """Points [P, 4]: the kept rings, moved along their rays."""
+        points_P5 = self.files.returns(record)
+        if self.spec.range_noise_m:
+            # drawn before rings are dropped, so that a return has one noise whatever else is dropped
+            draws = np.random.default_rng(seed_for(0, "range noise", self.files.index.path(record)))
+            noise_m_P = self.spec.range_noise_m * draws.standard_normal(len(points_P5))
+            range_m_P = np.linalg.norm(points_P5[:, :3], axis=1)
+            measured_m_P = np.maximum(range_m_P + noise_m_P, 0)
+            scale_P = np.divide(measured_m_P, range_m_P, out=np.ones(len(points_P5)), where=range_m_P > 0)
+            points_P5[:, :3] *= scale_P[:, None]
+        return points_P5[points_P5[:, RING] % self.spec.every_ring == 0, :4]

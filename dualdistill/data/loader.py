@@ -1,0 +1,88 @@
+"""The batches of a training, by seed and step alone: a resumed run sees what it would have seen."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from dualdistill.config.run_spec import CropSpec, RunSpec, ScheduleSpec
+from dualdistill.data import crop_dataset, dataset
+from dualdistill.data.crop_dataset import CropDataset
+from dualdistill.data.dataset import FrameDataset
+from dualdistill.data.index import Index
+from dualdistill.data.masks import open_masks
+from dualdistill.data.sampling import epoch_order
+from dualdistill.errors import UserError
+from dualdistill.plan.plan import DataPaths
+
+
+class Feed:
+    """Epochs of whole batches; what does not fill the last batch of an epoch waits for the next shuffle.
+
+    `total` steps are asked for; of a last epoch that is not whole, the first ones.
+
+    `order` gives an epoch's positions in the samples, which are asked for by (position, draw).
+    """
+
+    def __init__(
+        self,
+        schedule: ScheduleSpec,
+        samples: Dataset[Any],
+        collate: Callable[[list[Any]], Any],
+        order: Callable[[int], NDArray[np.int64]],
+    ) -> None:
+        self.schedule, self.samples, self.collate, self.order = schedule, samples, collate, order
+        count = len(order(0))
+        self.steps_per_epoch = count // schedule.batch
+        self.total = round(schedule.epochs * self.steps_per_epoch)
+        if self.steps_per_epoch == 0:
+            raise UserError(
+                f"{count} training samples do not fill one batch of {schedule.batch}",
+                hint="lower the batch or use more scenes",
+            )
+
+    def batches(self, step: int, fabric: Fabric) -> Iterator[Any]:
+        schedule = self.schedule
+        share = schedule.batch // (schedule.accumulate * fabric.world_size)
+        for epoch in range(step // self.steps_per_epoch, math.ceil(schedule.epochs)):
+            order = self.order(epoch)
+            keys = []
+            for number in range(step % self.steps_per_epoch, self.steps_per_epoch):
+                for part in range(schedule.accumulate):
+                    first = number * schedule.batch + (part * fabric.world_size + fabric.global_rank) * share
+                    slots = range(first, first + share)
+                    # CBGS repeats samples within an epoch: the slot makes each repeat's augmentation its own
+                    keys.append([(int(order[slot]), epoch * len(order) + slot) for slot in slots])
+            step = (epoch + 1) * self.steps_per_epoch
+            workers = int(os.environ.get("DUALDISTILL_LOADERS", "0"))
+            yield from DataLoader(
+                self.samples, batch_sampler=keys, collate_fn=self.collate, num_workers=workers
+            )
+
+
+def of_frames(spec: RunSpec, data: DataPaths, *, images: bool, points: bool) -> Feed:
+    """The training split, frame by frame, for a detector."""
+    index, split = Index.load(data.index), spec.data.train_split
+    where = (index, data.root, data.cache, split, spec)
+    masks = open_masks(spec.masks, index, data.root, data.masks) if spec.masks else None
+    frames = FrameDataset(
+        *where, train=True, images=images, points=points, virtual=data.virtual(spec), masks=masks
+    )
+
+    def order(epoch: int) -> NDArray[np.int64]:
+        return epoch_order(index, split, seed=spec.seed, epoch=epoch, cbgs=spec.schedule.cbgs)
+
+    return Feed(spec.schedule, frames, dataset.collate, order)
+
+
+def of_crops(spec: RunSpec, data: DataPaths, window: CropSpec) -> Feed:
+    """The pre-training scenes, crop by crop, for a classifier."""
+    found = CropDataset(Index.load(data.index), data.root, data.cache, spec, window, train=True)
+    return Feed(spec.schedule, found, crop_dataset.collate, found.order)

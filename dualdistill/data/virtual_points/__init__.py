@@ -1,0 +1,1 @@
+"""Points that instance masks add to a LiDAR cloud."""

@@ -1,0 +1,131 @@
+"""The virtual points of a data set, cloud by cloud: a cloud that has its file is finished.
+
+The files depend on the index, the masks and the spec alone, not on the number of workers or on interruptions.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from dualdistill.config.nuscenes import CAMERAS
+from dualdistill.config.run_spec import VirtualSpec
+from dualdistill.data.geometry import inverse
+from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.masks import open_masks
+from dualdistill.data.masks.mask_ap import MaskAP
+from dualdistill.data.masks.rendered import Oracle
+from dualdistill.data.sensor_files import Files
+from dualdistill.data.virtual_points.lift import View, lift
+from dualdistill.data.virtual_points.reader import MANIFEST, SCHEMA, cloud_path
+from dualdistill.seeding import seed_for
+from dualdistill.store.files import atomic_write, write_json
+
+log = logging.getLogger(__name__)
+DETECTED = ("train", "dev", "val")  # the splits that teachers see
+CHUNK = 16  # clouds a worker takes at a time
+
+
+def make(
+    index: Index, root: Path, spec: VirtualSpec, masks: Path | None, out: Path, *, workers: int = 1
+) -> None:
+    """Write the points of every cloud under `out`; the manifest, with the masks' quality, comes last."""
+    records = clouds(index)
+    missing = [record for record in records if not cloud_path(out, index, record).exists()]
+    log.info("%d of %d clouds are there", len(records) - len(missing), len(records))
+    chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
+    arguments = (index, root, spec, masks, out)
+    if workers > 1:
+        # spawned, not forked: the caller may hold threads of torch or of OpenCV
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context, Maker.begin, arguments) as pool:
+            for _ in pool.map(Maker.write_in_worker, chunks):
+                pass
+    else:
+        maker = Maker(*arguments)
+        for chunk in chunks:
+            maker.write(chunk)
+    manifest = {"schema": SCHEMA, "index_sha": index.sha, "spec": asdict(spec), "clouds": len(records)}
+    write_json(out / MANIFEST, manifest | {"quality": quality(index, root, spec)})
+
+
+def clouds(index: Index) -> list[int]:
+    """The LiDAR records of every scene that teachers are trained or tested on."""
+    wanted = np.isin(index.split_role, [role.encode() for role in DETECTED])
+    scenes = np.unique(index.sample_scene[index.sample_in_split[:, wanted].any(axis=1)])
+    lidar = index.record_channel == LIDAR
+    return [int(record) for record in np.flatnonzero(lidar & np.isin(index.record_scene, scenes))]
+
+
+def quality(index: Index, root: Path, spec: VirtualSpec) -> dict[str, Any] | None:
+    """Mask AP on the dev split's key frames, against what the world rendered; None where nothing is known."""
+    if spec.masks == "file":
+        return None
+    found, truth, measured = open_masks(spec, index, root, None), Oracle(index, root), MaskAP()
+    for sample in index.samples("dev"):
+        for record in index.sample_key_record[sample, 1:].tolist():
+            measured.add(truth.masks(record), found.masks(record))
+    result = measured.result()
+    log.info("mask AP %.1f on %d images", result["mask_ap"], result["images"])
+    return result
+
+
+class Maker:
+    """Writes the points of clouds; one per process."""
+
+    mine: Maker
+
+    def __init__(self, index: Index, root: Path, spec: VirtualSpec, masks: Path | None, out: Path) -> None:
+        self.index, self.spec, self.out = index, spec, out
+        self.files, self.masks = Files(index, root), open_masks(spec, index, root, masks)
+        keys = index.sample_key_record
+        self.key_images = dict(zip(keys[:, LIDAR].tolist(), keys[:, 1:].tolist(), strict=True))
+
+    def write(self, records: list[int]) -> None:
+        for record in records:
+            content = io.BytesIO()
+            np.save(content, self.points(record), allow_pickle=False)
+            atomic_write(cloud_path(self.out, self.index, record), content.getvalue())
+
+    def points(self, record: int) -> np.ndarray:
+        """Painted and virtual points [., 6] of a cloud."""
+        generator = np.random.default_rng(seed_for(0, "virtual", self.index.path(record)))
+        views = (self._view(record, image) for image in self._images(record))
+        return lift(self.files.cloud(record), views, self.spec.per_mask, generator)
+
+    def _images(self, record: int) -> Iterator[int]:
+        """A key frame's own images; of another sweep the nearest in time, where one is near enough."""
+        index = self.index
+        first = int(np.searchsorted(index.sample_scene, index.record_scene[record]))
+        now_us = index.record_timestamp_us[record]
+        for n in range(len(CAMERAS)):
+            chain = int(index.sample_key_record[first, n + 1])
+            nearest = index.nearest_in_chain(chain, float(now_us))
+            image = self.key_images[record][n] if record in self.key_images else nearest
+            if abs(index.record_timestamp_us[image] - now_us) <= self.spec.max_gap_s * 1e6:
+                yield image
+
+    def _view(self, record: int, image: int) -> View:
+        index, pose = self.index, self.index.record_sensor_to_global
+        size = (int(index.record_height[image]), int(index.record_width[image]))
+        camera_from_lidar = inverse(pose[image]) @ pose[record]
+        return View(self.masks.masks(image), index.intrinsics(image), camera_from_lidar, size)
+
+    @classmethod
+    def begin(cls, *arguments: Any) -> None:
+        # OpenCV's own threads would only wait for each other
+        cv2.setNumThreads(1)
+        cls.mine = cls(*arguments)
+
+    @classmethod
+    def write_in_worker(cls, records: list[int]) -> None:
+        cls.mine.write(records)

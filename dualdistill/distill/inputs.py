@@ -1,0 +1,83 @@
+"""What a method is given: one batch as both detectors see it.
+
+Axes: B batch, C channels, H W BEV rows (y) and columns (x), N cameras, h w cells of an image's map, K boxes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+from torch import Tensor
+
+from dualdistill.config.run_spec import GridSpec, HeadSpec
+from dualdistill.data.batch import Detections, ImageDepth, Instances
+
+Shape = tuple[int, int, int]  # C, H, W of a tap
+LEVELS = (("s2", "t2"), ("s3", "t3"), ("head", "neck"))  # student tap -> the teacher tap it imitates
+
+
+class DetectionHead(Protocol):
+    """The part of a CenterHead that methods use; dualdistill.models.head.Head is one."""
+
+    layers: Any  # mmdet3d's CenterHead, with shared_conv and task_heads
+    spec: HeadSpec
+
+    def __call__(self, feature_BCHW: Tensor) -> list[dict[str, Tensor]]: ...
+
+    def loss(
+        self, predictions: list[dict[str, Tensor]], boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...]
+    ) -> dict[str, Tensor]: ...
+
+    def decode(
+        self,
+        predictions: list[dict[str, Tensor]],
+        *,
+        temperature: float = 1.0,
+        score_threshold: float | None = None,
+        rank_by: Literal["sharpened", "logit"] = "sharpened",
+    ) -> list[Detections]: ...
+
+    def heatmaps(self, boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...]) -> Tensor: ...
+
+    def eval(self) -> Any: ...
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any: ...
+
+
+@dataclass(frozen=True)
+class FeaturePair:
+    """One batch as seen by both detectors."""
+
+    student_BCHW: dict[str, Tensor]  # taps s0 s1 s2 s3 head
+    teacher_BCHW: dict[str, Tensor]  # taps t1 t2 t3 neck
+    label_BCHW: dict[str, Tensor]  # the same of a label encoder; empty unless the method asks for one
+    student_predictions: list[dict[str, Tensor]]  # one per task, heatmaps as logits, vel in m
+    teacher_predictions: list[dict[str, Tensor]]  # likewise, vel in m/s
+    image_BNChw: Tensor  # the student's map of its current images, before it is lifted
+    instances: tuple[tuple[Instances, ...], ...]  # of these images, B x N; () unless masks_option asks
+    occupied_BYX: Tensor  # pillars of the teacher's canvas that hold something
+    boxes_K9: tuple[Tensor, ...]
+    labels_K: tuple[Tensor, ...]
+    history_s_B: Tensor | None  # age of the student's previous frame
+    depth: ImageDepth
+    grid: GridSpec
+    teacher_head: DetectionHead
+
+    def sealed(self) -> FeaturePair:
+        """The same pair in float32, with the teacher's tensors cut from the graph."""
+        return replace(
+            self,
+            student_BCHW={tap: feature.float() for tap, feature in self.student_BCHW.items()},
+            teacher_BCHW={tap: feature.detach().float() for tap, feature in self.teacher_BCHW.items()},
+            label_BCHW={tap: feature.detach().float() for tap, feature in self.label_BCHW.items()},
+            student_predictions=[
+                {name: tensor.float() for name, tensor in task.items()} for task in self.student_predictions
+            ],
+            teacher_predictions=[
+                {name: tensor.detach().float() for name, tensor in task.items()}
+                for task in self.teacher_predictions
+            ],
+            image_BNChw=self.image_BNChw.float(),
+            depth=replace(self.depth, logits_BNDhw=self.depth.logits_BNDhw.float()),
+        )

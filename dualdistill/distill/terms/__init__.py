@@ -1,0 +1,1 @@
+"""Loss terms that methods are put together from."""

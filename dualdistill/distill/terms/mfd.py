@@ -1,0 +1,103 @@
+"""DistillBEV's feature imitation, region by region, which DualDistill calls MFD.
+
+All terms are sums over cells and channels, divided by the batch size only. tau softens both attentions.
+Axes: B batch, C channels, H W BEV rows and columns.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dualdistill.distill.inputs import LEVELS, FeaturePair
+from dualdistill.distill.terms.attention import channel_attention, mean_attention, spatial_attention
+from dualdistill.distill.terms.regions import Regions, false_positives, regions, resize_mask
+
+
+class MFD(nn.Module):
+    """The terms of every level; its only weights are the 3x3 convs of the spatial term."""
+
+    def __init__(
+        self,
+        *,
+        weight: float,  # multiplies the other four
+        fg_weight: float,
+        tn_weight: float,
+        fp_weight: float,
+        spatial_weight: float,
+        fp_threshold: float,
+        tau: float,
+        fp_levels: Literal["head", "all", "none"] = "head",
+        by_region: bool = True,  # off: every region's total weight is spread evenly over the map
+        student_attention: bool = True,  # off: the teacher alone says where to look
+    ) -> None:
+        super().__init__()
+        self.fg_weight, self.tn_weight = weight * fg_weight, weight * tn_weight
+        self.fp_weight, self.spatial_weight = weight * fp_weight, weight * spatial_weight
+        self.fp_threshold, self.tau = fp_threshold, tau
+        self.fp_taps = {"head": ("head",), "all": tuple(tap for tap, _ in LEVELS), "none": ()}[fp_levels]
+        self.by_region, self.student_attention = by_region, student_attention
+        self.spatial = nn.ModuleDict({tap: nn.Conv2d(1, 1, 3, padding=1) for tap, _ in LEVELS})
+
+    def forward(self, aligned_BCHW: dict[str, Tensor], pair: FeaturePair) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = {}
+        for tap, teacher_tap in LEVELS:
+            terms = self.level(tap, aligned_BCHW[tap], pair.teacher_BCHW[teacher_tap], pair)
+            losses |= {f"mfd_{term}_{tap}": loss for term, loss in terms.items()}
+        return losses
+
+    def level(
+        self, tap: str, student_BCHW: Tensor, teacher_BCHW: Tensor, pair: FeaturePair
+    ) -> dict[str, Tensor]:
+        """fg, tn and spatial terms of one level, and the fp term where that region exists."""
+        region = self.regions(tap, pair, (teacher_BCHW.shape[2], teacher_BCHW.shape[3]))
+        attention_BHW = self.attention(student_BCHW, teacher_BCHW)
+        error_BHW = squared_error(student_BCHW, teacher_BCHW)
+        terms = {
+            "fg": self.fg_weight * region_loss(attention_BHW, region.fg_BHW, error_BHW),
+            "tn": self.tn_weight * region_loss(attention_BHW, region.tn_BHW, error_BHW),
+            "spatial": self.spatial_weight * spatial_loss(student_BCHW, teacher_BCHW, self.spatial[tap]),
+        }
+        if tap in self.fp_taps:
+            error_BHW = squared_error(student_BCHW, teacher_BCHW, channel_attention(teacher_BCHW, self.tau))
+            terms["fp"] = self.fp_weight * region_loss(attention_BHW, region.fp_BHW, error_BHW)
+        return terms
+
+    def regions(self, tap: str, pair: FeaturePair, size_HW: tuple[int, int]) -> Regions:
+        """Where each term of a level looks, and how much a cell weighs there."""
+        found = regions(pair.boxes_K9, pair.grid, size_HW, self.fp_cells(tap, pair, size_HW))
+        return found if self.by_region else found.spread()
+
+    def fp_cells(self, tap: str, pair: FeaturePair, size_HW: tuple[int, int]) -> Tensor:
+        """Where an imperfect teacher fires without an object; no cell at a level without this region."""
+        logits_BNHW = torch.cat([task["heatmap"] for task in pair.teacher_predictions], dim=1)
+        if tap not in self.fp_taps:
+            return logits_BNHW.new_zeros((len(logits_BNHW), *size_HW), dtype=torch.bool)
+        truth_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K)
+        return resize_mask(false_positives(truth_BNHW, logits_BNHW, self.fp_threshold), size_HW)
+
+    def attention(self, student_BCHW: Tensor, teacher_BCHW: Tensor) -> Tensor:
+        if self.student_attention:
+            return mean_attention(student_BCHW, teacher_BCHW, self.tau)
+        return spatial_attention(teacher_BCHW, self.tau)
+
+
+def squared_error(student_BCHW: Tensor, teacher_BCHW: Tensor, weight_BC: Tensor | None = None) -> Tensor:
+    """e(p) = sum_c k_c (F_S - F_T)^2, with k_c = 1 when no weight is given."""
+    error_BCHW = (student_BCHW - teacher_BCHW).square()
+    if weight_BC is None:
+        return error_BCHW.sum(dim=1)
+    return torch.einsum("bc,bchw->bhw", weight_BC, error_BCHW)
+
+
+def region_loss(attention_BHW: Tensor, scale_BHW: Tensor, error_BHW: Tensor) -> Tensor:
+    """1/B sum_p A S e: L_fg, L_tn and L_fp before their weights."""
+    return (attention_BHW * scale_BHW * error_BHW).sum() / len(error_BHW)
+
+
+def spatial_loss(student_BCHW: Tensor, teacher_BCHW: Tensor, conv3x3: nn.Module) -> Tensor:
+    """1/B sum_p |mean_c F_T - conv3x3(mean_c F_S)|: L_sp before its weight."""
+    mean_B1HW = teacher_BCHW.mean(dim=1, keepdim=True) - conv3x3(student_BCHW.mean(dim=1, keepdim=True))
+    return mean_B1HW.abs().sum() / len(student_BCHW)

@@ -1,0 +1,1 @@
+"""Predictions, their check and their official scores."""

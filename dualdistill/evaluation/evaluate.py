@@ -1,0 +1,183 @@
+"""Scores predictions with the official nuScenes evaluation, unmodified.
+
+metrics_summary.json and metrics_details.json are what the devkit writes; metrics.json is ours, written last.
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import math
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nuscenes import NuScenes
+from nuscenes.eval.common.config import config_factory
+from nuscenes.eval.common.loaders import add_center_dist, filter_eval_boxes, load_gt_of_sample_tokens
+from nuscenes.eval.detection.constants import TP_METRICS
+from nuscenes.eval.detection.data_classes import (
+    DetectionBox,
+    DetectionConfig,
+    DetectionMetricData,
+    DetectionMetricDataList,
+    DetectionMetrics,
+)
+from nuscenes.eval.detection.evaluate import DetectionEval
+from nuscenes.eval.detection.utils import category_to_detection_name
+from nuscenes.utils.splits import get_scenes_of_split
+
+from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.run_spec import RunSpec
+from dualdistill.data.index_build import open_root
+from dualdistill.errors import CheckpointError, DataError
+from dualdistill.evaluation.results_format import check, read_results
+from dualdistill.plan.plan import DataPaths
+from dualdistill.store.files import atomic_write, run_lock, sha256_file
+from dualdistill.store.provenance import package_versions
+from dualdistill.store.records import RESULTS, WEIGHTS, read_run, scores_folder, write_metrics
+
+log = logging.getLogger(__name__)
+CONFIG = "detection_cvpr_2019"
+# a barrier has neither velocity nor attribute, a cone has no heading either
+_UNDEFINED = {"barrier": ("vel_err", "attr_err"), "traffic_cone": ("vel_err", "attr_err", "orient_err")}
+
+
+def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val") -> dict[str, Any]:
+    """Score one run's predictions and tie the score to the weights, the spec and the index behind it."""
+    with run_lock(run_dir / "state"):
+        trained, out = read_run(run_dir), scores_folder(run_dir, split)
+        predicted = read_results(out / RESULTS).get("meta", {})
+        weights = trained["outputs"][WEIGHTS]
+        if predicted.get("weights_sha256") != weights:
+            raise CheckpointError(
+                "the predictions were made with other weights than the run's",
+                where=str(out / RESULTS),
+                hint="predict the run again",
+            )
+        inputs = {WEIGHTS: weights, "index.npz": sha256_file(data.index)}
+        lineage = {"spec_sha": spec.sha, "data": data.index.parent.name}
+        version, named = spec.data.version, spec.data.splits()[split]
+        return evaluate(out / RESULTS, data.root, version, named, out, inputs=inputs, **lineage)
+
+
+def evaluate(
+    results: Path,
+    root: Path,
+    version: str,
+    split: str,
+    out: Path,
+    *,
+    inputs: dict[str, str] | None = None,
+    spec_sha: str = "",
+    data: str = "",
+) -> dict[str, Any]:
+    """Validate, score and write the three metrics files; the content of metrics.json."""
+    tables = open_root(root, version)
+    tokens = _tokens(tables, split)
+    document = read_results(results)
+    boxes = check(document, tokens, str(results))
+    config = config_factory(CONFIG)
+    notes = []
+    if boxes:
+        scores, details, truth = _official(tables, config, results, split)
+    else:
+        notes.append("no box was predicted: the score is zero by definition, the devkit was not asked")
+        scores, details = _zero(config)
+        truth = _ground_truth(tables, config, tokens)
+    notes += _suspicions(scores)
+    for note in notes:
+        log.warning("%s: %s", results, note)
+    summary = scores.serialize() | {"meta": dict(document["meta"])}
+    # the devkit's own layout, and like there a NaN marks an error that a class does not have
+    atomic_write(out / "metrics_details.json", json.dumps(details.serialize(), indent=2))
+    atomic_write(out / "metrics_summary.json", json.dumps(summary, indent=2))
+    record = {
+        "mean_ap": scores.mean_ap,
+        "nd_score": scores.nd_score,
+        "tp_errors": {name: _finite(value) for name, value in scores.tp_errors.items()},
+        "mean_dist_aps": {name: float(value) for name, value in scores.mean_dist_aps.items()},
+        "ground_truth_boxes": {name: truth[name] for name in CLASSES},
+        "predicted_boxes": boxes,
+        "samples": len(tokens),
+        "config": CONFIG,
+        "version": version,
+        "split": split,
+        "notes": notes,
+        "inputs": {RESULTS: sha256_file(results), **(inputs or {})},
+        "spec_sha": spec_sha,
+        "data": data,
+        "packages": package_versions(("nuscenes-devkit", "numpy")),
+    }
+    log.info("mAP %.4f, NDS %.4f over %d samples", scores.mean_ap, scores.nd_score, len(tokens))
+    return write_metrics(out, record)
+
+
+def _official(
+    tables: NuScenes, config: DetectionConfig, results: Path, split: str
+) -> tuple[DetectionMetrics, DetectionMetricDataList, Counter[str]]:
+    """The devkit's answer, and how many ground-truth boxes of each class survived its filters."""
+    # the devkit makes an empty folder for plots that nobody asked for
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        judge = DetectionEval(tables, config, str(results), split, folder, verbose=False)
+        scores, details = judge.evaluate()
+    return scores, details, Counter(box.detection_name for box in judge.gt_boxes.all)
+
+
+def _zero(config: DetectionConfig) -> tuple[DetectionMetrics, DetectionMetricDataList]:
+    """The score of finding nothing, in the devkit's terms; the devkit itself stops with an error there."""
+    scores, details = DetectionMetrics(config), DetectionMetricDataList()
+    for name in config.class_names:
+        for distance in config.dist_ths:
+            scores.add_label_ap(name, distance, 0.0)
+            details.set(name, distance, DetectionMetricData.no_predictions())
+        for error in TP_METRICS:
+            scores.add_label_tp(name, error, math.nan if error in _UNDEFINED.get(name, ()) else 1.0)
+    scores.add_runtime(0.0)
+    return scores, details
+
+
+def _ground_truth(tables: NuScenes, config: DetectionConfig, tokens: list[str]) -> Counter[str]:
+    """Ground-truth boxes per class after the devkit's filters, when it was not asked to score."""
+    with _quiet():
+        boxes = add_center_dist(tables, load_gt_of_sample_tokens(tables, tokens, DetectionBox))
+        boxes = filter_eval_boxes(tables, boxes, config.class_range)
+    return Counter(box.detection_name for box in boxes.all)
+
+
+def _suspicions(scores: DetectionMetrics) -> list[str]:
+    errors = scores.tp_errors
+    if scores.mean_ap > 0.2 and errors["scale_err"] > 0.5:
+        found = f"mAP {scores.mean_ap:.3f} with a scale error of {errors['scale_err']:.2f}"
+        return [f"{found}: boxes are found but have the wrong shape, is it width, length, height?"]
+    return []
+
+
+def _tokens(tables: NuScenes, split: str) -> list[str]:
+    """The split's samples, in which at least one box of a detection class is annotated."""
+    where = str(Path(tables.dataroot) / tables.version)
+    try:
+        scenes = set(get_scenes_of_split(split, tables))
+    except ValueError as error:
+        raise DataError(str(error), where=where) from error
+    names = {row["token"]: row["name"] for row in tables.scene}
+    samples = [row for row in tables.sample if names[row["scene_token"]] in scenes]
+    annotations = (tables.get("sample_annotation", token) for row in samples for token in row["anns"])
+    if not any(category_to_detection_name(row["category_name"]) for row in annotations):
+        raise DataError(f"split {split!r} has no annotated box of a detection class", where=where)
+    return [row["token"] for row in samples]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,115 @@
+"""Our own check of results_nusc.json, made before the official evaluation sees it.
+
+The devkit checks by `assert`, which `python -O` removes, and lets scores of 1.7 and flat boxes pass.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from dualdistill.config.nuscenes import CLASSES
+from dualdistill.errors import DataError
+
+MAX_BOXES = 500  # per sample, detection_cvpr_2019
+FLAGS = ("use_camera", "use_lidar", "use_radar", "use_map", "use_external")
+_VEHICLE = ("vehicle.moving", "vehicle.parked", "vehicle.stopped")
+_CYCLE = ("cycle.with_rider", "cycle.without_rider")
+_PEDESTRIAN = ("pedestrian.moving", "pedestrian.standing", "pedestrian.sitting_lying_down")
+ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "car": _VEHICLE,
+    "truck": _VEHICLE,
+    "construction_vehicle": _VEHICLE,
+    "bus": _VEHICLE,
+    "trailer": _VEHICLE,
+    "barrier": (),
+    "motorcycle": _CYCLE,
+    "bicycle": _CYCLE,
+    "pedestrian": _PEDESTRIAN,
+    "traffic_cone": (),
+}
+_LENGTHS = {"translation": 3, "size": 3, "rotation": 4, "velocity": 2}
+_FIELDS = ("sample_token", *_LENGTHS, "detection_name", "detection_score", "attribute_name")
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """The document of a results file; its numbers are judged by `check`."""
+    try:
+        document = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise DataError(
+            "the results file does not exist", where=str(path), hint="predict the run first"
+        ) from error
+    except ValueError as error:
+        raise DataError(f"not valid JSON: {error}", where=str(path), hint="predict the run again") from error
+    return document if isinstance(document, dict) else {}
+
+
+def check(document: dict[str, Any], tokens: Collection[str], where: str) -> int:
+    """Refuse what is not a prediction for exactly these samples; the number of boxes otherwise."""
+    results, meta = document.get("results"), document.get("meta")
+    if not isinstance(results, dict):
+        raise DataError(
+            "no 'results' by sample token", where=where, hint="the file must hold 'meta' and 'results'"
+        )
+    if not isinstance(meta, dict) or not all(isinstance(meta.get(flag), bool) for flag in FLAGS):
+        raise DataError(f"'meta' must answer {', '.join(FLAGS)} with true or false", where=where)
+    _check_samples(results, tokens, where)
+    for token, boxes in results.items():
+        if not isinstance(boxes, list):
+            raise DataError(
+                f"sample {token} holds {type(boxes).__name__} where a list of boxes belongs", where=where
+            )
+        if len(boxes) > MAX_BOXES:
+            raise DataError(f"sample {token} has {len(boxes)} boxes, {MAX_BOXES} are allowed", where=where)
+        for number, box in enumerate(boxes):
+            if fault := _fault(box, token):
+                raise DataError(f"box {number} of sample {token} {fault}", where=where)
+    return sum(len(boxes) for boxes in results.values())
+
+
+def _check_samples(results: dict[str, Any], tokens: Collection[str], where: str) -> None:
+    wanted = set(tokens)
+    missing, extra = sorted(wanted - results.keys()), sorted(results.keys() - wanted)
+    if missing or extra:
+        raise DataError(
+            f"{len(missing)} of the split's {len(wanted)} samples are missing "
+            f"and {len(extra)} are not of the split, first {(missing + extra)[0]}",
+            where=where,
+            hint="predict the split that is evaluated",
+        )
+
+
+def _fault(box: Any, token: str) -> str:
+    """What is wrong with one box, as the end of a sentence; empty when nothing is."""
+    if not isinstance(box, dict):
+        return f"is {type(box).__name__} where an object belongs"
+    if absent := [name for name in _FIELDS if name not in box]:
+        return f"lacks {absent[0]!r}"
+    if box["sample_token"] != token:
+        return f"says it belongs to sample {box['sample_token']}"
+    for name, length in _LENGTHS.items():
+        if not _numbers(box[name], length):
+            return f"has {name} {box[name]}, not {length} finite numbers"
+    if min(box["size"]) <= 0:
+        return f"has size {box['size']}, not above zero"
+    if abs(math.hypot(*box["rotation"]) - 1) > 1e-3:
+        return f"has rotation {box['rotation']}, not a unit quaternion"
+    name, score, attribute = box["detection_name"], box["detection_score"], box["attribute_name"]
+    if not isinstance(name, str) or name not in ATTRIBUTES:
+        return f"has the unknown class {name!r} (the classes are {', '.join(CLASSES)})"
+    if not _numbers([score], 1) or not 0 <= score <= 1:
+        return f"has score {score}, not in 0..1"
+    if attribute != "" and attribute not in ATTRIBUTES[name]:
+        return f"has attribute {attribute!r}, which a {name} cannot have"
+    return ""
+
+
+def _numbers(values: Any, length: int) -> bool:
+    if not isinstance(values, list) or len(values) != length:
+        return False
+    # type() and not isinstance(): True is an int, and no coordinate
+    return all(type(value) in (float, int) and math.isfinite(value) for value in values)

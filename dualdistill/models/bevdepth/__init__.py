@@ -1,0 +1,1 @@
+"""The camera student: image encoder, view transform, BEV encoder."""

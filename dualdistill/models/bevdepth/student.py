@@ -1,0 +1,127 @@
+"""The student: BEVDepth4D of the BEVDet code base, two camera frames, CenterHead.
+
+Axes: B batch, F frames (0 current, 1 previous), N cameras, C channels, Y X rows and columns of the BEV grid.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dualdistill.config.run_spec import GridSpec, StudentSpec
+from dualdistill.data.batch import SHORTEST_HISTORY_S, Batch, Detections, ImageDepth, Output
+from dualdistill.models.bevdepth.bev_encoder import BevEncoder, BevNeck, warp_to_current
+from dualdistill.models.bevdepth.image_encoder import ImageEncoder
+from dualdistill.models.bevdepth.view_transform import ViewTransform, bin_depths, depth_loss
+from dualdistill.models.center_head import Head
+from dualdistill.models.layers import channels_last, residual_stage
+
+
+class Student(nn.Module):
+    """Cameras -> boxes. The previous frame is computed without gradients, as in all of this family.
+
+    The head regresses the displacement between the two frames; losses and decode translate.
+    """
+
+    needs_images, needs_points = True, False
+
+    def __init__(self, spec: StudentSpec, grid: GridSpec) -> None:
+        super().__init__()
+        self.spec, self.grid = spec, grid
+        width = spec.context_channels
+        self.image_encoder = ImageEncoder(spec)
+        self.view_transform = ViewTransform(spec, grid)
+        self.refine = residual_stage(width, width, blocks=2, stride=1)
+        self.bev_encoder = BevEncoder(2 * width, spec.bev_channels)
+        self.bev_neck = BevNeck(spec.bev_channels, spec.bev_out_channels, spec.extra_norm)
+        self.head = Head(spec.bev_out_channels, spec.head, grid)
+
+    def tap_shapes(self) -> dict[str, tuple[int, int, int]]:
+        """Channels, rows and columns of every tap."""
+        cells = self.grid.cells
+        shapes = {
+            f"s{i + 1}": (c, cells >> i + 1, cells >> i + 1) for i, c in enumerate(self.spec.bev_channels)
+        }
+        both = (2 * self.spec.context_channels, cells, cells)
+        return {"s0": both, **shapes, "head": (self.spec.bev_out_channels, cells, cells)}
+
+    def forward(self, batch: Batch) -> Output:
+        current_BCYX, depth_logits, image_BNChw = self._frame(batch, 0)
+        with torch.no_grad():
+            previous_BCYX, _, _ = self._frame(batch, 1)
+            motion_B44 = given(batch.previous_to_current_B44, "previous_to_current_B44")
+            previous_BCYX = warp_to_current(previous_BCYX, motion_B44, self.grid)
+        both_BCYX = channels_last(torch.cat([current_BCYX, previous_BCYX], dim=1))
+        taps = self.bev_encoder(both_BCYX)
+        head_BCYX = self.bev_neck(taps)
+        named = {"s0": both_BCYX, "s1": taps[0], "s2": taps[1], "s3": taps[2], "head": head_BCYX}
+        return Output(named, self.head(head_BCYX), depth_logits, image_BNChw)
+
+    def _frame(self, batch: Batch, frame: int) -> tuple[Tensor, Tensor, Tensor]:
+        """BEV map, in LIDAR_TOP of that frame's time, depth logits and image map of one frame."""
+        images_BNCHW = given(batch.images_BFNCHW, "images_BFNCHW")[:, frame]
+        image_MChw = self.image_encoder(images_BNCHW.flatten(0, 1))
+        bev_BCYX, depth_logits = self.view_transform(
+            image_MChw,
+            given(batch.intrinsics_BFN33, "intrinsics_BFN33")[:, frame],
+            given(batch.image_affine_BFN33, "image_affine_BFN33")[:, frame],
+            given(batch.camera_to_lidar_BFN44, "camera_to_lidar_BFN44")[:, frame],
+        )
+        return self.refine(bev_BCYX), depth_logits, image_MChw.unflatten(0, images_BNCHW.shape[:2])
+
+    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """Detection and depth losses, weighted."""
+        boxes_K9 = displaced(batch.boxes_K9, given(batch.history_s_B, "history_s_B"))
+        depth = depth_loss(
+            given(output.depth_logits_BNDhw, "depth_logits_BNDhw"),
+            given(batch.depth_BNhw, "depth_BNhw"),
+            self.spec.depth_bins_m,
+            self.spec.depth_loss,
+        )
+        losses = self.head.loss(output.predictions, boxes_K9, batch.labels_K)
+        return {**losses, "depth": self.spec.depth_weight * depth}
+
+    def image_depth(self, output: Output, batch: Batch) -> ImageDepth:
+        """Predicted and measured depth; an object's cells count where the bins reach."""
+        lower, upper, _ = self.spec.depth_bins_m
+        logits_BNDhw = given(output.depth_logits_BNDhw, "depth_logits_BNDhw")
+        depth_BNhw, owner_BNhw = given(batch.depth_BNhw, "depth_BNhw"), given(batch.owner_BNhw, "owner_BNhw")
+        reached_BNhw = (depth_BNhw >= lower) & (depth_BNhw < upper)
+        bins_D = bin_depths(self.spec.depth_bins_m, logits_BNDhw.device)
+        return ImageDepth(logits_BNDhw, bins_D, depth_BNhw, owner_BNhw * reached_BNhw)
+
+    def decode(self, output: Output, batch: Batch) -> list[Detections]:
+        """Boxes with velocity in m/s."""
+        found = self.head.decode(output.predictions)
+        return [
+            Detections(
+                _with_velocity(own.boxes_K9, own.boxes_K9[:, 7:] * _rate(history_s)),
+                own.scores_K,
+                own.labels_K,
+            )
+            for own, history_s in zip(found, given(batch.history_s_B, "history_s_B"), strict=True)
+        ]
+
+
+def given(tensor: Tensor | None, name: str) -> Tensor:
+    """The tensor, or an error that names what the batch was collated without."""
+    if tensor is None:
+        raise ValueError(f"a student needs {name}, which this batch does not have")
+    return tensor
+
+
+def displaced(boxes_K9: tuple[Tensor, ...], history_s_B: Tensor) -> tuple[Tensor, ...]:
+    """Boxes whose last two columns are metres since the previous frame; NaN where the frames are the same."""
+    seconds_B = history_s_B.masked_fill(history_s_B.abs() < SHORTEST_HISTORY_S, torch.nan)
+    return tuple(
+        _with_velocity(own, own[:, 7:] * seconds) for own, seconds in zip(boxes_K9, seconds_B, strict=True)
+    )
+
+
+def _rate(history_s: Tensor) -> Tensor:
+    """From displacement to velocity; zero where the frames are the same."""
+    return torch.where(history_s.abs() < SHORTEST_HISTORY_S, torch.zeros_like(history_s), 1 / history_s)
+
+
+def _with_velocity(boxes_K9: Tensor, last_K2: Tensor) -> Tensor:
+    return torch.cat([boxes_K9[:, :7], last_K2], dim=1)

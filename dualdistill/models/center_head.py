@@ -1,0 +1,188 @@
+"""CenterHead on the BEV map: mmdet3d's layers, focal loss, box coder and NMS behind four verbs.
+
+Axes: B batch, K boxes, G classes, C channels, Y X rows and columns of the BEV grid.
+Predictions are one dict per task: reg 2, height 1, dim 3 (log), rot 2 (sin, cos), vel 2, heatmap (logits of
+the task's classes). They are never changed in place, unlike in the library, whose loss turns logits into
+probabilities. Boxes have their gravity centre, as everywhere here; the library's box classes, which hold the
+bottom, are not used.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Literal
+
+import torch
+from mmcv.ops import nms_rotated
+from mmdet.models.losses.gaussian_focal_loss import gaussian_focal_loss
+from mmdet3d.models.dense_heads import CenterHead
+from mmdet3d.models.task_modules.coders import CenterPointBBoxCoder
+from torch import Tensor, nn
+
+from dualdistill.config.nuscenes import TASKS
+from dualdistill.config.run_spec import GridSpec, HeadSpec
+from dualdistill.data.batch import Detections
+from dualdistill.models.center_targets import Targets, centre_targets
+
+REGRESSION = {"reg": 2, "height": 1, "dim": 3, "rot": 2, "vel": 2}  # in the order of the targets' columns
+TASK_SIZES = tuple(len(names) for names in TASKS)
+FIRST_LABEL = tuple(itertools.accumulate(TASK_SIZES, initial=0))[:-1]
+HEATMAP_BIAS = -2.19  # a sigmoid of 0.1
+BOX_WEIGHT = 0.25
+MARGIN_M = 10.0  # decoded centres may leave the grid by this much, in x, y and z around zero
+
+
+class Head(nn.Module):
+    """forward, loss, decode, heatmaps."""
+
+    def __init__(self, inputs: int, spec: HeadSpec, grid: GridSpec) -> None:
+        super().__init__()
+        self.spec, self.grid = spec, grid
+        self.layers = CenterHead(
+            in_channels=inputs,
+            tasks=[{"num_class": len(names), "class_names": list(names)} for names in TASKS],
+            common_heads={name: (channels, 2) for name, channels in REGRESSION.items()},
+            share_conv_channel=spec.share_channels,
+            separate_head={
+                "type": "SeparateHead",
+                "head_conv": spec.share_channels,
+                "final_kernel": 3,
+            },
+            bbox_coder=self._coder_options(),
+        )
+        # the library means to set this bias, but its init_weights never reaches the task heads
+        for task in self.layers.task_heads:
+            nn.init.constant_(task.heatmap[-1].bias, HEATMAP_BIAS)
+
+    def forward(self, feature_BCYX: Tensor) -> list[dict[str, Tensor]]:
+        return [levels[0] for levels in self.layers([feature_BCYX])]
+
+    def heatmaps(self, boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...]) -> Tensor:
+        """Gaussian targets in the order of CLASSES, [B, G, Y, X]."""
+        return centre_targets(boxes_K9, labels_K, self.grid).heatmap_BGYX
+
+    def loss(
+        self, predictions: list[dict[str, Tensor]], boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...]
+    ) -> dict[str, Tensor]:
+        """Heatmap and box loss, summed over tasks, in float32; a NaN velocity is not supervised."""
+        targets = centre_targets(boxes_K9, labels_K, self.grid)
+        with torch.autocast(targets.heatmap_BGYX.device.type, enabled=False):
+            return {
+                "heatmap": self._heatmap_loss(predictions, targets),
+                "box": self._box_loss(predictions, targets),
+            }
+
+    def _heatmap_loss(self, predictions: list[dict[str, Tensor]], targets: Targets) -> Tensor:
+        logits_BGYX = torch.cat([prediction["heatmap"] for prediction in predictions], dim=1).float()
+        probability_BGYX = logits_BGYX.sigmoid().clamp(1e-4, 1 - 1e-4)
+        loss_BGYX = gaussian_focal_loss(probability_BGYX, targets.heatmap_BGYX, reduction="none")
+        losses = loss_BGYX.sum(dim=(0, 2, 3)).split(TASK_SIZES)
+        peaks = targets.heatmap_BGYX.eq(1).sum(dim=(0, 2, 3)).split(TASK_SIZES)
+        return torch.stack(
+            [loss.sum() / peak.sum().clamp(min=1) for loss, peak in zip(losses, peaks, strict=True)]
+        ).sum()
+
+    def _box_loss(self, predictions: list[dict[str, Tensor]], targets: Targets) -> Tensor:
+        weight_10 = targets.values_K10.new_ones(10)
+        weight_10[8:] = self.spec.velocity_weight
+        total = targets.values_K10.new_zeros(())
+        for prediction, first, size in zip(predictions, FIRST_LABEL, TASK_SIZES, strict=True):
+            own_K = (targets.label_K >= first) & (targets.label_K < first + size)
+            sample_K, row_K, column_K = targets.sample_K[own_K], targets.row_K[own_K], targets.column_K[own_K]
+            at_K = [prediction[name][sample_K, :, row_K, column_K] for name in REGRESSION]
+            values_K10 = targets.values_K10[own_K]
+            known_K10 = ~values_K10.isnan()
+            error_K10 = (torch.cat(at_K, dim=1).float() - values_K10.nan_to_num()).abs() * known_K10
+            total = total + (error_K10 * weight_10).sum() / (len(values_K10) + 1e-4)
+        return BOX_WEIGHT * total
+
+    @torch.no_grad()
+    def decode(
+        self,
+        predictions: list[dict[str, Tensor]],
+        *,
+        temperature: float = 1.0,
+        score_threshold: float | None = None,
+        rank_by: Literal["sharpened", "logit"] = "sharpened",
+    ) -> list[Detections]:
+        """Boxes of each sample; the score is sigmoid(logit / temperature), velocity comes as regressed.
+
+        Ranking by the sharpened score is the released behaviour; at low temperatures it saturates at one and
+        ties are broken arbitrarily. Ranking by the logit breaks them in favour of the peak.
+        """
+        threshold = self.spec.score_threshold if score_threshold is None else score_threshold
+        by_task = []
+        for prediction, first in zip(predictions, FIRST_LABEL, strict=True):
+            candidates = self._candidates(prediction, temperature, rank_by)
+            by_task.append([self._select(*own, first, threshold) for own in candidates])
+        return [_merge(own) for own in zip(*by_task, strict=True)]
+
+    def _candidates(
+        self, prediction: dict[str, Tensor], temperature: float, rank_by: str
+    ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Per sample: boxes, labels within the task, scores, and the value that ranks them."""
+        maps = {name: value.float().contiguous() for name, value in prediction.items()}
+        logits_BGYX = maps["heatmap"]
+        rank_BGYX = logits_BGYX if rank_by == "logit" else (logits_BGYX / temperature).sigmoid()
+        # a new coder per call: the library's keeps a tensor of the last device and warns about it
+        decoded = CenterPointBBoxCoder(**self._coder_options(named=False)).decode(
+            rank_BGYX,
+            maps["rot"][:, :1],
+            maps["rot"][:, 1:],
+            maps["height"],
+            maps["dim"].exp(),
+            maps["vel"],
+            reg=maps["reg"],
+        )
+        found = []
+        for own in decoded:
+            rank_K = own["scores"]
+            score_K = (rank_K / temperature).sigmoid() if rank_by == "logit" else rank_K
+            found.append((own["bboxes"], own["labels"].long(), score_K, rank_K))
+        return found
+
+    def _select(
+        self,
+        boxes_K9: Tensor,
+        labels_K: Tensor,
+        score_K: Tensor,
+        rank_K: Tensor,
+        first: int,
+        threshold: float,
+    ) -> Detections:
+        """Cut by score, then rotated NMS within the task."""
+        sure_K = score_K > threshold
+        boxes_K9, labels_K, score_K, rank_K = (
+            boxes_K9[sure_K],
+            labels_K[sure_K] + first,
+            score_K[sure_K],
+            rank_K[sure_K],
+        )
+        if len(boxes_K9):
+            scale_K = boxes_K9.new_tensor(self.spec.nms_scale)[labels_K, None]
+            footprint_K5 = torch.cat([boxes_K9[:, :2], boxes_K9[:, 3:5] * scale_K, boxes_K9[:, 6:7]], dim=1)
+            # on the CPU wherever the network runs: ./run builds the library without its CUDA operations
+            keep = nms_rotated(footprint_K5.cpu(), rank_K.cpu(), self.spec.nms_iou)[1].to(rank_K.device)
+            keep = keep[: self.spec.max_per_task]
+            boxes_K9, labels_K, score_K = boxes_K9[keep], labels_K[keep], score_K[keep]
+        return Detections(boxes_K9, score_K, labels_K)
+
+    def _coder_options(self, named: bool = True) -> dict:
+        reach_m = self.grid.half_extent_m + MARGIN_M
+        options = {
+            "pc_range": [-self.grid.half_extent_m, -self.grid.half_extent_m],
+            "out_size_factor": 1,
+            "voxel_size": [self.grid.cell_m, self.grid.cell_m],
+            "post_center_range": [-reach_m, -reach_m, -MARGIN_M, reach_m, reach_m, MARGIN_M],
+            "max_num": min(self.spec.max_candidates, self.grid.cells**2),
+            "code_size": 9,
+        }
+        return {"type": "CenterPointBBoxCoder", **options} if named else options
+
+
+def _merge(parts: tuple[Detections, ...]) -> Detections:
+    return Detections(
+        torch.cat([part.boxes_K9 for part in parts]),
+        torch.cat([part.scores_K for part in parts]),
+        torch.cat([part.labels_K for part in parts]),
+    )

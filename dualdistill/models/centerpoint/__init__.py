@@ -1,0 +1,1 @@
+"""The LiDAR teachers: pillars, BEV backbone, head."""

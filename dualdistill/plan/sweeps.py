@@ -1,0 +1,74 @@
+"""One line for many rows: a list where one value belongs is a row for each of them.
+
+    t: {from: dualdistill-r50-mvp, temperature: [1.0, 0.5]}
+
+is read as the rows t-1.0 and t-0.5; t itself is then no row. Several lists make a row for every combination.
+A key that takes a list anyway, e.g. input.resize_jitter, is swept by a list of lists.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from typing import Any
+
+from dualdistill.config import method_options
+from dualdistill.config.keys import changeable
+from dualdistill.config.run_spec import TEACHERS
+from dualdistill.config.settings import schema
+from dualdistill.config.yaml import Document
+from dualdistill.errors import UserError
+
+
+def expand(variants: Document) -> Document:
+    """The rows with every sweep written out; a row of a sweep stands on the sweep's line."""
+    rows: dict[str, dict[str, Any]] = {}
+    lines = dict(variants.lines)
+    for name, row in variants.value.items():
+        swept = [key for key, value in row.items() if _is_swept(key, value)]
+        for key in swept:
+            if not row[key]:
+                what = f"'{key}' in row '{name}' is an empty list"
+                raise UserError(what, where=variants.where((name, key)), hint="a sweep needs values")
+        for values in itertools.product(*(row[key] for key in swept)):
+            written = "-".join([name, *map(_word, values)])
+            if written in rows or (swept and written in variants.value):
+                what = f"the sweep '{name}' makes the row '{written}' a second time"
+                raise UserError(what, where=variants.where((name,)), hint="rename one of the two")
+            rows[written] = {**row, **dict(zip(swept, values, strict=True))}
+            lines |= {(written, *place[1:]): line for place, line in _of_row(variants, name)}
+    return Document(variants.name, rows, lines)
+
+
+def _of_row(variants: Document, name: str) -> list[tuple[tuple[str | int, ...], int]]:
+    return [(place, line) for place, line in variants.lines.items() if place[:1] == (name,)]
+
+
+def _is_swept(key: str, value: Any) -> bool:
+    if not isinstance(value, list):
+        return False
+    return key not in _lists() or (bool(value) and all(isinstance(item, list) for item in value))
+
+
+@functools.cache
+def _lists() -> frozenset[str]:
+    """Keys whose one value is a list."""
+    parts = schema("profile")["$defs"]
+    keys: dict[str, Any] = {}
+    for model in ("student", *TEACHERS):
+        keys |= changeable(model)
+    for method in method_options.methods().values():
+        keys |= {option.name: option.schema for option in method}
+    resolved = (
+        (key, parts.get(rules.get("$ref", "").rsplit("/", 1)[-1], rules)) for key, rules in keys.items()
+    )
+    return frozenset(key for key, rules in resolved if rules.get("type") == "array")
+
+
+def _word(value: Any) -> str:
+    """A value as part of a row's name."""
+    if isinstance(value, list):
+        return "-".join(map(_word, value))
+    text = str(value).lower() if isinstance(value, bool | str) else repr(value)
+    return re.sub(r"[^a-z0-9._-]", "-", text)

@@ -1,0 +1,239 @@
+"""Views over runs: tables as tables.yaml names them, claims as claims.yaml states them. They train nothing.
+
+Imports neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dualdistill.config import method_options
+from dualdistill.config.settings import Config, Reported
+from dualdistill.config.yaml import Document, Place, nearest
+from dualdistill.errors import UserError
+from dualdistill.plan.columns import MEASURES
+from dualdistill.plan.variants import Resolver
+
+COLUMNS = ("row", "backbone", "method", "base", "teacher", "teacher_row")  # beside the options of methods
+NAMED = ("backbone", "teacher", "method")  # what tells a reader most of a row
+METRICS = ("mAP", "NDS")  # what a table shows unless it says otherwise
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A line of a table."""
+
+    row: str  # of variants.yaml
+    shown: dict[str, str]  # column -> text as it is printed
+    runs: tuple[str, ...]  # run ids, one per seed
+    baseline: str | None  # the row whose line the deltas are taken against
+    reported: dict[str, Reported]  # metric -> the poster's number; empty where it has none
+    remark: str = ""  # what a reader must know of the row's method
+
+
+@dataclass(frozen=True)
+class Table:
+    """A view over runs."""
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+    headings: dict[str, str]  # of every column and measure, as people read it
+    measures: tuple[str, ...] = METRICS
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One row against another; their runs are paired by seed."""
+
+    row: str
+    beats: str
+    runs: tuple[tuple[str, str], ...]  # of the two rows, one pair per seed
+    reported: dict[
+        str, tuple[Reported, Reported]
+    ]  # metric -> both of the poster's numbers, where it has both
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence that holds when it holds in every one of its pairs."""
+
+    name: str
+    says: str
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class Claims:
+    level: float  # of the intervals
+    claims: tuple[Claim, ...]
+
+
+class Views:
+    """What tables.yaml and claims.yaml ask for, checked against the rows there are."""
+
+    def __init__(self, read: Config, resolver: Resolver, runs: Mapping[tuple[str, int], str]) -> None:
+        self.read, self.resolver = read, resolver
+        self.runs = runs  # by row and seed
+        self.words: Mapping[str, str] = read.tables.value["names"]
+        self.headings: Mapping[str, str] = read.tables.value.get("headings", {})
+        self.named = {row: self._printed(row, NAMED) for row in resolver.variants}
+        self.tables = {name: self._table(name) for name in read.tables.value["tables"]}
+        self.claims = self._claims()
+
+    def _table(self, name: str) -> Table:
+        table = self.read.tables.value["tables"][name]
+        lines = self._lines(name)
+        self._check_table(name, table, lines)
+        rows = tuple(
+            TableRow(
+                row=line["row"],
+                shown=self._printed(line["row"], table["columns"]) | line.get("shown", {}),
+                runs=self._runs(line["row"]),
+                baseline=line.get("baseline"),
+                reported=self.read.reported[line["reported"]] if "reported" in line else {},
+                remark=self._remark(self.resolver.variants[line["row"]].method),
+            )
+            for line in lines.values()
+        )
+        self._refuse_twins(name, rows, lines)
+        columns, measures = tuple(table["columns"]), tuple(table.get("measures", METRICS))
+        headings = {name: self._heading(name) for name in (*columns, *measures)}
+        return Table(name, table["title"], columns, rows, headings, measures)
+
+    def _heading(self, name: str) -> str:
+        """A name that has a capital, such as mAP, is spelled by others; any other word starts with one."""
+        plain = name if name != name.lower() else name.capitalize()
+        return self.headings.get(name, plain.replace("_", " "))
+
+    def _lines(self, name: str) -> dict[Place, dict[str, Any]]:
+        """A table's lines by their place in the file: those of other tables first, each row once."""
+        tables = self.read.tables.value["tables"]
+        written = enumerate(tables[name].get("rows", ()))
+        own: dict[Place, dict[str, Any]] = {("tables", name, "rows", place): line for place, line in written}
+        found: dict[Place, dict[str, Any]] = {}
+        for number, other in enumerate(tables[name].get("rows_of", ())):
+            if other not in tables or "rows" not in tables[other]:
+                what = f"table '{name}' takes the rows of '{other}', which has none of its own"
+                where = self.read.tables.where(("tables", name, "rows_of", number))
+                raise UserError(what, where=where, hint=nearest(other, set(tables) - {name}))
+            known = {line["row"] for line in (*found.values(), *own.values())}
+            for place, line in enumerate(tables[other]["rows"]):
+                if line["row"] not in known:
+                    found["tables", other, "rows", place] = {key: line[key] for key in line if key != "shown"}
+        if not found and not own:
+            where = self.read.tables.where(("tables", name))
+            raise UserError(f"table '{name}' has no rows", where=where, hint="rows: or rows_of:")
+        return found | own
+
+    def _check_table(
+        self, name: str, table: Mapping[str, Any], lines: Mapping[Place, Mapping[str, Any]]
+    ) -> None:
+        """Every row, baseline, reported line, column and measure that a table names exists."""
+        shown = [line["row"] for line in lines.values()]
+        known = {"row": self.resolver.variants, "baseline": shown, "reported": self.read.reported}
+        for place, line in lines.items():
+            for key, names in known.items():
+                if key in line:
+                    self._refuse_unknown(self.read.tables, (*place, key), line[key], names, name, key)
+            for column in line.get("shown", ()):
+                where = (*place, "shown", column)
+                self._refuse_unknown(self.read.tables, where, column, table["columns"], name, "column")
+        options = (option.name for found in method_options.methods().values() for option in found)
+        for key, names in {"columns": {*COLUMNS, *options}, "measures": MEASURES}.items():
+            for number, word in enumerate(table.get(key, ())):
+                where = ("tables", name, key, number)
+                self._refuse_unknown(self.read.tables, where, word, names, name, key.rstrip("s"))
+
+    def _refuse_twins(self, name: str, rows: Iterable[TableRow], places: Iterable[Place]) -> None:
+        """Nobody could tell apart two rows that print the same in every column."""
+        first: dict[tuple[str, ...], str] = {}
+        for row, place in zip(rows, places, strict=True):
+            printed = tuple(row.shown.values())
+            if printed in first:
+                label = " ".join(filter(None, printed))
+                what = f"table '{name}' prints the rows '{first[printed]}' and '{row.row}' alike: '{label}'"
+                hint = "show a column in which they differ, or say it with `shown`"
+                raise UserError(what, where=self.read.tables.where(place), hint=hint)
+            first[printed] = row.row
+
+    def _refuse_unknown(
+        self, file: Document, place: Place, word: str, known: Iterable[str], owner: str, noun: str
+    ) -> None:
+        known = set(known)
+        if word not in known:
+            view = "claim" if file is self.read.claims else "table"
+            what = f"{view} '{owner}' names the unknown {noun} '{word}'"
+            raise UserError(what, where=file.where(place), hint=nearest(word, known))
+
+    def _remark(self, method: str | None) -> str:
+        """What the method's class says of itself."""
+        if method is None or not method_options.trait(method, "reconstruction"):
+            return ""
+        why = "neither its code nor its full text could be read"
+        return f"{_word(method, self.words)} is a reconstruction: {why}; see docs/methods/{method}.md."
+
+    def _printed(self, row: str, columns: Iterable[str]) -> dict[str, str]:
+        """What names a row, column by column, in the words of tables.yaml."""
+        variants = self.resolver.variants
+        variant = variants[row]
+        options = method_options.fill(variant.method, variant.options) if variant.method else {}
+        values: dict[str, Any] = {
+            **options,
+            "row": variant.name,
+            "backbone": variant.backbone,
+            "method": variant.method or variant.model,
+            "base": variant.model if variant.method else None,
+            "teacher": variants[variant.teacher].model if variant.teacher else None,
+            "teacher_row": variant.teacher,
+        }
+        return {column: _word(values.get(column), self.words) for column in columns}
+
+    def _runs(self, row: str) -> tuple[str, ...]:
+        return tuple(self.runs[row, seed] for seed in self.read.settings.seeds)
+
+    def _claims(self) -> Claims:
+        file = self.read.claims
+        reported = self._reported()
+        claims = []
+        for claim_name, claim in file.value["claims"].items():
+            pairs = []
+            for number, pair in enumerate(claim["pairs"]):
+                for key in ("row", "beats"):
+                    place = ("claims", claim_name, "pairs", number, key)
+                    self._refuse_unknown(file, place, pair[key], self.resolver.variants, claim_name, "row")
+                row, beats = pair["row"], pair["beats"]
+                ours, theirs = (reported.get(self._runs(name), {}) for name in (row, beats))
+                both = {metric: (ours[metric], theirs[metric]) for metric in ours if metric in theirs}
+                runs = tuple(zip(self._runs(row), self._runs(beats), strict=True))
+                pairs.append(Pair(row, beats, runs, both))
+            claims.append(Claim(claim_name, claim["says"], tuple(pairs)))
+        return Claims(file.value["level"], tuple(claims))
+
+    def _reported(self) -> dict[tuple[str, ...], dict[str, Reported]]:
+        """The poster's numbers by the runs of a row; nothing that shows them has to choose between two."""
+        used: dict[tuple[str, ...], str] = {}
+        for name, table in self.read.tables.value["tables"].items():
+            for number, line in enumerate(table.get("rows", ())):
+                if "reported" not in line:
+                    continue
+                told, before = line["reported"], used.setdefault(self._runs(line["row"]), line["reported"])
+                if self._values(told) != self._values(before):
+                    what = f"row '{line['row']}' has two reports that differ: '{before}' and '{told}'"
+                    where = self.read.tables.where(("tables", name, "rows", number, "reported"))
+                    hint = "one line of reported.csv for the row, or two that say the same"
+                    raise UserError(what, where=where, hint=hint)
+        return {runs: self.read.reported[told] for runs, told in used.items()}
+
+    def _values(self, reported: str) -> dict[str, float]:
+        return {metric: told.value for metric, told in self.read.reported[reported].items()}
+
+
+def _word(value: Any, words: Mapping[str, str]) -> str:
+    if value is None:
+        return ""
+    text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    return words.get(text, text)

@@ -1,0 +1,60 @@
+"""What all figures share: their width, a legend that falls on nothing, small print, the style's colours."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure, FigureBase
+
+from dualdistill.plan.figures import View
+from dualdistill.plan.plan import Plan
+
+WIDTH_IN = 7.0  # the text width that the style's sizes are for
+LEGEND_LINE_IN, HANDLE_IN = 0.3, 1.35
+SMALL_LETTERS = 140  # of a line of small print
+
+
+def blank(height_in: float) -> Figure:
+    return Figure(figsize=(WIDTH_IN, height_in))
+
+
+def with_legend(height_in: float, handles: Sequence[Artist]) -> tuple[Figure, FigureBase]:
+    """A figure with handles on top, in as many lines as they need, and the part below them for panels."""
+    figure = blank(height_in)
+    if not handles:
+        return figure, figure
+    lines = math.ceil(len(handles) * HANDLE_IN / WIDTH_IN)
+    legend_in = LEGEND_LINE_IN * lines
+    # a legend outside of all panels would fall on the title
+    parts: Any = figure.subfigures(2, 1, height_ratios=(legend_in, height_in - legend_in))
+    above, below = parts
+    above.legend(handles=list(handles), loc="center", ncols=math.ceil(len(handles) / lines))
+    return figure, below
+
+
+def small_print(figure: Figure, *paragraphs: str) -> None:
+    """What a reader must know, below everything else."""
+    lines = [line for text in paragraphs for line in textwrap.wrap(text, SMALL_LETTERS)]
+    figure.supxlabel("\n".join(lines), fontsize=matplotlib.rcParams["font.size"] - 1)
+
+
+def networks(plan: Plan, view: View) -> str:
+    """Who is shown: teacher MVP, seed 0; student DualDistill ResNet-50 taught by MVP, seed 0."""
+    shown = [(plan.runs[run].spec, words) for run, words in view.whose.items()]
+    return "; ".join(f"{spec.kind} {words}, seed {spec.seed}" for spec, words in shown)
+
+
+def small() -> float:
+    """The size of numbers in panels."""
+    return float(matplotlib.rcParams["xtick.labelsize"]) - 0.5
+
+
+def colour(number: int) -> str:
+    """A colour of the style's cycle."""
+    cycle: Sequence[str] = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
+    return cycle[number % len(cycle)]

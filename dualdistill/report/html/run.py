@@ -1,0 +1,264 @@
+"""One run as the page shows it, from the records beside its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dualdistill.config.settings import Reported
+from dualdistill.errors import DataError
+from dualdistill.plan.plan import Plan, Run
+from dualdistill.report.collect import measured
+from dualdistill.report.html.loss_curves import Panel, panels
+from dualdistill.report.html.pictures import Picture
+from dualdistill.report.html.run_labels import Known
+from dualdistill.store.records import DEVKIT_NAMES, RUN, read_run
+from dualdistill.store.records import METRICS as METRICS_FILE
+
+ERRORS = {  # what the devkit writes -> what papers print, and its unit
+    "trans_err": ("mATE", "m"),
+    "scale_err": ("mASE", "1 - IoU"),
+    "orient_err": ("mAOE", "rad"),
+    "vel_err": ("mAVE", "m/s"),
+    "attr_err": ("mAAE", "1 - accuracy"),
+}
+ELSEWHERE = ("teacher", "label_encoder", "pretraining")  # specs of runs with a section of their own
+Facts = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What the record of a run says of networks that no evaluation scores."""
+
+    record: str
+    number: str
+    tile: str
+    unit: str
+    about: str
+    by_class: str
+
+
+UNSCORED = {
+    "pretrain": Quality(
+        "held_out",
+        "accuracy",
+        "accuracy",
+        "% of held-out crops",
+        "On crops of its own scenes that the training did not see.",
+        "Accuracy by class",
+    ),
+    "labels": Quality(
+        "redecoded",
+        "mean_ap",
+        "mAP of its boxes",
+        "points",
+        "Of boxes that its teacher's head reads from its maps; dev split, not the official filters.",
+        "Average precision by class",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Tile:
+    name: str
+    value: str
+    unit: str
+    reported: str
+    damaged: bool = False  # the print that the reported number was read from
+
+
+@dataclass(frozen=True)
+class Bar:
+    """How well a class is found: average precision, of a pre-training its accuracy."""
+
+    name: str
+    share: float
+    baseline: float | None
+    boxes: int
+
+
+@dataclass(frozen=True)
+class RunPage:
+    id: str
+    title: str
+    kind: str
+    rows: tuple[str, ...]
+    related: Facts  # role -> run
+    changes: tuple[tuple[str, Any, Any], ...]  # of the spec, against the baseline: key, there, here
+    baseline: str | None
+    tiles: tuple[Tile, ...]
+    quality: Quality | None  # None where the official evaluation scores it
+    bars: tuple[Bar, ...]
+    curves: tuple[Panel, ...]
+    pictures: tuple[Picture, ...]
+    facts: Facts
+    packages: Facts
+    checksums: Facts
+    spec: dict[str, Any]
+    time: str
+    commit: str
+    seconds: float
+    commands: tuple[str, ...]
+
+
+def build(plan: Plan, run: Run, known: Known, pictures: tuple[Picture, ...], command: str) -> RunPage | None:
+    """None where the run has not been trained."""
+    folder = plan.folder(run)
+    if not (folder / RUN).exists():
+        return None
+    record, metrics = read_run(folder), scores(plan, run)
+    if record["spec_sha"] != run.spec.sha:
+        what = "the record belongs to another run: its spec is not the planned one"
+        raise DataError(what, where=str(folder / RUN), hint="delete the folder and train the run again")
+    made_on = record.get("provenance", {})
+    git = made_on.get("git", {})
+    baseline = plan.runs.get(known.baseline or "")
+    spec, quality = _own(asdict(run.spec)), UNSCORED.get(run.spec.kind)
+    return RunPage(
+        id=run.id,
+        title=known.title,
+        kind=run.spec.kind,
+        rows=run.rows,
+        related=_related(run, known),
+        changes=differences(_own(asdict(baseline.spec)), spec) if baseline else (),
+        baseline=baseline.id if baseline else None,
+        tiles=_tiles(record, metrics, known.reported, quality),
+        quality=quality,
+        bars=_bars(record, metrics, quality, scores(plan, baseline) if baseline else {}),
+        curves=panels(folder / "history.jsonl"),
+        pictures=pictures,
+        facts=_facts(record, metrics, made_on),
+        packages=tuple(sorted(made_on.get("packages", {}).items())),
+        checksums=_checksums(record, metrics),
+        spec=spec,
+        time=str(made_on.get("time", "")),
+        commit=commit(git),
+        seconds=float(record.get("seconds", 0.0)),
+        commands=(*([f"git checkout {git['commit']}"] if git.get("commit") else []), command),
+    )
+
+
+def scores(plan: Plan, run: Run) -> dict[str, Any]:
+    """What the evaluation measured, nothing where it has not run; contradictory files are refused."""
+    return measured(plan, run.id).metrics if (plan.scores(run) / METRICS_FILE).exists() else {}
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[tuple[str, Any, Any], ...]:
+    """The keys in which two specs differ, as dotted names."""
+    old, new = (_flat(spec) for spec in (there, here))
+    keys = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
+    return tuple((key, old.get(key), new.get(key)) for key in keys)
+
+
+def duration(seconds: float) -> str:
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {whole % 60:02d} s" if minutes else f"{seconds:.3g} s"
+
+
+def commit(git: Mapping[str, Any]) -> str:
+    """Ten digits of the code's commit, and whether the code was changed since."""
+    if not git.get("commit"):
+        return "unknown"
+    return str(git["commit"])[:10] + (" with changes that are not committed" if git.get("dirty") else "")
+
+
+def _related(run: Run, known: Known) -> Facts:
+    pairs = {
+        "teacher": run.teacher,
+        "label encoder": run.label_encoder,
+        "starts from": run.pretraining,
+        "baseline": known.baseline,
+    }
+    return tuple((role, other) for role, other in pairs.items() if other)
+
+
+def _tiles(
+    record: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    reported: Mapping[str, Reported],
+    quality: Quality | None,
+) -> tuple[Tile, ...]:
+    if quality and quality.record in record:
+        number = f"{100 * record[quality.record][quality.number]:.1f}"
+        return (Tile(quality.tile, number, quality.unit, ""),)
+    if not metrics:
+        return ()
+    tiles = [_score(name, metrics[key], reported.get(name)) for name, key in DEVKIT_NAMES.items()]
+    errors = metrics["tp_errors"]
+    return *tiles, *(Tile(*_error(errors, key)) for key in ERRORS if key in errors)
+
+
+def _score(name: str, value: float, reported: Reported | None) -> Tile:
+    theirs = f"{reported.value:.1f}" if reported else ""
+    return Tile(
+        name, f"{100 * value:.1f}", "points", theirs, bool(reported and reported.certainty == "inferred")
+    )
+
+
+def _error(errors: Mapping[str, Any], key: str) -> tuple[str, str, str, str]:
+    name, unit = ERRORS[key]
+    return name, "-" if errors[key] is None else f"{errors[key]:.2f}", unit, ""
+
+
+def _bars(
+    record: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    quality: Quality | None,
+    baseline: Mapping[str, Any],
+) -> tuple[Bar, ...]:
+    """Best first; equal ones by name."""
+    boxes, before = metrics.get("ground_truth_boxes", {}), baseline.get("mean_dist_aps", {})
+    own = record.get(quality.record, {}) if quality else {}
+    found = metrics.get("mean_dist_aps") or own.get("by_class", {})
+    names = sorted(found, key=lambda name: (-found[name], name))
+    return tuple(
+        Bar(name.replace("_", " "), found[name], before.get(name), boxes.get(name, 0)) for name in names
+    )
+
+
+def _facts(record: Mapping[str, Any], metrics: Mapping[str, Any], made_on: Mapping[str, Any]) -> Facts:
+    parameters = record.get("parameters", {})
+    facts = {
+        "trained": made_on.get("time", ""),
+        "training took": duration(record["seconds"]) if "seconds" in record else "",
+        "peak memory": f"{record['peak_memory_mb']:.0f} MB" if "peak_memory_mb" in record else "",
+        "parameters": f"{parameters['learner']:,}" if "learner" in parameters else "",
+        "of the method, in training only": f"{parameters['method']:,}" if parameters.get("method") else "",
+        "commit": commit(made_on.get("git", {})),
+        "device": ", ".join(made_on.get("devices", ())) or "CPU",
+        "threads": made_on.get("threads", ""),
+        "cores": made_on.get("cores_allowed", ""),
+        "platform": made_on.get("platform", ""),
+        "python": made_on.get("python", ""),
+        "weights at the start": record.get("start", {}).get("from", ""),
+    }
+    if metrics:
+        facts |= {"evaluation": metrics.get("config", ""), "data": metrics["data"]}
+        facts |= {"split": metrics.get("split", ""), "frames": metrics.get("samples", "")}
+    return tuple((name, str(value)) for name, value in facts.items() if value not in ("", None))
+
+
+def _checksums(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> Facts:
+    inputs = metrics.get("inputs", {})
+    found = {"spec": record["spec_sha"], **record["outputs"], **inputs}
+    return tuple((name, str(value)) for name, value in found.items())
+
+
+def _own(value: Any) -> Any:
+    """A spec without those of runs that have a section of their own."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _own(inner) for key, inner in value.items() if key not in ELSEWHERE}
+
+
+def _flat(value: Any, place: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {place: value}
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        found |= _flat(inner, f"{place}.{key}" if place else key)
+    return found

@@ -1,0 +1,73 @@
+"""Where a plan's time went: what snakemake measured of the jobs that ran, summed by stage. Only reads.
+
+Snakemake measures one attempt, over what it wrote of the one before: a training that was broken off counts
+with its last part.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from dualdistill.errors import DataError
+from dualdistill.plan.plan import Plan
+
+BENCHMARKS = "benchmarks"
+UNKNOWN = ("NA", None)  # what snakemake writes of a job that ended before it looked
+STAGES = ("world", "index", "cache", "virtual points")  # of the data; trainings are named by their kind
+
+
+def lines(plan: Plan) -> list[str]:
+    """A heading, a line per stage in the plan's order, and the sum."""
+    found = pd.DataFrame(jobs(plan), columns=["stage", "seconds", "memory"])
+    if found.empty:
+        return [f"no job of this plan has run under snakemake in {plan.results}"]
+    stages = found.groupby("stage", sort=False).agg(
+        jobs=("seconds", "size"),
+        minutes=("seconds", lambda own: own.sum() / 60),
+        longest=("seconds", lambda own: own.max() / 60),
+        memory=("memory", lambda own: own.max() / 1024),  # of those that are known
+    )
+    text = [f"{'stage':16}  {'jobs':>4}  {'minutes':>8}  {'longest':>8}  {'peak GiB':>8}"]
+    for one in stages.itertuples():
+        text.append(
+            f"{one.Index:16}  {one.jobs:4}  {one.minutes:8.1f}  {one.longest:8.1f}  {_gib(one.memory):>8}"
+        )
+    total = f"{'all':16}  {len(found):4}  {found.seconds.sum() / 60:8.1f}"
+    return [*text, f"{total}  of single jobs; side by side they end sooner"]
+
+
+def jobs(plan: Plan) -> Iterator[tuple[str, float, float]]:
+    """Stage, wall seconds and peak MiB, NaN where unknown, of every job of the plan that left its measure."""
+    data = plan.results / "data" / plan.data_id / BENCHMARKS
+    *single, virtual = STAGES
+    for stage in single:
+        yield from _measured(stage, data / f"{stage}.jsonl")
+    for name in sorted(plan.virtual):
+        yield from _measured(virtual, data / f"{name}.jsonl")
+    for run in plan.runs.values():
+        yield from _measured(f"train: {run.spec.kind}", plan.folder(run) / BENCHMARKS / "train.jsonl")
+    for stage in ("predict", "evaluate"):
+        for run in plan.runs.values():
+            yield from _measured(stage, plan.scores(run) / BENCHMARKS / f"{stage}.jsonl")
+    for path in sorted((plan.shown / BENCHMARKS).glob("*.jsonl")):
+        yield from _measured("observe", path)
+
+
+def _gib(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
+def _measured(stage: str, path: Path) -> Iterator[tuple[str, float, float]]:
+    if not path.exists():
+        return
+    try:
+        last = json.loads(path.read_text().splitlines()[-1])
+        memory = math.nan if last["max_rss"] in UNKNOWN else float(last["max_rss"])
+        yield stage, float(last["s"]), memory
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise DataError("not a measurement of snakemake", where=str(path), hint="delete the file") from error

@@ -1,0 +1,1 @@
+"""Files, records and where they came from."""

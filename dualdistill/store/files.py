@@ -1,0 +1,119 @@
+"""Files that are whole or absent: atomic writes, strict JSON, checksums, and one holder per run.
+
+A kernel lock is used because snakemake's own lock can be lost while a training still runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dualdistill.errors import BusyError, DataError, DiskError
+
+
+def atomic_write(path: Path, content: bytes | str) -> None:
+    """Write next to the target, flush to disk, rename: a reader sees the old file or the new one."""
+    data = content.encode() if isinstance(content, str) else content
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path for a writer of its own; it takes the place of `path` when the block ends well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG):
+            reason = os.strerror(error.errno)
+            raise DiskError(
+                f"cannot write the file: {reason}",
+                where=str(path),
+                hint="free space or permissions, then rerun",
+            ) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    # without this a power cut may keep the data and lose the name
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON a person can read, without NaN."""
+    atomic_write(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The file's value, or one sentence on why there is none."""
+    try:
+        return json.loads(path.read_text(), parse_constant=_refuse_constant)
+    except FileNotFoundError as error:
+        raise DataError(
+            "the file does not exist", where=str(path), hint="run the rule that makes it"
+        ) from error
+    except ValueError as error:
+        raise DataError(
+            f"not valid JSON: {error}", where=str(path), hint="delete the file and rerun"
+        ) from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def sha256_file(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold a run's folder; a second holder is refused with the name of the first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "lock"
+    with path.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            stream.seek(0)
+            holder = stream.read().strip() or "another process"
+            raise BusyError(
+                f"the run is held by {holder}", where=str(folder), hint="wait for it or stop it"
+            ) from error
+        stream.seek(0)
+        stream.truncate()
+        started = time.strftime("%Y-%m-%d %H:%M:%S")
+        stream.write(f"pid {os.getpid()} on {socket.gethostname()} since {started}")
+        stream.flush()
+        yield
+
+
+def canonical_json(value: Any) -> str:
+    """One text per value: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def sha_of(value: Any) -> str:
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

@@ -1,0 +1,68 @@
+"""The records beside a result: run.json says what was trained, metrics.json how it scored.
+
+Both know their schema. metrics.json carries a seal over its content: a number edited by hand is noticed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dualdistill.errors import DataError
+from dualdistill.store.files import read_json, sha_of, write_json
+
+WEIGHTS, RUN, RESULTS, METRICS = "model.safetensors", "run.json", "results_nusc.json", "metrics.json"
+PROGRESS = "progress.json"  # in state/, while a run trains
+DIARY = "events.jsonl"  # in state/: starts and failures, which snakemake never deletes
+SCORED = ("val", "dev")  # splits that are predicted and scored
+RUN_SCHEMA = 1
+METRICS_SCHEMA = 1
+RUN_FIELDS = ("spec_sha", "outputs")
+METRICS_FIELDS = ("mean_ap", "nd_score", "tp_errors", "inputs", "spec_sha", "data", "split")
+DEVKIT_NAMES = {"mAP": "mean_ap", "NDS": "nd_score"}  # what tables print -> what the devkit writes
+AGAIN = "evaluate the run again"
+
+
+def scores_folder(folder: Path, split: str) -> Path:
+    """Where what is made of a split lies: of val in the folder itself, of dev in one below."""
+    return folder if split == "val" else folder / split
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What the training recorded."""
+    return _read(folder / RUN, RUN_SCHEMA, RUN_FIELDS, "train the run again")
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What the evaluation measured, unchanged since."""
+    path = folder / METRICS
+    record = _read(path, METRICS_SCHEMA, METRICS_FIELDS, AGAIN)
+    seal = record.pop("seal", None)
+    if seal != sha_of(record):
+        what = "the content was changed after the evaluation: its seal does not fit"
+        raise DataError(what, where=str(path), hint=AGAIN)
+    return record
+
+
+def write_metrics(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """The record as `read_metrics` returns it."""
+    record = {"schema": METRICS_SCHEMA, **record}
+    write_json(folder / METRICS, record | {"seal": sha_of(record)})
+    return record
+
+
+def _read(path: Path, schema: int, needed: tuple[str, ...], again: str) -> dict[str, Any]:
+    record = read_json(path)
+    found = record.get("schema") if isinstance(record, dict) else None
+    if not isinstance(found, int):
+        raise DataError("not a record of this suite: it has no schema", where=str(path), hint=again)
+    if found > schema:
+        what = f"made by a newer version of this suite (schema {found}, this one reads {schema})"
+        raise DataError(what, where=str(path), hint="update the suite")
+    if found < schema:
+        what = f"made by an older version of this suite (schema {found} of {schema})"
+        raise DataError(what, where=str(path), hint=again)
+    if absent := [name for name in needed if name not in record]:
+        raise DataError(f"{absent[0]!r} is missing", where=str(path), hint=again)
+    kept: dict[str, Any] = record
+    return kept

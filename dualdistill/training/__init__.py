@@ -1,0 +1,1 @@
+"""One training from its first weights to its records."""

@@ -1,0 +1,116 @@
+"""Training state that survives a kill, and weights that run no code when loaded.
+
+`state/head.json` names the current checkpoint and its checksum; it is moved only after the checkpoint is on
+disk, and the one before is removed only after that. So at any instant one whole checkpoint is named.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from dualdistill.errors import CheckpointError, DataError
+from dualdistill.store.files import read_json, replacing, sha256_file, write_json
+
+log = logging.getLogger(__name__)
+HEAD = "head.json"
+
+
+def save_state(folder: Path, step: int, total: int, spec_sha: str, state: Mapping[str, Any]) -> None:
+    """Write one checkpoint, point head.json at it, keep the one before as a spare."""
+    name = f"step-{step:08d}.pt"
+    with replacing(folder / name) as temporary:
+        torch.save(dict(state), temporary)
+    previous = read_json(folder / HEAD)["checkpoints"] if (folder / HEAD).exists() else []
+    kept = [item for item in previous if item["name"] != name][:1]
+    entry = {"name": name, "sha256": sha256_file(folder / name), "step": step}
+    write_json(folder / HEAD, {"spec_sha": spec_sha, "total": total, "checkpoints": [entry, *kept]})
+    names = {item["name"] for item in [entry, *kept]}
+    for stale in folder.glob("step-*.pt"):
+        if stale.name not in names:
+            stale.unlink()
+
+
+def load_state(folder: Path, spec_sha: str) -> dict[str, Any] | None:
+    """The newest checkpoint that is whole; None, said aloud, when a run has to start over."""
+    if not (folder / HEAD).exists():
+        return None
+    try:
+        head = read_json(folder / HEAD)
+        checkpoints = [(item["name"], item["sha256"]) for item in head["checkpoints"]]
+        found_sha = head["spec_sha"]
+    except (DataError, KeyError, TypeError):
+        log.warning("%s is damaged: the run starts over", folder / HEAD)
+        return None
+    if found_sha != spec_sha:
+        raise CheckpointError(
+            f"the state belongs to another spec ({found_sha[:10]}, this run is {spec_sha[:10]})",
+            where=str(folder),
+            hint="move the folder away; the run then starts over",
+        )
+    for name, sha in checkpoints:
+        path = folder / name
+        if path.exists() and path.parent == folder and sha256_file(path) == sha:
+            return load_plain(path)
+        log.warning("%s is missing or damaged: falling back to the checkpoint before it", path)
+    log.warning("no whole checkpoint in %s: the run starts over", folder)
+    return None
+
+
+def load_plain(path: Path) -> dict[str, Any]:
+    """A torch file of tensors and plain values; anything that would run code is refused."""
+    try:
+        loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError("not a readable checkpoint of plain tensors", where=str(path)) from error
+    return loaded
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    with replacing(path) as temporary:
+        save_file(plain, temporary)
+
+
+def load_weights(path: Path, module: nn.Module, sha256: str | None = None) -> None:
+    """Weights that `save_weights` wrote, into the same module."""
+    fit(module, read_weights(path, sha256), path)
+
+
+def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """What `save_weights` wrote, if it still is what a run.json recorded."""
+    if not path.exists():
+        raise CheckpointError("the weights do not exist", where=str(path), hint="train the run first")
+    if sha256 is not None and sha256_file(path) != sha256:
+        raise CheckpointError(
+            "the weights differ from what run.json recorded", where=str(path), hint="train the run again"
+        )
+    try:
+        weights: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError("not a readable safetensors file", where=str(path)) from error
+    return weights
+
+
+def fit(module: nn.Module, weights: Mapping[str, Tensor], path: Path, hint: str = "") -> None:
+    """Load weights that come from a file; every key must fit, a wrong file never half-loads."""
+    own = module.state_dict()
+    missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    shapes = [name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape]
+    if missing or extra or shapes:
+        first = (missing + extra + sorted(shapes))[0]
+        raise CheckpointError(
+            f"the weights are of another model: {len(missing)} keys missing, {len(extra)} unknown, "
+            f"{len(shapes)} of another shape, first {first!r}",
+            where=str(path),
+            hint=hint,
+        )
+    module.load_state_dict(weights)

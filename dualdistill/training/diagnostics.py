@@ -1,0 +1,105 @@
+"""Quality of networks that no evaluation scores: classifiers and label encoders.
+
+The numbers are for the record alone: no other stage reads them. Average precision is nuScenes' own, on the frames
+of the dev split, but in the LIDAR_TOP frame and without the ranges and filters of the official evaluation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from nuscenes.eval.common.config import config_factory
+from nuscenes.eval.common.data_classes import EvalBoxes
+from nuscenes.eval.common.utils import center_distance
+from nuscenes.eval.detection.algo import accumulate, calc_ap
+from nuscenes.eval.detection.data_classes import DetectionBox
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.run_spec import RunSpec
+from dualdistill.data import crop_dataset, dataset
+from dualdistill.data.crop_dataset import BACKGROUND, CropDataset
+from dualdistill.data.dataset import FrameDataset
+from dualdistill.data.index import Index
+from dualdistill.models import Classifier, LabelEncoder, Teacher
+from dualdistill.plan.plan import DataPaths
+
+NAMES = (*CLASSES, "background")
+
+
+def held_out(spec: RunSpec, data: DataPaths, classifier: Classifier) -> dict[str, Any]:
+    """How many crops, and the share that is told right: in all and by class, where a class has any."""
+    index, window = Index.load(data.index), classifier.spec.crops
+    crops = CropDataset(index, data.root, data.cache, spec, window, train=False)
+    count = torch.zeros(BACKGROUND + 1, dtype=torch.long)
+    right = torch.zeros_like(count)
+    device = next(classifier.parameters()).device
+    classifier.eval()
+    keys = torch.arange(len(crops)).split(spec.schedule.batch)
+    batches = [[(position, 0) for position in part.tolist()] for part in keys if len(part)]
+    with torch.inference_mode():
+        for batch in DataLoader(crops, batch_sampler=batches, collate_fn=crop_dataset.collate):
+            told_B = classifier(batch.to(device)).argmax(dim=1).cpu()
+            count += batch.labels_B.bincount(minlength=len(count))
+            right += batch.labels_B[told_B == batch.labels_B].bincount(minlength=len(count))
+    share = {name: right[k].item() / count[k].item() for k, name in enumerate(NAMES) if count[k]}
+    return {
+        "crops": int(count.sum()),
+        "accuracy": right.sum().item() / max(1, count.sum().item()),
+        "mean_class_accuracy": sum(share.values()) / max(1, len(share)),
+        "by_class": share,
+    }
+
+
+CONFIG = "detection_cvpr_2019"
+
+
+def redecoded(spec: RunSpec, data: DataPaths, encoder: LabelEncoder, teacher: Teacher) -> dict[str, Any]:
+    """Frames, boxes, mean average precision, and that of every class that has a box."""
+    index, split = Index.load(data.index), spec.data.dev_split
+    frames = FrameDataset(index, data.root, data.cache, split, spec, train=False, images=False, points=False)
+    device = next(encoder.parameters()).device
+    truth, found = EvalBoxes(), EvalBoxes()
+    encoder.eval()
+    with torch.inference_mode():
+        for batch in DataLoader(frames, batch_size=spec.schedule.batch, collate_fn=dataset.collate):
+            here = batch.to(device)
+            decoded = teacher.decode(teacher.read(encoder(here)), here)
+            for token, boxes_K9, labels_K, own in zip(
+                batch.tokens, batch.boxes_K9, batch.labels_K, decoded, strict=True
+            ):
+                truth.add_boxes(token, _devkit(token, boxes_K9, labels_K, torch.full(labels_K.shape, -1.0)))
+                found.add_boxes(token, _devkit(token, own.boxes_K9, own.labels_K, own.scores_K))
+    precision = average_precision(truth, found)
+    mean = sum(precision.values()) / max(1, len(precision))
+    return {"frames": len(frames), "boxes": len(truth.all), "mean_ap": mean, "by_class": precision}
+
+
+def average_precision(truth: EvalBoxes, found: EvalBoxes) -> dict[str, float]:
+    """By class, averaged over the official distances."""
+    config = config_factory(CONFIG)
+    precision = {}
+    for name in CLASSES:
+        if any(box.detection_name == name for box in truth.all):
+            curves = (accumulate(truth, found, name, center_distance, far_m) for far_m in config.dist_ths)
+            values = [calc_ap(curve, config.min_recall, config.min_precision) for curve in curves]
+            precision[name] = float(sum(values) / len(values))
+    return precision
+
+
+def _devkit(token: str, boxes_K9: Tensor, labels_K: Tensor, scores_K: Tensor) -> list[DetectionBox]:
+    return [
+        DetectionBox(
+            sample_token=token,
+            translation=tuple(box[:3]),
+            size=(box[4], box[3], box[5]),
+            rotation=tuple(Rotation.from_rotvec([0, 0, box[6]]).as_quat(scalar_first=True)),
+            velocity=tuple(box[7:]),
+            detection_name=CLASSES[label],
+            detection_score=score,
+        )
+        for box, label, score in zip(boxes_K9.tolist(), labels_K.tolist(), scores_K.tolist(), strict=True)
+    ]

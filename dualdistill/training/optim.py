@@ -1,0 +1,79 @@
+"""The optimizer, the learning rate over time, and the moving average of weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from dualdistill.config.run_spec import ScheduleSpec
+
+CYCLIC_PEAK = 10.0  # mmdet3d's cyclic schedule: up to ten times the base rate ...
+CYCLIC_RISE = 0.4  # ... over the first 40 % of the steps
+WARMUP_START = 1e-3  # of the base rate
+FRESH = ("learner.head.", "method.")  # what no start has trained yet
+
+
+def optimizer(lesson: nn.Module, schedule: ScheduleSpec) -> torch.optim.AdamW:
+    """AdamW over a lesson's parameters; `scale` of a group is what its rate is multiplied by."""
+    named = list(lesson.named_parameters())
+    body = [value for name, value in named if not name.startswith(FRESH)]
+    fresh = [value for name, value in named if name.startswith(FRESH)]
+    groups = [{"params": body, "scale": 1.0}, {"params": fresh, "scale": schedule.head_rate}]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=schedule.lr,
+        weight_decay=schedule.weight_decay,
+        fused=True,
+    )
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
+
+
+def learning_rate(schedule: ScheduleSpec, step: int, steps_per_epoch: int) -> float:
+    """The rate of one optimizer step (models.md 2.4 and 6.1)."""
+    total = round(schedule.epochs * steps_per_epoch)
+    if schedule.policy == "cyclic":
+        return schedule.lr * _cyclic(step / total)
+    warmup = min(schedule.warmup_iters, total // 2)
+    if step < warmup:
+        return schedule.lr * (WARMUP_START + (1 - WARMUP_START) * step / warmup)
+    if schedule.policy == "cosine":
+        progress = (step - warmup) / max(1, total - warmup)
+        return schedule.lr * 0.5 * (1 + math.cos(math.pi * progress))
+    passed = sum(step >= epoch * steps_per_epoch for epoch in schedule.steps)
+    return schedule.lr * 0.1**passed
+
+
+def _cyclic(progress: float) -> float:
+    if progress < CYCLIC_RISE:
+        return 1 + (CYCLIC_PEAK - 1) * 0.5 * (1 - math.cos(math.pi * progress / CYCLIC_RISE))
+    fall = (progress - CYCLIC_RISE) / (1 - CYCLIC_RISE)
+    return CYCLIC_PEAK * 0.5 * (1 + math.cos(math.pi * fall))
+
+
+class MovingAverage:
+    """An exponential average of a module's weights; its running statistics are copied as they are."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights: dict[str, Tensor] = {
+            name: value.detach().clone() for name, value in module.state_dict().items()
+        }
+        self._trained = {name for name, _ in module.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        for name, value in module.state_dict().items():
+            if name in self._trained:
+                self.weights[name].lerp_(value, 1 - self.decay)
+            else:
+                self.weights[name].copy_(value)
+
+    def load(self, weights: dict[str, Tensor]) -> None:
+        for name, value in weights.items():
+            self.weights[name].copy_(value)

@@ -1,0 +1,97 @@
+"""What a person sees of a running training, and how she stops it."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from dualdistill.errors import UserError
+from dualdistill.store.files import write_json
+from dualdistill.store.records import DIARY, PROGRESS
+
+SAVE_EVERY_S = 300.0
+
+
+class StopSignal:
+    """Remembers that somebody asked to stop; the loop saves before it goes."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._remember)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+
+
+class Clock:
+    """Progress in one line: where, how fast, how long still, how much memory."""
+
+    def __init__(self, step: int, total: int, seconds_before: float) -> None:
+        self.first, self.total, self.before = step, total, seconds_before
+        self.started = self.saved = time.monotonic()
+
+    def save_is_due(self) -> bool:
+        """True once every SAVE_EVERY_S: an epoch at full size takes hours, and a kill may not cost them."""
+        if time.monotonic() - self.saved < SAVE_EVERY_S:
+            return False
+        self.saved = time.monotonic()
+        return True
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.started
+
+    def pace(self, step: int) -> float:
+        """Seconds per step of this process: one before it may have run on another machine."""
+        return (self.seconds - self.before) / (step - self.first)
+
+    def leave(self, folder: Path, step: int) -> None:
+        """What `status` says of a training that runs; nothing reads it again."""
+        found = {"step": step, "total": self.total, "seconds_per_step": self.pace(step), "time": time.time()}
+        write_json(folder / PROGRESS, found)
+
+    def line(self, step: int, epoch: float, losses: dict[str, float]) -> str:
+        pace = self.pace(step)
+        left = int(pace * (self.total - step))
+        terms = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
+        return (
+            f"step {step}/{self.total}  epoch {epoch:.1f}  loss {sum(losses.values()):.4g}  "
+            f"{pace:.2f} s/step  eta {left // 60}:{left % 60:02d}  {peak_memory_mb():.0f} MB  |  {terms}"
+        )
+
+
+def peak_memory_mb() -> float:
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
+
+
+def note(folder: Path, **event: Any) -> None:
+    """A line more in the run's diary."""
+    with (folder / DIARY).open("a") as stream:
+        stream.write(json.dumps({"time": time.time(), "pid": os.getpid(), **event}) + "\n")
+
+
+@contextmanager
+def noting_failure(folder: Path) -> Iterator[None]:
+    """Leave in the diary what ends the block, for `status`; to be stopped is no failure."""
+    try:
+        yield
+    except Exception as error:
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        with suppress(OSError):  # of a full disk the error itself tells
+            note(folder, event="failure", why=f"{kind}{error}")
+        raise

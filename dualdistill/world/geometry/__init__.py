@@ -1,0 +1,1 @@
+"""Meshes, rays and motion."""

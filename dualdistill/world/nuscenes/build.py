@@ -1,0 +1,141 @@
+"""Make a world: scenes in parallel, each resumable, then one set of tables over all of them.
+
+The result depends on the spec alone, not on the number of workers or on interruptions.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.world import WorldSpec
+from dualdistill.errors import DataError, DiskError, UserError
+from dualdistill.store.files import atomic_write, read_json, write_json
+from dualdistill.world.nuscenes.record_scene import fingerprint, fragment_path, shoot
+from dualdistill.world.nuscenes.tables import TABLES, VERSION, shared_tables
+from dualdistill.world.scene.sample import SPLITS
+from dualdistill.world.sensors.rig import LIDAR, MOUNTS, SOURCE_SIZE
+
+Job = tuple[str, int]
+
+
+def make(spec: WorldSpec, root: Path, workers: int) -> None:
+    """Write the world of a spec under `root`; scenes already there are kept."""
+    _check(spec, workers)
+    started = time.monotonic()
+    try:
+        _prepare(root)
+        jobs = _jobs(spec)
+        missing = [job for job in jobs if not _finished(spec, root, job)]
+        _shoot_all(spec, root, missing, workers)
+        counts = _merge(root, jobs)
+    except OSError as error:
+        hint = "free space or permissions, then rerun: finished scenes are kept"
+        raise DiskError(f"cannot write the world: {error.strerror}", where=str(root), hint=hint) from error
+    write_json(
+        root / "world.json",
+        {
+            "spec": asdict(spec),
+            "fingerprint": fingerprint(spec),
+            "version": VERSION,
+            "scenes": {split: sum(job[0] == split for job in jobs) for split in SPLITS},
+            "boxes": counts,
+            "seconds": round(time.monotonic() - started, 1),
+        },
+    )
+
+
+def _check(spec: WorldSpec, workers: int) -> None:
+    for name in (
+        "image_height",
+        "image_width",
+        "lidar_beams",
+        "lidar_azimuths",
+        "sweeps_per_frame",
+        "frames_per_scene",
+    ):
+        if getattr(spec, name) < 1:
+            raise UserError(f"world.{name} must be at least 1, not {getattr(spec, name)}", where="world")
+    if spec.image_height > spec.image_width * SOURCE_SIZE[1] / SOURCE_SIZE[0] + 1:
+        tall = f"world.image_height is {spec.image_height} for a width of {spec.image_width}"
+        raise UserError(f"{tall}, but a camera's picture is 16 by 9 at most", where="world")
+    if spec.radius_m < 10:
+        raise UserError(f"world.radius_m must be at least 10 m, not {spec.radius_m}", where="world")
+    for name in ("density", "occlusion", "lidar_noise_m"):
+        if getattr(spec, name) < 0:
+            raise UserError(f"world.{name} must not be negative, but is {getattr(spec, name)}", where="world")
+    for name in ("weather", "lidar_dropout"):
+        if not 0 <= getattr(spec, name) <= 1:
+            raise UserError(f"world.{name} is a share from 0 to 1, not {getattr(spec, name)}", where="world")
+    if workers < 1:
+        raise UserError("at least one worker is needed", where="world")
+
+
+def _jobs(spec: WorldSpec) -> list[Job]:
+    sizes = (spec.train_scenes, spec.dev_scenes, spec.val_scenes, spec.pretrain_scenes)
+    counts = dict(zip(SPLITS, sizes, strict=True))
+    return [(split, number) for split in SPLITS for number in range(counts[split])]
+
+
+def _prepare(root: Path) -> None:
+    (root / "world.json").unlink(missing_ok=True)
+    for folder in ("samples", "sweeps"):
+        for channel in (LIDAR, *MOUNTS):
+            (root / folder / channel).mkdir(parents=True, exist_ok=True)
+            if channel != LIDAR:
+                (root / "masks" / folder / channel).mkdir(parents=True, exist_ok=True)
+    for folder in ("maps", "scenes", VERSION):
+        (root / folder).mkdir(exist_ok=True)
+
+
+def _finished(spec: WorldSpec, root: Path, job: Job) -> bool:
+    path = fragment_path(root, *job)
+    return path.exists() and read_json(path)["fingerprint"] == fingerprint(spec)
+
+
+def _shoot_all(spec: WorldSpec, root: Path, jobs: list[Job], workers: int) -> None:
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            shoot(spec, *job, root)
+        return
+    # spawn: forking a process that holds library threads may hang
+    with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn")) as pool:
+        running = [pool.submit(shoot, spec, *job, root) for job in jobs]
+        try:
+            for done in as_completed(running):
+                done.result()
+        except BrokenProcessPool as error:
+            hint = "out of memory? use fewer workers and rerun: finished scenes are kept"
+            raise DataError("a worker died while it made a scene", where=str(root), hint=hint) from error
+        finally:
+            for waiting in running:
+                waiting.cancel()
+
+
+def _merge(root: Path, jobs: list[Job]) -> dict[str, dict[str, dict[str, int]]]:
+    """Write the tables and the splits; count boxes (annotated, hit by the LiDAR) per split and class."""
+    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES} | shared_tables()
+    splits: dict[str, list[str]] = {split: [] for split in SPLITS}
+    counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+    for split, number in jobs:
+        fragment = read_json(fragment_path(root, split, number))
+        splits[split].append(fragment["name"])
+        counts[split].update(fragment["counts"])
+        for name, rows in fragment["tables"].items():
+            tables[name] += rows
+    for name, rows in tables.items():
+        lines = ",\n".join(json.dumps(row, sort_keys=True, allow_nan=False) for row in rows)
+        atomic_write(root / VERSION / f"{name}.json", f"[\n{lines}\n]\n")
+    write_json(root / VERSION / "splits.json", splits)
+    return {
+        split: {name: {kind: found[f"{name}/{kind}"] for kind in ("annotated", "hit")} for name in CLASSES}
+        for split, found in counts.items()
+    }

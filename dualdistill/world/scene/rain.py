@@ -1,0 +1,47 @@
+"""Rain in a picture: dark ground with shining puddles, streaks in the air, drops on the lens."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dualdistill.world.geometry.mesh import Floats
+
+DARKENED = np.float32(0.45)  # wet ground against dry
+SHINE = np.float32(0.08)  # of the horizon's light that wet ground throws back
+PER_MEGAPIXEL_DROPS, PER_MEGAPIXEL_STREAKS = 160, 5000
+DROP_SHARE = (0.012, 0.035)  # radius of a drop, of the image's height
+STREAK_SHARE, STREAK_LIGHT = 0.05, 16.0  # length of the image's height; brightness in steps of 1/255
+LENS = 3  # a drop shows its surroundings upside down and this much smaller
+
+
+def puddles(noise_N: Floats) -> Floats:
+    """How much the ground at some places shines, by a noise around one that is fixed to the place."""
+    return SHINE * np.clip(np.float32(0.35) + 2 * (noise_N - 1), 0, 1)
+
+
+def fall(pixels_3HW: Floats, rng: np.random.Generator) -> None:
+    """Add streaks and drops to a picture, in place."""
+    _, height, width = pixels_3HW.shape
+    megapixels = height * width / 1e6
+    count = int(PER_MEGAPIXEL_STREAKS * megapixels)
+    length = max(2, int(STREAK_SHARE * height))
+    rows = rng.integers(0, max(1, height - length), count)[:, None] + np.arange(length)
+    columns = rng.integers(0, width - 1, count)[:, None] + np.arange(length) // 6
+    columns = np.minimum(columns, width - 1)
+    pixels_3HW[:, rows, columns] += np.float32(STREAK_LIGHT) * rng.random((count, 1), dtype=np.float32)
+    dry = pixels_3HW.copy()
+    for _ in range(rng.poisson(PER_MEGAPIXEL_DROPS * megapixels)):
+        radius = max(1.0, height * rng.uniform(*DROP_SHARE))
+        _drop(dry, pixels_3HW, rng.uniform(0, height), rng.uniform(0, width), radius)
+
+
+def _drop(dry_3HW: Floats, wet_3HW: Floats, row: float, column: float, radius: float) -> None:
+    _, height, width = dry_3HW.shape
+    rows = np.arange(max(0, int(row - radius)), min(height, int(row + radius) + 1))
+    columns = np.arange(max(0, int(column - radius)), min(width, int(column + radius) + 1))
+    inside = (rows[:, None] - row) ** 2 + (columns - column) ** 2 < radius**2
+    from_rows = np.clip(row - LENS * (rows - row), 0, height - 1).astype(int)
+    from_columns = np.clip(column - LENS * (columns - column), 0, width - 1).astype(int)
+    seen = dry_3HW[:, from_rows[:, None], from_columns]
+    part = wet_3HW[:, rows[:, None], columns]
+    wet_3HW[:, rows[:, None], columns] = np.where(inside, 0.4 * part + 0.6 * seen, part)

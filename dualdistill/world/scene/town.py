@@ -1,0 +1,201 @@
+"""The plan of one neighbourhood: streets through the origin, what lines them, where things can stand or go.
+
+The main street runs along x, the cross street (if any) along y; traffic keeps right; metres.
+Places are rows (x, y, yaw).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualdistill.world.geometry.motion import Path, polyline
+
+Array = NDArray[np.float64]
+LANE_M, PARKING_M, PAVEMENT_M = 3.5, 2.5, 3.6
+FRONTAGE_M = 18.0  # depth of what lies between pavement and the houses behind
+EAST, NORTH, WEST, SOUTH = 0, 1, 2, 3  # arms of the junction, in quarter turns from +x
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A rectangle beside a street: building | carpark | works | park."""
+
+    kind: str
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    def inside(self, rng: np.random.Generator, count: int, margin: float) -> Array:
+        xs = rng.uniform(self.x[0] + margin, self.x[1] - margin, count)
+        ys = rng.uniform(self.y[0] + margin, self.y[1] - margin, count)
+        return np.stack([xs, ys, rng.uniform(-np.pi, np.pi, count)], 1)
+
+
+@dataclass(frozen=True)
+class Town:
+    reach: float  # streets end here
+    lanes: int  # per direction of the main street; the cross street has one
+    arms: tuple[int, ...]  # in which directions a street leaves the origin
+    plots: tuple[Plot, ...]
+    crossings: tuple[float, ...]  # x of zebra crossings over the main street
+
+    @property
+    def half_main(self) -> float:
+        """From the main street's middle to its kerb."""
+        return self.lanes * LANE_M + PARKING_M
+
+    @property
+    def half_cross(self) -> float:
+        return LANE_M + PARKING_M
+
+    @property
+    def has_junction(self) -> bool:
+        return len(self.arms) > 2
+
+    def on_street(self, x: float, y: float) -> bool:
+        """Whether a place lies between kerbs."""
+        crosses = (NORTH if y > 0 else SOUTH) in self.arms
+        return abs(y) < self.half_main or (crosses and abs(x) < self.half_cross)
+
+    def half_width(self, arm: int) -> float:
+        return self.half_main if arm in (EAST, WEST) else self.half_cross
+
+    def setback(self, arm: int) -> float:
+        """How far from the origin the junction begins on an arm."""
+        if not self.has_junction:
+            return 0.0
+        return self.half_cross if arm in (EAST, WEST) else self.half_main
+
+    def arm_lanes(self, arm: int) -> int:
+        return self.lanes if arm in (EAST, WEST) else 1
+
+
+def plan(rng: np.random.Generator, reach: float) -> Town:
+    lanes = int(rng.choice([1, 2], p=[0.55, 0.45]))
+    side = int(rng.choice([NORTH, SOUTH]))
+    arms = [(EAST, WEST), (EAST, WEST, side), (EAST, WEST, NORTH, SOUTH)][rng.choice(3, p=[0.25, 0.25, 0.5])]
+    bare = Town(reach, lanes, arms, (), ())
+    if bare.has_junction:
+        crossings = [sign * (bare.half_cross + 2.5) for sign in (-1, 1) if rng.random() < 0.7]
+    else:
+        crossings = [float(rng.uniform(-15, 15))]
+    plots = tuple(_plots(rng, bare))
+    return Town(reach, lanes, arms, plots, tuple(crossings))
+
+
+def _plots(rng: np.random.Generator, town: Town) -> list[Plot]:
+    """Both sides of the main street, cut into plots of 14 to 32 m; houses stand behind all of them."""
+    plots = []
+    near = town.half_main + PAVEMENT_M
+    for arm, side in ((NORTH, 1), (SOUTH, -1)):
+        gap = town.half_cross + PAVEMENT_M if arm in town.arms else 0.0
+        for start, stop in ((-town.reach, -gap), (gap, town.reach)):
+            x = start
+            while x < stop - 6:
+                end = min(x + rng.uniform(14, 32), stop)
+                end = stop if stop - end < 10 else end
+                kind = str(rng.choice(["building", "carpark", "works", "park"], p=[0.4, 0.27, 0.13, 0.2]))
+                plots.append(_plot(kind, (x, end), (near, near + FRONTAGE_M), side))
+                back = near + FRONTAGE_M + rng.uniform(0, 3)
+                plots.append(_plot("building", (x, end), (back, back + rng.uniform(8, 14)), side))
+                x = end
+        if arm in town.arms:  # the cross street continues between houses
+            for left in (-1, 1):
+                at = near + FRONTAGE_M + 18
+                while at < town.reach:
+                    edge = left * (town.half_cross + PAVEMENT_M)
+                    wide = sorted((edge, edge + left * rng.uniform(9, 16)))
+                    plots.append(_plot("building", (wide[0], wide[1]), (at, at + rng.uniform(12, 24)), side))
+                    at += 26
+    return plots
+
+
+def _plot(kind: str, x: tuple[float, float], y: tuple[float, float], side: int) -> Plot:
+    low, high = sorted((side * y[0], side * y[1]))
+    return Plot(kind, x, (low, high))
+
+
+def angle(arm: int) -> float:
+    return arm * np.pi / 2
+
+
+def ahead(arm: int) -> Array:
+    return np.array([(1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0)][arm])
+
+
+def aside(yaw: float, distance: float) -> Array:
+    """To the right of a heading."""
+    return distance * np.array([np.sin(yaw), -np.cos(yaw)])
+
+
+def route(town: Town, start: int, end: int, lane: int, inset: float = 0.0) -> Path:
+    """In on one arm, out on another; `lane` counts from the middle, `inset` shifts to the right."""
+    offset_in = (min(lane, town.arm_lanes(start) - 1) + 0.5) * LANE_M + inset
+    offset_out = (min(lane, town.arm_lanes(end) - 1) + 0.5) * LANE_M + inset
+    ahead_in, ahead_out = ahead(start), ahead(end)
+    aside_in, aside_out = aside(angle(start) + np.pi, offset_in), aside(angle(end), offset_out)
+    far_in, far_out = town.reach * ahead_in + aside_in, town.reach * ahead_out + aside_out
+    if (start - end) % 2 == 0:  # straight on
+        return polyline([tuple(far_in), tuple(far_out)])
+    enter = (town.setback(start) + 1.0) * ahead_in + aside_in
+    leave = (town.setback(end) + 1.0) * ahead_out + aside_out
+    corner = aside_in + aside_out
+    share = np.linspace(0, 1, 24)[:, None]
+    bend = (1 - share) ** 2 * enter + 2 * share * (1 - share) * corner + share**2 * leave
+    return polyline([tuple(far_in), *map(tuple, bend), tuple(far_out)])
+
+
+def routes(town: Town, inset: float = 0.0) -> list[tuple[Path, bool]]:
+    """Every way through the town, and whether it turns."""
+    found = []
+    for start in town.arms:
+        for end in town.arms:
+            if start == end:
+                continue
+            turns = (start - end) % 2 == 1
+            for lane in range(1 if turns else min(town.arm_lanes(start), town.arm_lanes(end))):
+                turns_right = (end - start) % 4 == 1
+                chosen = town.lanes - 1 if turns_right else lane
+                found.append((route(town, start, end, chosen, inset), turns))
+    return found
+
+
+def kerb_places(town: Town, step: float = 6.5) -> Array:
+    """Along every kerb, in the direction of travel, clear of the junction and of crossings."""
+    rows = []
+    for arm in town.arms:
+        clear = town.setback(arm) + (10.0 if town.has_junction else 0.0)
+        distance = np.arange(clear, town.reach - 5, step)
+        for yaw in (angle(arm), angle(arm) + np.pi):
+            centre = distance[:, None] * ahead(arm) + aside(yaw, town.half_width(arm) - PARKING_M / 2)
+            rows.append(np.column_stack([centre, np.full(len(distance), yaw)]))
+    places = np.concatenate(rows)
+    for x in town.crossings:
+        places = places[(np.abs(places[:, 0] - x) > 6) | (np.abs(places[:, 1]) > town.half_main)]
+    return places
+
+
+def pavement_places(rng: np.random.Generator, town: Town, step: float = 1.6) -> Array:
+    """On the pavements, headed along the street either way."""
+    rows = []
+    for arm in town.arms:
+        clear = town.setback(arm) + (PAVEMENT_M if town.has_junction else 0.0)
+        distance = np.arange(clear, town.reach - 5, step)
+        for side in (angle(arm), angle(arm) + np.pi):
+            depth = town.half_width(arm) + rng.uniform(0.7, PAVEMENT_M - 0.5, len(distance))
+            yaw = angle(arm) + np.pi * rng.integers(0, 2, len(distance)) + rng.normal(0, 0.1, len(distance))
+            centre = distance[:, None] * ahead(arm) + depth[:, None] * aside(side, 1.0)
+            rows.append(np.column_stack([centre, yaw]))
+    return np.concatenate(rows)
+
+
+def bay_places(plot: Plot) -> Array:
+    """Two rows of bays at right angles to the street, an aisle between them."""
+    rows = []
+    for depth, yaw in ((0.17, np.pi / 2), (0.80, -np.pi / 2)):
+        xs = np.arange(plot.x[0] + 2.0, plot.x[1] - 2.0, 2.8)
+        y = plot.y[0] + depth * (plot.y[1] - plot.y[0])
+        rows.append(np.column_stack([xs, np.full(len(xs), y), np.full(len(xs), yaw)]))
+    return np.concatenate(rows)

@@ -1,0 +1,1 @@
+"""Cameras and LiDAR, and what they see."""
