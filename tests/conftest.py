@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 torch.set_num_threads(1)
 
-MINUTES = ("docs", "workflow", "train", "models")  # folders with slow tests, the longest first
+TESTS = Path(__file__).parent
+SLOW_FOLDERS = ("docs", "workflow", "training", "models")  # the slowest first
 
 
 @pytest.fixture(scope="session")
 def checkout() -> Path:
-    return Path(__file__).parents[1]
+    return TESTS.parent
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `-n 2` nobody waits at the end for what takes minutes."""
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: (*MINUTES, item.path.parent.name).index(item.path.parent.name))
+    """With `-n 2 --dist loadgroup`, keep a folder in one process, which then builds its fixtures once.
+
+    Slow folders start first, so that no process ends up alone with one of them.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_folder(item)))
+    items.sort(key=lambda item: (*SLOW_FOLDERS, _folder(item)).index(_folder(item)))
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `-n 2` a folder stays in one process, so that what its tests share is made once."""
-    from folders import FolderScheduling
-
-    return FolderScheduling(config, log)
+def _folder(item: pytest.Item) -> str:
+    relative = item.path.relative_to(TESTS)
+    return relative.parts[0] if len(relative.parts) > 1 else ""

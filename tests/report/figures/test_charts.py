@@ -28,7 +28,7 @@ from dualdistill.plan.snakemake_inputs import FigureJobs, Jobs
 from dualdistill.report.figures import curves, draw, table_charts
 from dualdistill.store.files import sha256_file, write_json
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONFIG = ROOT / "config"
 # Machado et al. 2009, severity 1: linear RGB as a dichromat sees it
 DICHROMATS = {

@@ -15,7 +15,7 @@ from dualdistill.plan.figures import View
 from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import draw
 
-CONFIG = Path(__file__).parents[2] / "config"
+CONFIG = Path(__file__).parents[3] / "config"
 TABLES = """
   table_temperature:
     title: A sweep

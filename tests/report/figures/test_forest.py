@@ -14,7 +14,7 @@ from dualdistill.plan.figures import View
 from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import draw
 
-CONFIG = Path(__file__).parents[2] / "config"
+CONFIG = Path(__file__).parents[3] / "config"
 CLAIMS = """claim,says,metric,pairs,effect,low,high,n_seeds,reported_effect,damaged,verdict
 a,One is better,mAP,1,1.25,0.3,2.2,5,5.4,mAP,supported
 a,One is better,NDS,1,-0.5,,,1,4.4,,undecided

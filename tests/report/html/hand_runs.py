@@ -15,7 +15,7 @@ from dualdistill.report import claims, html, tables
 from dualdistill.store.files import sha256_file, write_json
 from dualdistill.store.records import WEIGHTS, write_metrics
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CLASSES = ("car", "truck", "bus", "trailer", "construction_vehicle", "pedestrian")
 CLASSES += ("motorcycle", "bicycle", "traffic_cone", "barrier")
 ERRORS = ("trans_err", "scale_err", "orient_err", "vel_err", "attr_err")

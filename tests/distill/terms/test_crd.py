@@ -23,7 +23,7 @@ from dualdistill.distill.terms.crd import (
 )
 from dualdistill.errors import UserError
 
-VARIANTS = Path(__file__).parents[2] / "config" / "variants.yaml"
+VARIANTS = Path(__file__).parents[3] / "config" / "variants.yaml"
 EFFECTIVE = {T: 1 / (1 + 9**T) for T in (1.0, 0.5, 0.1)}  # sigmoid(T ln(1/9)): the cut at T = 1 that T means
 
 
