@@ -1,11 +1,16 @@
-"""What every test needs: where the checkout is, and one thread, because two change the last bits."""
+"""Fixtures that many folders share. One thread, because two change the last bits."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from report_runs import MEAN_AP, leave_run, planned
+
+from dualdistill.plan import plan as planning
+from dualdistill.plan.plan import Plan
 
 torch.set_num_threads(1)
 
@@ -16,6 +21,38 @@ SLOW_FOLDERS = ("docs", "workflow", "training", "models")  # the slowest first
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     return TESTS.parent
+
+
+@pytest.fixture
+def whole_folder(tmp_path: Path) -> Path:
+    """A copy of config/ that a test may spoil."""
+    shutil.copytree(TESTS.parent / "config", tmp_path / "config")
+    return tmp_path / "config"
+
+
+@pytest.fixture
+def folder(whole_folder: Path) -> Path:
+    """The same with one small table and two claims."""
+    shutil.copytree(TESTS / "small", whole_folder, dirs_exist_ok=True)
+    return whole_folder
+
+
+@pytest.fixture
+def plan(folder: Path) -> Plan:
+    """A plan over the small table."""
+    return planned(folder)
+
+
+@pytest.fixture
+def dev_plan(folder: Path) -> Plan:
+    """The same rows with one seed, trained and scored on the dev split."""
+    overrides = {"split": "dev", "profile": "world"}
+    made = planning.load(folder / "config.yaml", overrides, results=folder.parent / "results")
+    made.paths.index.parent.mkdir(parents=True)
+    made.paths.index.write_bytes(b"index")
+    for row in made.table("table_main").rows:
+        leave_run(made, row.runs[0], MEAN_AP[row.row][0], split="world_dev")
+    return made
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
