@@ -12,9 +12,9 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
+from dualdistill.config.run_spec import contents
 from dualdistill.errors import UserError
 from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import Plan
@@ -171,7 +171,7 @@ def resolve(plan: Plan, options: argparse.Namespace) -> None:
             print(f"{run.id}  {' '.join(run.rows)}")
         return
     run = plan.run(options.run)
-    print(json.dumps({"run": run.id, "rows": run.rows, "spec": asdict(run.spec)}, indent=1))
+    print(json.dumps({"run": run.id, "rows": run.rows, "spec": contents(run.spec)}, indent=1))
 
 
 COMMANDS: dict[str, tuple[Callable[[Plan, argparse.Namespace], None], str, str]] = {

@@ -1,46 +1,68 @@
-"""Everything under config/, read strictly and held against workflow/schemas/ before anything is planned.
+"""Everything under config/, read strictly and checked before anything is planned.
 
-Settings say what to run, a profile holds every number, a recipe what methods change in it, variants.yaml the
-rows, tables.yaml and claims.yaml views on them, reported.csv the poster's numbers.
+Settings choose what runs, a profile holds the numbers, a recipe changes them by method, variants.yaml names the
+rows, tables.yaml, claims.yaml and figures.yaml show them, reported.csv has the poster's numbers.
 """
 
 from __future__ import annotations
 
 import csv
-import functools
 import json
 import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import Field, StringConstraints
+from pydantic.dataclasses import dataclass as checked
+
+from dualdistill.config import profile as profiles
 from dualdistill.config import yaml
+from dualdistill.config.profile import Profile
+from dualdistill.config.ranges import STRICT, Count, Seed, Several, Whole
+from dualdistill.config.row_keys import block
+from dualdistill.config.validation import build, check, keys
+from dualdistill.config.views import METRICS, ClaimsFile, TablesFile
 from dualdistill.config.yaml import Document, nearest
 from dualdistill.errors import UserError
 
-SCHEMAS = Path(__file__).parents[2] / "workflow" / "schemas"
 COMMAND_LINE = "command line"
 COLUMNS = ["row", "table", "metric", "value", "delta", "baseline", "certainty", "note"]
-METRICS = ("mAP", "NDS")
 CERTAINTIES = ("certain", "inferred")  # inferred: the print is damaged, its surroundings give the value
+RowName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+# the keys of a row depend on its method and are checked where rows are resolved
+Rows = Annotated[dict[RowName, dict[str, Any]], Field(min_length=1)]
 
 
-@dataclass(frozen=True)
+@checked(frozen=True, config=STRICT)
+class ImageNet:
+    """Files of ImageNet weights by backbone, for students that start from them."""
+
+    r50: Path | None = None
+    r101: Path | None = None
+
+
+@checked(frozen=True, config=STRICT)
 class Settings:
     """config/config.yaml with what the command line overrides."""
 
-    profile: str
-    recipe: str
-    split: str  # that is predicted, scored and shown: val | dev
-    seeds: tuple[int, ...]
-    teacher_seed: int
-    data_root: Path | None
-    masks: Path | None
-    imagenet: Mapping[str, Path]  # backbone -> file, where there is one
-    workers: int
-    loaders: int
+    profile: str  # a file of config/profiles/
+    recipe: str  # a file of config/recipes/
+    split: Literal["val", "dev"] = "val"  # that is predicted, scored and shown; numbers are chosen on dev
+    seeds: Several[Seed] = (0,)  # every row runs once per seed
+    teacher_seed: Seed = 0  # of the teacher that all students learn from, and of what they start from
+    data_root: Path | None = None  # of the real nuScenes
+    masks: Path | None = None  # instance masks of the real nuScenes
+    imagenet: ImageNet = field(default_factory=ImageNet)
+    workers: Count = 2  # processes that render the world and add virtual points
+    loaders: Whole = 0  # processes that load samples for one training; 0: the training itself
+
+    def imagenet_file(self, depth: int) -> Path | None:
+        """The ImageNet weights of a ResNet."""
+        file: Path | None = getattr(self.imagenet, f"r{depth}")
+        return file
 
 
 @dataclass(frozen=True)
@@ -57,52 +79,45 @@ class Reported:
 @dataclass(frozen=True)
 class Config:
     settings: Settings
-    profile: Document
+    profile: Profile
+    profile_document: Document
     recipe: Document
     variants: Document
     tables: Document
     claims: Document
     reported: dict[str, dict[str, Reported]]  # row -> metric -> number
-    arguments: str  # what a command needs on its line to read the same configuration again
+    arguments: str  # command-line words that lead to the same configuration
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read the settings at a path and the files beside it."""
     overridden = _overrides(overrides or {})
     written = yaml.read(path)
-    yaml.check(written, schema("config"))
-    yaml.check(overridden, {**schema("config"), "required": []})
-    values = {**written.value, **overridden.value}
-    files = values["imagenet"]
-    typed = {
-        "seeds": tuple(values["seeds"]),
-        **{name: None if values[name] is None else Path(values[name]) for name in ("data_root", "masks")},
-        "imagenet": {name: Path(file) for name, file in files.items() if file is not None},
-    }
-    settings = Settings(**{**values, **typed})
+    check(written, Settings)
+    check(overridden, block(keys(Settings)))
+    settings = build(Settings, {**written.value, **overridden.value})
     folder = path.parent
 
-    def chosen(key: str) -> Document:
+    def chosen(key: Literal["profile", "recipe"]) -> Document:
         where = overridden.where() if key in overridden.value else written.where((key,))
-        return _chosen(folder / f"{key}s", key, values[key], where)
+        return _chosen(folder / f"{key}s", key, getattr(settings, key), where)
 
+    profile, profile_document = profiles.load(chosen("profile"))
+    variants = yaml.read(folder / "variants.yaml")
+    tables, claims = (yaml.read(folder / f"{name}.yaml") for name in ("tables", "claims"))
+    for document, kind in ((variants, Rows), (tables, TablesFile), (claims, ClaimsFile)):
+        check(document, kind)
     return Config(
         settings=settings,
-        profile=chosen("profile"),
+        profile=profile,
+        profile_document=profile_document,
         recipe=chosen("recipe"),
-        variants=_variants(folder / "variants.yaml"),
-        tables=_checked(folder / "tables.yaml", "tables"),
-        claims=_checked(folder / "claims.yaml", "claims"),
+        variants=variants,
+        tables=tables,
+        claims=claims,
         reported=_reported(folder / "reported.csv"),
         arguments=_arguments(path, overridden.value),
     )
-
-
-@functools.cache
-def schema(name: str) -> dict[str, Any]:
-    """A JSON schema of workflow/schemas/."""
-    loaded: dict[str, Any] = yaml.read(SCHEMAS / f"{name}.schema.yaml").value
-    return loaded
 
 
 def _overrides(given: Mapping[str, Any]) -> Document:
@@ -123,27 +138,12 @@ def _arguments(path: Path, overridden: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _checked(path: Path, name: str) -> Document:
-    found = yaml.read(path)
-    yaml.check(found, schema(name))
-    return found
-
-
 def _chosen(folder: Path, noun: str, name: str, where: str) -> Document:
     """The file of a folder that the settings name."""
     known = [path.stem for path in folder.glob("*.yaml")]
     if name not in known:
         raise UserError(f"unknown {noun} '{name}'", where=where, hint=nearest(name, known))
-    return _checked(folder / f"{name}.yaml", noun)
-
-
-def _variants(path: Path) -> Document:
-    """Names and shape only: a row's keys depend on its method and are checked where rows are resolved."""
-    found = yaml.read(path)
-    names = {"type": "object", "minProperties": 1, "additionalProperties": False}
-    patterns = {pattern: {"type": "object"} for pattern in schema("variants")["patternProperties"]}
-    yaml.check(found, {**names, "patternProperties": patterns})
-    return found
+    return yaml.read(folder / f"{name}.yaml")
 
 
 def _reported(path: Path) -> dict[str, dict[str, Reported]]:

@@ -7,12 +7,10 @@ A place is the path of keys to a value, e.g. ("temp-0.5", "temperature").
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,15 +23,6 @@ Place = tuple[str | int, ...]
 # the C parser is ten times faster; both give the same nodes
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
-_KINDS = {
-    "string": "text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "a block of keys",
-    "null": "null",
-}
 
 
 @dataclass(frozen=True)
@@ -131,113 +120,6 @@ class _Builder:
 
     def refusal(self, node: yaml.Node, what: str, hint: str) -> UserError:
         return UserError(what, where=f"{self.name}:{node.start_mark.line + 1}", hint=hint)
-
-
-def check(document: Document, schema: Mapping[str, Any], at: Place = (), noun: str = "") -> None:
-    """Hold a document, or its part at a place, against a JSON schema; raise the first fault in words."""
-    # half of the planning time when imported at the top, and who only asks for --help does not need it
-    from jsonschema import Draft202012Validator
-
-    value = document.value
-    for key in at:
-        value = value[key]
-    errors = Draft202012Validator(dict(schema)).iter_errors(value)
-    faults = [Fault(document, error, at, noun) for error in errors]
-    if faults:
-        raise min(faults, key=lambda fault: fault.line).sentence()
-
-
-class Fault:
-    """A schema violation, to be told in our words."""
-
-    def __init__(self, document: Document, error: Any, at: Place, noun: str) -> None:
-        while error.validator in ("oneOf", "anyOf") and error.context:
-            error = max(error.context, key=lambda inner: (len(inner.absolute_path), len(inner.path)))
-        self.document, self.error, self.at, self.noun = document, error, at, noun
-        self.place: Place = (*at, *error.absolute_path)
-        if error.validator == "additionalProperties":
-            self.place = (*self.place, self.unknown[0])
-
-    @property
-    def line(self) -> int:
-        return self.document.lines.get(self.place, 0)
-
-    @property
-    def unknown(self) -> list[str]:
-        patterns = "|".join(self.error.schema.get("patternProperties", {})) or "(?!)"
-        known = self.error.schema.get("properties", {})
-        return [key for key in self.error.instance if key not in known and not re.search(patterns, key)]
-
-    def sentence(self) -> UserError:
-        error, limit, hint = self.error, self.error.validator_value, ""
-        if error.validator == "additionalProperties":
-            what = f"unknown key '{self.place[-1]}'{self.inside(self.place[:-1])}"
-            hint = nearest(str(self.place[-1]), error.schema.get("properties", {}))
-        elif error.validator == "required":
-            missing = next(key for key in limit if key not in error.instance)
-            what = f"missing key '{missing}'{self.inside(self.place)}"
-        else:
-            what = f"{self.subject()} {_complaint(error.validator, limit, error.instance, error.message)}"
-            hint = _hint(error.validator, limit, error.instance)
-        return UserError(what, where=self.document.where(self.place), hint=hint)
-
-    def inside(self, place: Place) -> str:
-        if place == self.at and self.noun:
-            return f" in {self.noun} '{place[-1]}'"
-        return f" in '{'.'.join(map(str, place))}'" if place else ""
-
-    def subject(self) -> str:
-        if not self.place:
-            return "the file"
-        *around, last = self.place
-        name = f"entry {last + 1}" if isinstance(last, int) else f"'{last}'"
-        return f"{name}{self.inside(tuple(around))}"
-
-
-_COMPLAINTS = {
-    "type": "must be {limit}, not {value}",
-    "enum": "must be one of {limit}, not {value}",
-    "minimum": "must be at least {limit}, not {value}",
-    "maximum": "must be at most {limit}, not {value}",
-    "exclusiveMinimum": "must be above {limit}, not {value}",
-    "exclusiveMaximum": "must be below {limit}, not {value}",
-    "multipleOf": "must be a multiple of {limit}, not {value}",
-    "minItems": "needs at least {limit} entries",
-    "maxItems": "takes at most {limit} entries",
-    "minProperties": "must not be empty",
-    "uniqueItems": "holds the same entry twice",
-}
-
-
-def _complaint(validator: str, limit: Any, value: Any, message: str) -> str:
-    if validator not in _COMPLAINTS:
-        return message
-    words = [_KINDS[kind] for kind in _as_list(limit)] if validator == "type" else _as_list(limit)
-    joined = (" or " if validator == "type" else ", ").join(map(str, words))
-    return _COMPLAINTS[validator].format(limit=joined, value=_shown(value))
-
-
-def _hint(validator: str, limit: Any, value: Any) -> str:
-    if not isinstance(value, str):
-        return ""
-    if validator == "enum":
-        return nearest(value, map(str, limit), otherwise="")
-    if validator == "type" and {"number", "integer"} & set(_as_list(limit)):
-        with contextlib.suppress(ValueError):
-            return f"YAML reads {value} as text, write {float(value)!r}"
-    return ""
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, str):
-        return f"the text '{value}'"
-    if isinstance(value, dict | list):
-        return _KINDS["object" if isinstance(value, dict) else "array"]
-    return json.dumps(value)
 
 
 def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> str:

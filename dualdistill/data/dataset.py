@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dualdistill.config.nuscenes import CAMERAS
-from dualdistill.config.run_spec import RunSpec, StudentSpec, degradation
+from dualdistill.config.run_spec import RunSpec, StudentSpec
 from dualdistill.data.augment import Draws, between, bev_affine, image_affine, warp
 from dualdistill.data.batch import Batch, Instances
 from dualdistill.data.cache import Cache
@@ -94,7 +94,7 @@ class FrameDataset(Dataset[Sample]):
         self.source: Files | Cache = Files(index, root) if cache is None else Cache(cache, index)
         # depth targets come from the plain clouds, whatever a teacher is given
         self.cloud = self.source.cloud
-        if points and (worse := degradation(spec)):
+        if points and (worse := spec.degraded):
             self.cloud = DegradedClouds(Files(index, root), worse).cloud
         if points and virtual:
             self.cloud = VirtualClouds(virtual, index, self.source.cloud).cloud

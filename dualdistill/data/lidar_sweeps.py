@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dualdistill.config.run_spec import DegradedInputSpec
+from dualdistill.config.run_spec import TeacherInputSpec
 from dualdistill.data.geometry import inverse, move_points
 from dualdistill.data.index import Index
 from dualdistill.data.sensor_files import Files, Points
@@ -53,7 +53,7 @@ def load_sweeps(index: Index, key_record: int, sweeps: int, cloud: Callable[[int
 class DegradedClouds:
     """Reads from the root even where there is a cache: a cached cloud has lost its rings."""
 
-    def __init__(self, files: Files, spec: DegradedInputSpec) -> None:
+    def __init__(self, files: Files, spec: TeacherInputSpec) -> None:
         self.files, self.spec = files, spec
 
     def cloud(self, record: int) -> Points:

@@ -17,12 +17,14 @@ with without("sklearn", "torch.distributed.optim"):
     import_module("mmdet.models")  # before anything below does
 
 from dualdistill.config.run_spec import GridSpec, RunSpec, StudentSpec, TeacherSpec
-from dualdistill.models.bevdepth.student import Student
+from dualdistill.models.bevdepth.student import BEVDepth
 from dualdistill.models.centerpoint.teacher import Teacher
 from dualdistill.models.classifier import Classifier
 from dualdistill.models.label_encoder import LabelEncoder
+from dualdistill.models.student import Student
 
 Detector = Student | Teacher
+STUDENTS: dict[str, type[Student]] = {"bevdepth": BEVDepth}  # beside the files of one class in this folder
 BEV_STRIDE = 8  # of the student's deepest map
 
 __all__ = ["Classifier", "Detector", "LabelEncoder", "Student", "Teacher", "build"]
@@ -35,10 +37,19 @@ def build(spec: RunSpec) -> Detector:
         _check_pillars(spec.model, spec.grid)
         return Teacher(spec.model, spec.grid)
     if isinstance(spec.model, StudentSpec):
-        return Student(spec.model, spec.grid)
+        return _student_class(spec.model.network)(spec.model, spec.grid)
     raise UserError(
         f"a run of kind '{spec.kind}' has no detector", hint="its network is made where it is trained"
     )
+
+
+def _student_class(network: str) -> type[Student]:
+    """The class of a student: one of STUDENTS, or the one that the file of this name defines."""
+    if network in STUDENTS:
+        return STUDENTS[network]
+    members = vars(import_module(f"{__name__}.{network}")).values()
+    kinds = (kind for kind in members if isinstance(kind, type) and issubclass(kind, Student))
+    return next(kind for kind in kinds if kind is not Student)
 
 
 def _check_grid(grid: GridSpec) -> None:

@@ -31,7 +31,8 @@ class Measure:
         """The number in a record; None where it is not there or not defined."""
         for key in self.keys:
             record = record.get(key) if isinstance(record, dict) else None
-        return record
+        number: float | None = record
+        return number
 
 
 ERRORS = {

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dualdistill.config import yaml
-from dualdistill.config.settings import schema
+from dualdistill.config.validation import check
+from dualdistill.config.views import CHARTS, FiguresFile
 from dualdistill.config.yaml import Document, nearest
 from dualdistill.errors import UserError
 from dualdistill.plan.identity import label
@@ -64,14 +65,25 @@ class View:
 def load(plan: Plan, folder: Path) -> dict[str, View]:
     """All figures of the figures.yaml in a folder, in its order; every fault in it is raised here."""
     read = yaml.read(folder / FILE)
-    yaml.check(read, schema("figures"))
+    check(read, FiguresFile)
     found = {}
     for name, line in read.value["figures"].items():
-        charts = schema("figures")["$defs"]
-        wanted = {**charts[line["chart"]], "$defs": charts}
-        yaml.check(read, wanted, at=("figures", name), noun="figure")
+        check(read, _chart(read, name, line), at=("figures", name), noun="figure")
         found[name] = _view(plan, read, name, line, folder / STYLE)
     return found
+
+
+def _chart(read: Document, name: str, line: dict[str, Any]) -> Any:
+    """The keys that a figure's chart takes."""
+    place, chart = ("figures", name), line.get("chart")
+    if "chart" not in line:
+        raise UserError(f"missing key 'chart' in 'figures.{name}'", where=read.where(place))
+    if chart not in CHARTS:
+        what = f"'chart' in 'figures.{name}' must be one of {', '.join(CHARTS)}, not {chart!r}"
+        raise UserError(
+            what, where=read.where((*place, "chart")), hint=nearest(str(chart), CHARTS, otherwise="")
+        )
+    return CHARTS[chart]
 
 
 def find(views: dict[str, View], name: str) -> View:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from dualdistill.config.run_spec import (
     ClassifierSpec,
     DataSpec,
     DistillSpec,
     LabelEncoderSpec,
-    MaskedDistillSpec,
     MVPSpec,
     RunSpec,
     StudentSpec,
     TeacherSpec,
     VirtualSpec,
+    contents,
 )
 from dualdistill.store.files import sha_of
 
@@ -40,13 +38,13 @@ def label(spec: RunSpec) -> str:
     if isinstance(spec.model, LabelEncoderSpec) and spec.teacher:
         return f"labels-{label(spec.teacher)}"
     if isinstance(spec.model, TeacherSpec):
-        return spec.model.name
+        return spec.model.network
     assert isinstance(spec.model, StudentSpec)  # nothing else is left
     student = f"r{spec.model.depth}"
     if spec.kind == "detector":
         return f"detector-{student}"
     if spec.distill is None or spec.teacher is None:
-        return f"bevdepth-{student}"
+        return f"{spec.model.network}-{student}"
     return f"{spec.distill.method}-{student}-{label(spec.teacher)}"
 
 
@@ -55,12 +53,12 @@ def run_id(spec: RunSpec) -> str:
 
 
 def data_id(data: DataSpec) -> str:
-    return f"{data.name}-{sha_of({'data': asdict(data), 'versions': of_data(data)})[:DIGITS]}"
+    return f"{data.name}-{sha_of({'data': contents(data), 'versions': of_data(data)})[:DIGITS]}"
 
 
 def virtual_id(virtual: VirtualSpec) -> str:
     """The folder of virtual points beside the index that they were made with."""
-    return f"virtual-{sha_of({'virtual': asdict(virtual), 'version': VIRTUAL})[:DIGITS]}"
+    return f"virtual-{sha_of({'virtual': contents(virtual), 'version': VIRTUAL})[:DIGITS]}"
 
 
 def of_data(data: DataSpec) -> dict[str, int]:
@@ -72,5 +70,5 @@ def of_data(data: DataSpec) -> dict[str, int]:
 def of_training(data: DataSpec, model: object = None, distill: DistillSpec | None = None) -> dict[str, int]:
     """Of a run; virtual points and masks count where it is fed with them."""
     virtual = {"virtual": VIRTUAL} if isinstance(model, MVPSpec) else {}
-    masks = {"masks": MASKS} if isinstance(distill, MaskedDistillSpec) else {}
+    masks = {"masks": MASKS} if distill and distill.masks else {}
     return {**of_data(data), **virtual, **masks, "train": TRAIN}

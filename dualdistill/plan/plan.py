@@ -135,12 +135,12 @@ class Plan:
         if run.pretraining:
             return self.results / "runs" / run.pretraining / WEIGHTS
         if isinstance(run.spec.model, StudentSpec) and run.spec.model.start == "imagenet":
-            name = f"r{run.spec.model.depth}"
-            if name not in self.settings.imagenet:
+            name, file = f"r{run.spec.model.depth}", self.settings.imagenet_file(run.spec.model.depth)
+            if file is None:
                 what = f"row '{run.rows[0]}' starts from ImageNet weights, and imagenet.{name} is not set"
                 hint = "torchvision's file, in config/config.yaml; or model.start: random"
                 raise UserError(what, where=f"profile {self.settings.profile}", hint=hint)
-            return self.settings.imagenet[name]
+            return file
         return None
 
     def check_starts(self) -> None:
@@ -215,9 +215,8 @@ def load(
     views = Views(read, resolver, {(row, run.spec.seed): run.id for run in runs.values() for row in run.rows})
     data = resolver.data
     folder = results / "data" / data_id(data)
-    profile = read.profile.value
     root = folder / "root" if data.world else read.settings.data_root or Path("data_root-is-not-set")
-    cache = folder / "cache" if profile["cache"] else None
+    cache = folder / "cache" if read.profile.cache else None
     return Plan(
         settings=read.settings,
         results=results,
@@ -229,9 +228,9 @@ def load(
         claims=views.claims,
         named=views.named,
         words=views.words,
-        threads=profile["threads"],
-        gpus=profile["gpus"],
-        recipe=read.recipe.value["title"],
+        threads=read.profile.threads,
+        gpus=read.profile.gpus,
+        recipe=resolver.recipe.title,
         arguments=read.arguments,
     )
 

@@ -6,24 +6,28 @@ data set is for that alone; a backbone's block may hold blocks of data sets. Wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from dualdistill.config import method_options, yaml
-from dualdistill.config.keys import changeable
-from dualdistill.config.settings import schema
-from dualdistill.config.yaml import Document
+from pydantic import BaseModel, ConfigDict, create_model
 
-Rules = dict[str, Any]
+from dualdistill.config import method_options
+from dualdistill.config.profile import Profile
+from dualdistill.config.ranges import STRICT
+from dualdistill.config.row_keys import block, numbers
+from dualdistill.config.run_spec import TEACHERS, DataSpec
+from dualdistill.config.validation import check, keys, words
+from dualdistill.config.yaml import Document
 
 
 class Recipe:
     """A file of config/recipes/, checked against a profile."""
 
-    def __init__(self, found: Document, profile: Mapping[str, Any]) -> None:
-        yaml.check(found, _rules(profile))
-        self.entries: dict[str, Any] = found.value
-        self.data: str = profile["data"]["name"]
+    def __init__(self, document: Document, profile: Profile) -> None:
+        check(document, _shape(profile))
+        self.title: str = document.value["title"]
+        self.entries: dict[str, Any] = document.value
+        self.data = profile.data.name
 
     def changes(self, name: str, backbone: str | None) -> dict[str, Any]:
         """What a method, or a model, changes on a backbone: dotted keys into the profile."""
@@ -33,26 +37,23 @@ class Recipe:
         return {key: value for part in parts for key, value in part.items() if "." in key}
 
 
-def _rules(profile: Mapping[str, Any]) -> Rules:
-    """The schema of a recipe, now that it is known which methods, models and backbones there are."""
-    student = _entry("student", profile["backbones"])
-    entries = dict.fromkeys([*method_options.methods(), *profile["students"]], student)
-    entries |= {name: _entry(name, ()) for name in profile["teachers"]}
-    shape = schema("recipe")
-    return {
-        **shape,
-        "properties": shape["properties"] | entries,
-        "additionalProperties": False,
-        "$defs": schema("profile")["$defs"],
+def _shape(profile: Profile) -> type[BaseModel]:
+    """The keys of a recipe, given the methods, models and backbones there are."""
+    by_method = {
+        method: _entry(student, profile.backbones)
+        for method in method_options.methods()
+        for student in list(profile.students)[:1]
     }
+    by_model = {student: _entry(student, profile.backbones) for student in profile.students}
+    by_teacher = {teacher: _entry(teacher, ()) for teacher in TEACHERS}
+    entries: dict[str, Any] = {
+        name: (entry, {}) for name, entry in (by_method | by_model | by_teacher).items()
+    }
+    return create_model("Recipe", __config__=ConfigDict(**STRICT), title=(str, ...), **entries)
 
 
-def _entry(model: str, backbones: Iterable[str]) -> Rules:
-    numbers = changeable(model)
-    data_sets = schema("profile")["$defs"]["data"]["properties"]["name"]["enum"]
-    wide = numbers | dict.fromkeys(data_sets, _block(numbers))
-    return _block(wide | dict.fromkeys(backbones, _block(wide)))
-
-
-def _block(properties: Rules) -> Rules:
-    return {"type": "object", "additionalProperties": False, "properties": properties}
+def _entry(network: str, backbones: Iterable[str]) -> type[BaseModel]:
+    """Numbers for all, and blocks of numbers for one data set, one backbone, or one data set on one backbone."""
+    changes = numbers(network)
+    wide = changes | dict.fromkeys(words(keys(DataSpec)["name"]), block(changes))
+    return block(wide | dict.fromkeys(backbones, block(wide)))

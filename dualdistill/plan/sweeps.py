@@ -13,10 +13,10 @@ import itertools
 import re
 from typing import Any
 
-from dualdistill.config import method_options
-from dualdistill.config.keys import changeable
+from dualdistill.config import method_options, row_keys
 from dualdistill.config.run_spec import TEACHERS
-from dualdistill.config.settings import schema
+from dualdistill.config.students import students
+from dualdistill.config.validation import is_list
 from dualdistill.config.yaml import Document
 from dualdistill.errors import UserError
 
@@ -53,17 +53,13 @@ def _is_swept(key: str, value: Any) -> bool:
 
 @functools.cache
 def _lists() -> frozenset[str]:
-    """Keys whose one value is a list."""
-    parts = schema("profile")["$defs"]
-    keys: dict[str, Any] = {}
-    for model in ("student", *TEACHERS):
-        keys |= changeable(model)
-    for method in method_options.methods().values():
-        keys |= {option.name: option.schema for option in method}
-    resolved = (
-        (key, parts.get(rules.get("$ref", "").rsplit("/", 1)[-1], rules)) for key, rules in keys.items()
-    )
-    return frozenset(key for key, rules in resolved if rules.get("type") == "array")
+    """Keys with a list for a value."""
+    kinds: dict[str, Any] = {}
+    for network in (*students(), *TEACHERS):
+        kinds |= row_keys.numbers(network)
+    for method in method_options.methods():
+        kinds |= method_options.options(method)
+    return frozenset(key for key, kind in kinds.items() if is_list(kind))
 
 
 def _word(value: Any) -> str:

@@ -142,7 +142,7 @@ class Views:
             for column in line.get("shown", ()):
                 where = (*place, "shown", column)
                 self._refuse_unknown(self.read.tables, where, column, table["columns"], name, "column")
-        options = (option.name for found in method_options.methods().values() for option in found)
+        options = (name for method in method_options.methods() for name in method_options.options(method))
         for key, names in {"columns": {*COLUMNS, *options}, "measures": MEASURES}.items():
             for number, word in enumerate(table.get(key, ())):
                 where = ("tables", name, key, number)

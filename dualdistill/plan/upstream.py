@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import Any
 
-from dualdistill.config.building import build
 from dualdistill.config.run_spec import (
-    BEV_FIELDS,
     ClassifierSpec,
-    CropSpec,
-    DataSpec,
-    DetectorSpec,
     GridSpec,
     InputSpec,
-    LabelEncoderSpec,
     RunSpec,
     ScheduleSpec,
     StudentSpec,
@@ -23,12 +18,14 @@ from dualdistill.config.settings import Config
 from dualdistill.errors import UserError
 from dualdistill.plan import identity
 
+BEV_FIELDS = ("bev_rotate_deg", "bev_scale", "bev_flip")  # all augmentation that moves a box
+
 
 class Stages:
-    """What students start from, per backbone, and a label encoder per teacher: for all rows and seeds."""
+    """The runs that students rest on: starting weights per backbone, a label encoder per teacher."""
 
-    def __init__(self, config: Config, data: DataSpec) -> None:
-        self.config, self.data, self.profile = config, data, config.profile.value
+    def __init__(self, config: Config) -> None:
+        self.config, self.profile = config, config.profile
 
     def start(self, name: str, model: StudentSpec | TeacherSpec, seen: InputSpec) -> RunSpec | None:
         """The run whose weights the row's student starts from."""
@@ -39,72 +36,58 @@ class Stages:
         return self._backbone(name, model) if model.start == "pretrained" else None
 
     def _detector(self, name: str, model: StudentSpec, seen: InputSpec) -> RunSpec:
-        """The student without a teacher, on the same places, from a backbone or from a shallower detector."""
-        self._need(name, ("detector",))
-        own = self.profile["detector"]
-        if own["grows_from"] and own["grows_from"] < model.depth:
-            schedule, before = "grown", self._detector(name, replace(model, depth=own["grows_from"]), seen)
-            self._need(name, ("schedules", schedule), "set detector.grows_from to null")
-            model = replace(model, start="shallower")
+        """The student without a teacher, on the same frames, from a backbone or from a shallower detector."""
+        config = self._need(name, ("detector",))
+        if config.grows_from and config.grows_from < model.depth:
+            schedule = self._need(name, ("schedules", "grown"), "set detector.grows_from to null")
+            before = self._detector(name, replace(model, depth=config.grows_from), seen)
+            model = replace(model, start="detector")
         else:
-            schedule, before = "detector", self._backbone(name, model)
-            self._need(name, ("schedules", schedule))
-        taught = DetectorSpec(**vars(model), naming_weight=own["naming_weight"])
-        seen = build(InputSpec, asdict(seen) | own["input"])
-        grid = build(GridSpec, self.profile["grid"])
-        return self._run("detector", grid, seen, taught, pretraining=before, schedule=schedule)
+            before = self._backbone(name, model)
+            schedule = self._need(name, ("schedules", "detector"))
+        changes = {key: value for key, value in vars(config.input).items() if value is not None}
+        return replace(
+            self._run("detector", self.profile.grid, replace(seen, **changes), model, schedule),
+            pretraining=before,
+            naming_weight=config.naming_weight,
+        )
 
     def _backbone(self, name: str, model: StudentSpec) -> RunSpec:
-        for place in (("data", "pretrain_split"), ("crops",), ("schedules", "pretrain")):
-            self._need(name, place)
+        self._need(name, ("data", "pretrain_split"))
+        crops = self._need(name, ("crops",))
+        schedule = self._need(name, ("schedules", "pretrain"))
         # crops know neither grid nor frames: both keep the spec's own values, as a teacher's camera fields do
-        return self._run(
-            "pretrain",
-            GridSpec(),
-            InputSpec(),
-            ClassifierSpec(model.depth, model.width, build(CropSpec, self.profile["crops"])),
-        )
+        classifier = ClassifierSpec(model.depth, model.width, crops)
+        return self._run("pretrain", GridSpec(), InputSpec(), classifier, schedule)
 
     def label_encoder(self, teacher: RunSpec) -> RunSpec:
-        """The run that learns to say boxes in a teacher's terms; it sees the boxes as students do."""
-        seen = {key: value for key, value in self.profile["input"].items() if key in BEV_FIELDS}
-        return self._run(
-            "labels",
-            teacher.grid,
-            build(InputSpec, seen),
-            build(LabelEncoderSpec, self.profile["label_encoder"]),
-            teacher,
+        """The run that learns to encode boxes as a teacher's features, from boxes augmented like the students'."""
+        augmentation = {key: value for key, value in asdict(self.profile.input).items() if key in BEV_FIELDS}
+        model, schedule = self.profile.label_encoder, self.profile.schedules.labels
+        return replace(
+            self._run("labels", teacher.grid, InputSpec(**augmentation), model, schedule), teacher=teacher
         )
 
-    def _need(self, name: str, place: tuple[str, ...], instead: str = "choose another model.start") -> None:
-        value = self.profile
+    def _need(self, name: str, place: tuple[str, ...], instead: str = "choose another model.start") -> Any:
+        """What the profile has at a place, which a row's start cannot do without."""
+        value: Any = self.profile
         for key in place:
-            value = value[key]
+            value = getattr(value, key)
         if value is None:
             what = f"row '{name}' starts from a pre-training and '{'.'.join(place)}' is null"
-            where = self.config.profile.where(place)
+            where = self.config.profile_document.where(place)
             raise UserError(what, where=where, hint=f"fill it in, or {instead}")
+        return value
 
-    def _run(
-        self,
-        kind: str,
-        grid: GridSpec,
-        seen: InputSpec,
-        model: ClassifierSpec | LabelEncoderSpec | StudentSpec,
-        teacher: RunSpec | None = None,
-        pretraining: RunSpec | None = None,
-        schedule: str = "",
-    ) -> RunSpec:
+    def _run(self, kind: Any, grid: GridSpec, seen: InputSpec, model: Any, schedule: ScheduleSpec) -> RunSpec:
         return RunSpec(
             kind=kind,
             seed=self.config.settings.teacher_seed,
-            data=self.data,
+            data=self.profile.data,
             grid=grid,
             input=seen,
             model=model,
-            schedule=build(ScheduleSpec, self.profile["schedules"][schedule or kind]),
-            threads=self.profile["threads"],
-            versions=identity.of_training(self.data),
-            teacher=teacher,
-            pretraining=pretraining,
+            schedule=schedule,
+            threads=self.profile.threads,
+            versions=identity.of_training(self.profile.data),
         )

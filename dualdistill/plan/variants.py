@@ -6,35 +6,42 @@ All rows are resolved before any job starts: a slip in the last row does not wai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
-from dualdistill.config import method_options, run_spec, yaml
-from dualdistill.config.building import build, changed
-from dualdistill.config.keys import changeable, option_schema
+from dualdistill.config import method_options
+from dualdistill.config.row_keys import block, numbers, row
 from dualdistill.config.run_spec import (
-    CAMERA_FIELDS,
     TEACHERS,
-    DataSpec,
     DistillSpec,
-    GridSpec,
     InputSpec,
-    LabelledDistillSpec,
-    MaskedDistillSpec,
     MaskSpec,
     MVPSpec,
     RunSpec,
     ScheduleSpec,
     StudentSpec,
-    available,
+    TeacherInputSpec,
+    TeacherSpec,
 )
-from dualdistill.config.settings import Config, schema
+from dualdistill.config.settings import Config
+from dualdistill.config.validation import build, check
 from dualdistill.config.yaml import nearest
 from dualdistill.errors import UserError
 from dualdistill.plan import identity, sweeps
 from dualdistill.plan.recipe import Recipe
 from dualdistill.plan.upstream import Stages
+
+# A teacher sees no image: these keep the spec's own values, so that turning a camera knob retrains no teacher.
+CAMERA_FIELDS = (
+    "image_height",
+    "image_width",
+    "resize_jitter",
+    "resize_test",
+    "image_flip",
+    "image_rotate_deg",
+    "history_train_s",
+    "history_test_s",
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class Variant:
     """A row with everything it inherits."""
 
     name: str
-    kind: str  # teacher | student
+    kind: Literal["teacher", "student"]
     model: str
     backbone: str | None
     method: str | None
@@ -62,10 +69,10 @@ class Resolver:
     def __init__(self, config: Config) -> None:
         self.config = replace(config, variants=sweeps.expand(config.variants))
         self.rows: dict[str, dict[str, Any]] = self.config.variants.value
-        self.profile: dict[str, Any] = config.profile.value
-        self.data = build(DataSpec, self.profile["data"])
-        self.stages = Stages(config, self.data)
-        self._check_profile()
+        self.profile = config.profile
+        self.data = self.profile.data
+        self.stages = Stages(config)
+        self._check_backbones()
         self.recipe = Recipe(config.recipe, self.profile)
         self.merged: dict[str, dict[str, Any]] = {}
         for name in self.rows:
@@ -78,15 +85,15 @@ class Resolver:
         """The run of a row with a seed; inside it the runs of its teacher and of its starting weights."""
         variant = self.variants[name]
         values: dict[str, Any] = {
-            "input": self._input(variant.kind),
-            "model": self.profile[f"{variant.kind}s"][variant.model],
-            "schedule": self.profile["schedules"][variant.kind],
+            "input": asdict(self._input(variant.kind)),
+            "model": asdict(self._preset(variant)),
+            "schedule": asdict(self._schedule(variant.kind)),
         }
-        backbone = self.profile["backbones"][variant.backbone] if variant.backbone else {}
+        backbone = self.profile.backbones[variant.backbone] if variant.backbone else {}
         recipe = self.recipe.changes(variant.method or variant.model, variant.backbone)
         for key, value in {**backbone, **recipe, **variant.changes}.items():
-            values = changed(values, key.split("."), value)
-        model, seen = self._model(name, variant.model, values["model"]), self._seen(variant, values["input"])
+            values = _changed(values, key.split("."), value)
+        model, seen = self._model(name, variant, values["model"]), self._seen(variant, values["input"])
         distill, teacher = None, None
         if variant.method and variant.teacher:
             teacher = self.spec(variant.teacher, self.config.settings.teacher_seed)
@@ -95,11 +102,11 @@ class Resolver:
             kind=variant.kind,
             seed=seed,
             data=self.data,
-            grid=build(GridSpec, self.profile["grid"]),
+            grid=self.profile.grid,
             input=seen,
             model=model,
             schedule=build(ScheduleSpec, values["schedule"]),
-            threads=self.profile["threads"],
+            threads=self.profile.threads,
             versions=identity.of_training(self.data, model, distill),
             distill=distill,
             teacher=teacher,
@@ -112,35 +119,60 @@ class Resolver:
         """The row's method, with what its class says that it learns from."""
         method = str(variant.method)
         options = method_options.fill(method, variant.options)
+        label_encoder, masks = None, None
         if method_options.trait(method, "label_encoder"):
-            return LabelledDistillSpec(method, options, self.stages.label_encoder(teacher))
+            label_encoder = self.stages.label_encoder(teacher)
         if options.get(method_options.trait(method, "masks_option")):
-            # the masks that the profile gives to mvp
-            virtual = self._model(name, "mvp", self.profile["teachers"]["mvp"]).virtual
-            return MaskedDistillSpec(method, options, MaskSpec(virtual.masks, virtual.damage))
-        return DistillSpec(method, options)
+            # the masks that the profile gives to the teacher mvp
+            virtual = self._available(name, self.profile.teachers.mvp).virtual
+            masks = MaskSpec(virtual.masks, virtual.damage)
+        return DistillSpec(method, options, label_encoder, masks)
 
-    def _input(self, kind: str) -> dict[str, Any]:
-        shared: dict[str, Any] = self.profile["input"]
+    def _preset(self, variant: Variant) -> StudentSpec | TeacherSpec:
+        presets: dict[str, Any] = self.profile.students | vars(self.profile.teachers)
+        preset: StudentSpec | TeacherSpec = presets[variant.model]
+        return preset
+
+    def _schedule(self, kind: str) -> ScheduleSpec:
+        return self.profile.schedules.teacher if kind == "teacher" else self.profile.schedules.student
+
+    def _input(self, kind: str) -> InputSpec:
         if kind == "student":
-            return shared
-        seen = {key: value for key, value in shared.items() if key not in CAMERA_FIELDS}
-        return seen | self.profile["teacher_input"]
+            return self.profile.input
+        seen = {key: value for key, value in asdict(self.profile.input).items() if key not in CAMERA_FIELDS}
+        changes = {key: value for key, value in vars(self.profile.teacher_input).items() if value is not None}
+        return TeacherInputSpec(**(seen | changes))
 
-    def _model(self, name: str, model: str, values: Mapping[str, Any]) -> Any:
-        """A row's network, once it is sure that its masks can be had."""
-        found = build(TEACHERS.get(model, StudentSpec), values)
-        if isinstance(found, MVPSpec):
-            masks = available(found.virtual, self.data.world is not None, name, partial(self.where, name))
-            return replace(found, virtual=masks)
-        return found
+    def _model(self, name: str, variant: Variant, values: Mapping[str, Any]) -> Any:
+        """A row's network, with masks that can be had."""
+        model = build(type(self._preset(variant)), values)
+        return self._available(name, model) if isinstance(model, MVPSpec) else model
+
+    def _available(self, name: str, model: MVPSpec) -> MVPSpec:
+        """The model, once it is sure that its masks can be had; damage counts for noisy masks only."""
+        virtual = model.virtual
+        if virtual.masks != "file" and not self.data.world:
+            what = f"row '{name}' asks for {virtual.masks} masks, which only the synthetic world has"
+            where = self.where(name, "model.virtual.masks")
+            raise UserError(what, where=where, hint="model.virtual.masks: file")
+        if virtual.masks != "noisy":
+            return replace(model, virtual=replace(virtual, damage=None))
+        if virtual.damage is None:
+            what = f"row '{name}' asks for noisy masks, and model.virtual.damage is null"
+            hint = "see teachers.mvp in config/profiles/world.yaml"
+            raise UserError(what, where=self.where(name, "model.virtual.damage"), hint=hint)
+        return model
 
     def _seen(self, variant: Variant, values: Mapping[str, Any]) -> InputSpec:
-        """The input, once it is sure that its LiDAR can be had."""
-        seen = run_spec.input_spec(values)
-        if TEACHERS.get(variant.model) is MVPSpec and isinstance(seen, run_spec.DegradedInputSpec):
+        """A row's input, with a LiDAR that can be had."""
+        if variant.kind == "student":
+            student_input: InputSpec = build(InputSpec, values)
+            return student_input
+        seen: TeacherInputSpec = build(TeacherInputSpec, values)
+        if TEACHERS[variant.model] is MVPSpec and seen.degraded:
             what = f"row '{variant.name}' degrades the LiDAR of a teacher with virtual points"
-            where = self.where(variant.name, *(f"input.{key}" for key in run_spec.KEYS if key in values))
+            degraded = ("input.every_ring", "input.range_noise_m")
+            where = self.where(variant.name, *(key for key in degraded if key in variant.changes))
             raise UserError(what, where=where, hint="they are made from the whole cloud; degrade centerpoint")
         return seen
 
@@ -202,28 +234,24 @@ class Resolver:
 
     def _check_keys(self, name: str, merged: Mapping[str, Any]) -> None:
         """A row's own keys, given what it has inherited."""
-        shape = next(iter(schema("variants")["patternProperties"].values()))
-        properties = dict(shape["properties"])
-        method, model, methods = merged.get("method"), merged.get("model"), method_options.methods()
-        if isinstance(method, str):
-            if method not in methods:
-                what = f"unknown method '{method}' in row '{name}'"
-                raise UserError(what, where=self.where(name, "method"), hint=nearest(method, methods))
-            properties |= {
-                key: option_schema(option) for key, option in method_options.options(method).items()
-            }
+        method, model = merged.get("method"), merged.get("model")
+        if isinstance(method, str) and method not in method_options.methods():
+            what = f"unknown method '{method}' in row '{name}'"
+            hint = nearest(method, method_options.methods())
+            raise UserError(what, where=self.where(name, "method"), hint=hint)
         if isinstance(model, str):
-            properties |= changeable(model if self._kind(name, model) == "teacher" else "student")
-        wanted = {**shape, "properties": properties, "$defs": schema("profile")["$defs"]}
-        yaml.check(self.config.variants, wanted, at=(name,), noun="row")
+            self._kind(name, model)
+        known = row(model if isinstance(model, str) else None, method if isinstance(method, str) else None)
+        check(self.config.variants, known, at=(name,), noun="row")
 
-    def _kind(self, name: str, model: str) -> str:
-        for kind in ("teacher", "student"):
-            if model in self.profile[f"{kind}s"]:
-                return kind
-        known = [*self.profile["teachers"], *self.profile["students"]]
+    def _kind(self, name: str, model: str) -> Literal["teacher", "student"]:
+        if model in TEACHERS:
+            return "teacher"
+        if model in self.profile.students:
+            return "student"
         what = f"unknown model '{model}' in row '{name}'"
-        raise UserError(what, where=self.where(name, "model"), hint=nearest(model, known))
+        hint = nearest(model, [*TEACHERS, *self.profile.students])
+        raise UserError(what, where=self.where(name, "model"), hint=hint)
 
     def _check(self, variant: Variant) -> None:
         """What one key of a row demands of the others."""
@@ -237,7 +265,7 @@ class Resolver:
         if variant.weights:
             what = f"row '{name}' is a student and has weights, which are for teachers"
             raise UserError(what, where=self.where(name, "weights"), hint="a student has model.start")
-        backbones = self.profile["backbones"]
+        backbones = self.profile.backbones
         if variant.backbone is None:
             raise UserError(f"row '{name}' names no backbone", where=where, hint=nearest("", backbones))
         if variant.backbone not in backbones:
@@ -282,14 +310,19 @@ class Resolver:
             what = f"{says} '{teacher}', which is no teacher"
             raise UserError(what, where=where, hint=nearest(teacher, teachers))
 
-    def _check_profile(self) -> None:
-        """What a schema cannot say about a profile."""
-        grid = build(GridSpec, self.profile["grid"])
-        if abs(grid.cells * grid.cell_m - 2 * grid.half_extent_m) > 1e-9 or grid.cells % 8:
-            size = f"{2 * grid.half_extent_m} m in cells of {grid.cell_m} m"
-            what = f"a grid of {size} is not a multiple of 8 cells"
-            raise UserError(what, where=self.config.profile.where(("grid",)))
-        allowed = {"type": "object", "additionalProperties": False, "properties": changeable("student")}
-        for name in self.profile["backbones"]:
-            rules = {**allowed, "$defs": schema("profile")["$defs"]}
-            yaml.check(self.config.profile, rules, at=("backbones", name), noun="backbone")
+    def _check_backbones(self) -> None:
+        """What a backbone changes are numbers that every student has."""
+        common = [numbers(student) for student in self.profile.students]
+        known = (
+            {key: kind for key, kind in common[0].items() if all(key in other for other in common)}
+            if common
+            else {}
+        )
+        for name in self.profile.backbones:
+            check(self.config.profile_document, block(known), at=("backbones", name), noun="backbone")
+
+
+def _changed(values: Mapping[str, Any], keys: list[str], value: Any) -> dict[str, Any]:
+    """A copy with one number at a path replaced."""
+    first, *rest = keys
+    return {**values, first: _changed(values[first], rest, value) if rest else value}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dualdistill.config.settings import METRICS
+from dualdistill.config.views import METRICS
 from dualdistill.errors import DataError
 from dualdistill.plan.plan import Plan, Run
 from dualdistill.store.files import read_json

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dualdistill.config.run_spec import StudentSpec
 from dualdistill.errors import CheckpointError
-from dualdistill.models.bevdepth.student import Student
+from dualdistill.models import Student
 from dualdistill.store.files import sha256_file
 from dualdistill.store.records import read_run
 from dualdistill.training.checkpoint import fit, load_plain, load_weights, read_weights
@@ -29,18 +29,19 @@ ADDED = (".bn3.weight", ".bn3.bias")  # at zero a block adds nothing to its inpu
 COUNTER = "num_batches_tracked"  # the older ones of torchvision's files lack it, and nothing reads it
 
 
-def load(student: StudentSpec, file: Path | None, network: Student) -> dict[str, Any]:
+def load(student: StudentSpec, file: Path | None, network: Student, *, grows: bool = False) -> dict[str, Any]:
     """Fill the network, and say for run.json with what; without a file it stays random."""
-    backbone = network.image_encoder.backbone
+    backbone = network.backbone
     if file is None:
         if student.start != "random":
             what = f"a student that starts from {student.start} weights needs their file"
             raise CheckpointError(what, hint="model.start: random needs none")
         return {"from": student.start}
+    if grows:
+        fit(network, _deeper(_part(file, ""), network), file)
+        return _origin("shallower", file)
     if student.start == "pretrained":
         fit(backbone, _part(file, BACKBONE), file)
-    elif student.start == "shallower":
-        fit(network, _deeper(_part(file, ""), network), file)
     elif student.start == "detector":
         for name, part in network.named_children():
             if name != HEAD:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dualdistill import models
 from dualdistill.config import method_options
-from dualdistill.config.run_spec import ClassifierSpec, DetectorSpec, LabelEncoderSpec, RunSpec, StudentSpec
+from dualdistill.config.run_spec import ClassifierSpec, LabelEncoderSpec, RunSpec, StudentSpec
 from dualdistill.data.batch import Batch, Output
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import FeaturePair, Shape
@@ -86,7 +86,7 @@ class NamingLesson(Lesson):
 
     def __init__(self, student: models.Student, weight: float) -> None:
         super().__init__(student)
-        self.naming, self.weight = Naming(student.spec.neck_channels), weight
+        self.naming, self.weight = Naming(student.image_channels), weight
 
     def forward(self, batch: Batch, teachers: Teachers | None) -> dict[str, Tensor]:
         assert isinstance(self.learner, models.Student)
@@ -130,18 +130,20 @@ def prepare(
     detector, started = models.build(spec), {"from": "random"}
     if isinstance(spec.model, StudentSpec) and isinstance(detector, models.Student):
         # draws no number: the rest of the student stays paired with students of another start
-        started = initial_weights.load(spec.model, start_file, detector)
+        grows = spec.kind == "detector" and spec.model.start == "detector"
+        started = initial_weights.load(spec.model, start_file, detector, grows=grows)
     elif start_file is not None:
         started = initial_weights.copy(start_file, detector)
     if spec.distill is None or spec.teacher is None:
         lesson = Lesson(detector)
-        if isinstance(spec.model, DetectorSpec) and isinstance(detector, models.Student):
-            lesson = NamingLesson(detector, spec.model.naming_weight)
+        if spec.naming_weight and isinstance(detector, models.Student):
+            lesson = NamingLesson(detector, spec.naming_weight)
         seed_everything(seed_for(spec.seed, "train"))
         return Setting(lesson, None, started)
     # a seed of its own: the method's weights must not shift the student's
     seed_everything(seed_for(spec.seed, "init", "method"))
     method: Distiller = method_options.load(spec.distill.method)(**spec.distill.options)
+    assert isinstance(detector, models.Student)
     method.bind(student_shapes(spec, detector), models.build(spec.teacher).tap_shapes())
     seed_everything(seed_for(spec.seed, "train"))
     teacher = _trained_teacher(spec.teacher, teacher_dir)
@@ -150,12 +152,9 @@ def prepare(
     return Setting(Lesson(detector, method), Teachers(teacher, encoder), started)
 
 
-def student_shapes(spec: RunSpec, student: models.Detector) -> dict[str, Shape]:
-    """Of the student's taps, and of its map of an image, whose size the input decides."""
-    assert isinstance(spec.model, StudentSpec)
-    stride, size = spec.model.feature_stride, spec.input
-    image = (spec.model.neck_channels, size.image_height // stride, size.image_width // stride)
-    return student.tap_shapes() | {"image": image}
+def student_shapes(spec: RunSpec, student: models.Student) -> dict[str, Shape]:
+    """Shapes of the student's taps and of its image map."""
+    return student.tap_shapes() | {"image": student.image_shape(spec.input)}
 
 
 def _label_setting(spec: RunSpec, model: LabelEncoderSpec, teacher_dir: Path | None) -> Setting:

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from dualdistill.config.run_spec import RunSpec
+from dualdistill.config.run_spec import RunSpec, contents
 from dualdistill.data.loader import Feed, of_crops, of_frames
 from dualdistill.errors import NumericsError, UserError
 from dualdistill.models import Classifier, LabelEncoder
@@ -190,7 +190,7 @@ def _finish(
     record = {
         "schema": RUN_SCHEMA,
         "run": run_dir.name,
-        "spec": asdict(spec),
+        "spec": contents(spec),
         "spec_sha": spec.sha,
         "start": setting.start,
         "outputs": {name: sha256_file(run_dir / name) for name in OUTPUTS},

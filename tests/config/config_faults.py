@@ -248,10 +248,25 @@ FAULTS = {
         "unknown recipe 'as_publishd' (did you mean 'as_published'?)",
     ),
     "the same seed twice": ("config.yaml", swap("[0]", "[0, 0]"), "'seeds' holds the same entry twice"),
-    "a number missing from the profile": (
+    "a block missing from the profile": (
         "profiles/world.yaml",
-        rewrite(r"^  bev_flip: .*\n", ""),
-        "missing key 'bev_flip' in 'input'",
+        rewrite(r"^backbones:\n(  .*\n)+", ""),
+        "missing key 'backbones'",
+    ),
+    "a typo in the base of all schedules": (
+        "profiles/world.yaml",
+        swap("    policy: cosine", "    policy: cosin"),
+        "'policy' in 'schedules.student' must be one of step, cosine, cyclic, not the text 'cosin' (did you",
+    ),
+    "a student network that there is not": (
+        "profiles/world.yaml",
+        swap("  bevdepth:", "  bevdept:"),
+        "unknown student 'bevdept' (did you mean 'bevdepth'?)",
+    ),
+    "a world without a split": (
+        "profiles/world.yaml",
+        rewrite(r"val_scenes: \d+", "val_scenes: 0"),
+        "'val_scenes' in 'data.world' must be at least 1, not 0",
     ),
     "a grid that does not divide": (
         "profiles/world.yaml",

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dualdistill.config import method_options
+from dualdistill.config import method_options, yaml
+from dualdistill.config.validation import check, is_list, words
 from dualdistill.errors import UserError
 
 METHOD = """
@@ -35,19 +36,34 @@ def test_a_file_is_a_method_when_it_holds_a_distiller_of_its_name(folder: Path):
     assert list(method_options.methods(folder)) == ["plain", "tig_bev"]
 
 
-def test_the_signature_is_the_schema(folder: Path):
+def test_a_signature_gives_types_ranges_and_defaults(folder: Path):
     options = method_options.options("tig_bev", folder)
-    assert {name: option.schema for name, option in options.items()} == {
-        "mode": {"enum": ["a", "b"]},
-        "weight": {"type": "number", "minimum": 0},
-        "steps": {"type": "integer", "minimum": 0},
-        "on": {"type": "boolean"},
-        "level": {"anyOf": [{"type": "number", "minimum": 0}, {"type": "null"}]},
-        "sizes": {"type": "array", "items": {"type": "number", "minimum": 0}},
-        "needed": {"type": "string"},
-    }
-    assert options["weight"].default == 6e-3
-    assert [name for name, option in options.items() if option.required] == ["needed"]
+    assert list(options) == ["mode", "weight", "steps", "on", "level", "sizes", "needed"]
+    assert words(options["mode"]) == ("a", "b")
+    assert is_list(options["sizes"])
+    assert method_options.fill("tig_bev", {"needed": "x"}, folder)["weight"] == 6e-3
+    model = method_options.methods(folder)["tig_bev"]
+    assert [name for name, field in model.model_fields.items() if field.is_required()] == ["needed"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("weight: -1.0", "'weight' must be at least 0, not -1.0"),
+        ("share: 1.5", "'share' must be at most 1, not 1.5"),
+        ("points: 1", "'points' must be at least 2, not 1"),
+        ("offset: a", "'offset' must be a number, not the text 'a'"),
+    ],
+)
+def test_a_range_stands_beside_its_option(tmp_path: Path, text: str, sentence: str):
+    options = "weight: Weight = 1.0, share: Share = 0.5, points: Annotated[int, Field(ge=2)] = 2, offset: float = -1.0"
+    (tmp_path / "ranged.py").write_text(
+        f"class Ranged(Distiller):\n    def __init__(self, *, {options}): ...\n"
+    )
+    model = method_options.methods(tmp_path)["ranged"]
+    assert check(yaml.parse("offset: -2.0", "a.yaml"), model).offset == -2.0
+    with pytest.raises(UserError, match=sentence):
+        check(yaml.parse(text, "a.yaml"), model)
 
 
 def test_a_class_is_asked_without_running_it(folder: Path):
@@ -101,4 +117,4 @@ def test_an_unknown_method_has_a_neighbour():
 def test_no_option_hides_behind_a_key_of_the_row():
     taken = {"from", "model", "backbone", "method", "teacher"}
     for method, options in method_options.methods().items():
-        assert not taken & {option.name for option in options}, method
+        assert not taken & options.model_fields.keys(), method

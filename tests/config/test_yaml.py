@@ -7,26 +7,10 @@ from hypothesis import strategies as st
 from dualdistill.config import yaml
 from dualdistill.errors import UserError
 
-SCHEMA = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["lr"],
-    "properties": {
-        "lr": {"type": "number", "exclusiveMinimum": 0},
-        "loss": {"enum": ["bevdet", "megvii"]},
-        "steps": {"type": "array", "items": {"type": "integer"}, "maxItems": 2},
-        "ema": {"oneOf": [{"type": "null"}, {"type": "object", "properties": {"decay": {"maximum": 1}}}]},
-        "name": {"type": "string"},
-    },
-}
 
-TEXT = "(YAML reads 1e-3 as text, write 0.001)"
-MEGVII = "not the text 'mevii' (did you mean 'megvii'?)"
-
-
-def refusal(text: str, schema: dict | None = None) -> str:
+def refusal(text: str) -> str:
     with pytest.raises(UserError) as caught:
-        yaml.check(yaml.parse(text, "a.yaml"), schema or {})
+        yaml.parse(text, "a.yaml")
     return str(caught.value)
 
 
@@ -63,26 +47,6 @@ def test_values_keep_their_lines():
 )
 def test_what_yaml_would_misread_is_refused_with_its_line(text: str, sentence: str):
     assert refusal(text).startswith(sentence)
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("lr: 1e-3", "a.yaml:1: 'lr' must be a number, not the text '1e-3' " + TEXT),
-        ("lr: true", "a.yaml:1: 'lr' must be a number, not true"),
-        ("lr: 0", "a.yaml:1: 'lr' must be above 0, not 0"),
-        ("steps: []", "a.yaml:1: missing key 'lr'"),
-        ("lr: 1\nlos: bevdet", "a.yaml:2: unknown key 'los' (did you mean 'loss'?)"),
-        ("lr: 1\nloss: mevii", "a.yaml:2: 'loss' must be one of bevdet, megvii, " + MEGVII),
-        ("lr: 1\nsteps:\n- 1\n- a", "a.yaml:4: entry 2 in 'steps' must be a whole number, not the text 'a'"),
-        ("lr: 1\nsteps: [1, 2, 3]", "a.yaml:2: 'steps' takes at most 2 entries"),
-        ("lr: 1\nema: {decay: 2}", "a.yaml:2: 'decay' in 'ema' must be at most 1, not 2"),
-        ("lr: 1\nname: 5", "a.yaml:2: 'name' must be text, not 5"),
-        ("lr: {}\nloss: 3", "a.yaml:1: 'lr' must be a number, not a block of keys"),
-    ],
-)
-def test_a_broken_schema_is_one_sentence(text: str, sentence: str):
-    assert refusal(text, SCHEMA) == sentence
 
 
 def test_a_missing_file_is_one_sentence(tmp_path):

@@ -19,12 +19,12 @@ from PIL import Image
 
 from dualdistill.config.nuscenes import CAMERAS, CLASSES
 from dualdistill.config.run_spec import (
+    BEVDepthSpec,
     DataSpec,
     GridSpec,
     InputSpec,
     RunSpec,
     ScheduleSpec,
-    StudentSpec,
     TeacherSpec,
 )
 from dualdistill.config.world import WorldSpec
@@ -215,7 +215,7 @@ def spec(kind: str, seed: int = 0) -> RunSpec:
         data=DataSpec("world", "v1.0-world", "toy_train", "toy_val", "toy_val"),
         grid=GridSpec(half_extent_m=25.6),
         input=InputSpec(image_height=64, image_width=176, sweeps=3),
-        model=StudentSpec() if kind == "student" else TeacherSpec(),
+        model=BEVDepthSpec() if kind == "student" else TeacherSpec(),
         schedule=ScheduleSpec(),
         threads=1,
         versions={},

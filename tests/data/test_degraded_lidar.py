@@ -11,13 +11,13 @@ import torch
 
 from dualdistill.config import run_spec
 from dualdistill.config.run_spec import (
+    BEVDepthSpec,
     DataSpec,
-    DegradedInputSpec,
     GridSpec,
     InputSpec,
     RunSpec,
     ScheduleSpec,
-    StudentSpec,
+    TeacherInputSpec,
     TeacherSpec,
     degradation,
 )
@@ -51,7 +51,7 @@ def stored() -> Stored:
 
 
 def cloud(stored: Stored, record: int = 0, **keys: float) -> np.ndarray:
-    return DegradedClouds(stored, DegradedInputSpec(**keys)).cloud(record)
+    return DegradedClouds(stored, TeacherInputSpec(**keys)).cloud(record)
 
 
 @pytest.mark.parametrize(("every", "kept"), [(1, 32), (2, 16), (4, 8), (8, 4), (5, 7)])
@@ -95,7 +95,7 @@ def test_what_is_off_is_the_plain_input() -> None:
     assert run_spec.input_spec({"sweeps": 3}) == InputSpec(sweeps=3)
     assert run_spec.input_spec({"sweeps": 3, "every_ring": 1, "range_noise_m": 0}) == InputSpec(sweeps=3)
     found = run_spec.input_spec({"sweeps": 3, "every_ring": 4})
-    assert found == DegradedInputSpec(sweeps=3, every_ring=4, range_noise_m=0.0)
+    assert found == TeacherInputSpec(sweeps=3, every_ring=4, range_noise_m=0.0)
 
 
 def test_a_student_is_shown_the_cloud_of_its_teacher() -> None:
@@ -104,13 +104,13 @@ def test_a_student_is_shown_the_cloud_of_its_teacher() -> None:
         seed=0,
         data=DataSpec("world", "v", "a", "b", "c"),
         grid=GridSpec(),
-        input=DegradedInputSpec(every_ring=4),
+        input=TeacherInputSpec(every_ring=4),
         model=TeacherSpec(),
         schedule=ScheduleSpec(),
         threads=1,
         versions={},
     )
-    student = replace(teacher, kind="student", input=InputSpec(), model=StudentSpec(), teacher=teacher)
+    student = replace(teacher, kind="student", input=InputSpec(), model=BEVDepthSpec(), teacher=teacher)
     alone = replace(student, teacher=None)
     assert degradation(teacher) == degradation(student) == teacher.input
     assert degradation(alone) is None
@@ -120,9 +120,7 @@ def test_a_distilled_sample_loses_the_teachers_rings_and_keeps_the_students_dept
     world, student_spec: RunSpec
 ) -> None:
     teacher = replace(student_spec, kind="teacher", model=TeacherSpec())
-    worse = replace(
-        teacher, input=DegradedInputSpec(**asdict(teacher.input), every_ring=4, range_noise_m=0.1)
-    )
+    worse = replace(teacher, input=TeacherInputSpec(**asdict(teacher.input), every_ring=4, range_noise_m=0.1))
     whole, less = (
         FrameDataset(
             world.index,

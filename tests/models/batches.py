@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dualdistill.config.nuscenes import CLASSES, TASKS
-from dualdistill.config.run_spec import GridSpec, HeadSpec, StudentSpec, TeacherSpec
+from dualdistill.config.run_spec import BEVDepthSpec, GridSpec, HeadSpec, TeacherSpec
 from dualdistill.data.batch import Batch
 from dualdistill.models.center_targets import centre_targets
 
@@ -40,7 +40,7 @@ CAMERA_YAWS_DEG = (
 GROUND_M = -1.84
 
 SLIM_GRID = GridSpec(half_extent_m=25.6, cell_m=1.6)
-SLIM_STUDENT = StudentSpec(
+SLIM_STUDENT = BEVDepthSpec(
     width=8,
     neck_channels=32,
     depth_channels=32,

@@ -7,7 +7,8 @@ from batches import SLIM_GRID, SLIM_STUDENT
 
 from dualdistill.config.run_spec import ClassifierSpec
 from dualdistill.data.batch import Crops
-from dualdistill.models import Classifier, Student
+from dualdistill.models import Classifier
+from dualdistill.models.bevdepth.student import BEVDepth
 
 SLIM = ClassifierSpec(width=SLIM_STUDENT.width)
 
@@ -34,7 +35,7 @@ def test_the_loss_falls() -> None:
 
 def test_its_backbone_is_the_student_s() -> None:
     own = Classifier(SLIM).backbone.state_dict()
-    theirs = Student(SLIM_STUDENT, SLIM_GRID).image_encoder.backbone.state_dict()
+    theirs = BEVDepth(SLIM_STUDENT, SLIM_GRID).image_encoder.backbone.state_dict()
     assert {name: value.shape for name, value in own.items()} == {
         name: value.shape for name, value in theirs.items()
     }

@@ -19,8 +19,8 @@ from dualdistill.config.run_spec import (
 )
 from dualdistill.data.batch import Batch, Output
 from dualdistill.errors import UserError
-from dualdistill.models import Detector, Student, Teacher, build
-from dualdistill.models.bevdepth.student import displaced
+from dualdistill.models import Detector, Teacher, build
+from dualdistill.models.bevdepth.student import BEVDepth, displaced
 from dualdistill.models.center_targets import centre_targets
 
 
@@ -88,7 +88,7 @@ def test_taps_have_the_shapes_that_were_promised(detector: Detector):
 @pytest.mark.parametrize("stride", [8, 16])
 def test_the_lifted_map_has_the_stride_that_was_asked_for(stride: int):
     student, batch = (
-        Student(replace(SLIM_STUDENT, feature_stride=stride), SLIM_GRID),
+        BEVDepth(replace(SLIM_STUDENT, feature_stride=stride), SLIM_GRID),
         random_batch(stride=stride),
     )
     output = student(batch)
@@ -136,7 +136,7 @@ def test_building_says_nothing(capfd: pytest.CaptureFixture[str]):
 
 
 def test_object_cells_beyond_the_bins_are_nobodys():
-    student = Student(SLIM_STUDENT, SLIM_GRID)  # bins from 1 to 36 m
+    student = BEVDepth(SLIM_STUDENT, SLIM_GRID)  # bins from 1 to 36 m
     depth = torch.tensor([0.0, 0.9, 1.0, 35.9, 36.0]).expand(1, 6, 1, 5)
     owner = torch.tensor([0, 1, 2, 3, 4]).expand(1, 6, 1, 5)
     batch = replace(random_batch(1), depth_BNhw=depth, owner_BNhw=owner)
@@ -147,7 +147,7 @@ def test_object_cells_beyond_the_bins_are_nobodys():
 
 
 def test_the_previous_frame_gets_no_gradient_but_matters():
-    student, batch = Student(SLIM_STUDENT, SLIM_GRID), random_batch()
+    student, batch = BEVDepth(SLIM_STUDENT, SLIM_GRID), random_batch()
     batch.images_BFNCHW.requires_grad_()
     sum(student.losses(student(batch), batch).values()).backward()
     gradient = batch.images_BFNCHW.grad
@@ -161,7 +161,7 @@ def test_the_previous_frame_gets_no_gradient_but_matters():
 
 
 def test_each_frame_is_lifted_with_its_own_cameras():
-    student, batch = Student(SLIM_STUDENT, SLIM_GRID).eval(), random_batch()
+    student, batch = BEVDepth(SLIM_STUDENT, SLIM_GRID).eval(), random_batch()
     maps = [student._frame(batch, frame)[0] for frame in range(2)]
     poses = batch.camera_to_lidar_BFN44.clone()
     poses[:, 1, :, 0, 3] += 5.0
@@ -174,7 +174,7 @@ def test_both_heads_draw_a_box_in_the_same_cell_and_read_it_back():
     box = torch.tensor([[30.0, 5.0, -0.8, 4.6, 1.9, 1.7, 0.6, 3.0, -1.0]])
     label, grid, history = torch.tensor([1]), GridSpec(51.2, 0.8), torch.tensor([1.5])
     batch = Batch(("one",), (box,), (label,), torch.eye(4)[None], history_s_B=history)
-    for detector in (Student(SLIM_STUDENT, grid), Teacher(replace(SLIM_TEACHER, pillar_m=0.8), grid)):
+    for detector in (BEVDepth(SLIM_STUDENT, grid), Teacher(replace(SLIM_TEACHER, pillar_m=0.8), grid)):
         regressed = displaced((box,), history) if detector.needs_images else (box,)
         targets = centre_targets(regressed, (label,), grid)
         row, column = int((5 + 51.2) / 0.8), int((30 + 51.2) / 0.8)
@@ -200,7 +200,7 @@ def test_displacement_is_velocity_times_the_age_of_the_previous_frame():
 
 
 def test_a_sample_whose_frames_are_the_same_decodes_to_standing_still():
-    student, batch = Student(SLIM_STUDENT, SLIM_GRID).eval(), random_batch()
+    student, batch = BEVDepth(SLIM_STUDENT, SLIM_GRID).eval(), random_batch()
     batch = replace(batch, history_s_B=torch.tensor([0.0, 1.0]))
     output = student(batch)
     for own in output.predictions:
@@ -239,7 +239,7 @@ def test_the_teacher_learns_one_batch_by_heart():
 @pytest.mark.slow
 def test_the_student_learns_one_batch_by_heart():
     batch = random_batch(1)
-    student = Student(replace(SLIM_STUDENT, depth_weight=10.0), SLIM_GRID)
+    student = BEVDepth(replace(SLIM_STUDENT, depth_weight=10.0), SLIM_GRID)
     assert_learned(student, batch, overfit(student, batch, steps=60, lr=1e-2))
 
 

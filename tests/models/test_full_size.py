@@ -16,14 +16,22 @@ import torch
 from batches import random_batch
 
 from dualdistill.config import method_options
-from dualdistill.config.run_spec import GridSpec, LabelEncoderSpec, MVPSpec, StudentSpec, TeacherSpec
+from dualdistill.config.run_spec import (
+    BEVDepthSpec,
+    GridSpec,
+    LabelEncoderSpec,
+    MVPSpec,
+    StudentSpec,
+    TeacherSpec,
+)
 from dualdistill.data.batch import Batch, Instances
-from dualdistill.models import LabelEncoder, Student, Teacher
+from dualdistill.models import LabelEncoder, Teacher
+from dualdistill.models.bevdepth.student import BEVDepth
 from dualdistill.training.objective import LabelLesson, Lesson, Teachers
 
 GRID = GridSpec()
-R50 = (StudentSpec(), (256, 704))
-R101 = (StudentSpec(depth=101, activation_checkpoint=True), (512, 1408))
+R50 = (BEVDepthSpec(), (256, 704))
+R101 = (BEVDepthSpec(depth=101, activation_checkpoint=True), (512, 1408))
 PILLARS = (TeacherSpec(), (16, 16))
 VIRTUAL = (MVPSpec(), (16, 16))
 STUDENT_TAPS = {
@@ -41,7 +49,7 @@ def millions(module: torch.nn.Module) -> float:
 
 
 def test_the_full_size_student_has_the_published_taps_and_weights():
-    student = Student(StudentSpec(), GRID)
+    student = BEVDepth(BEVDepthSpec(), GRID)
     assert student.tap_shapes() == STUDENT_TAPS
     assert millions(student.bev_encoder) == pytest.approx(12.5, abs=0.05)
     assert millions(student.bev_neck) == pytest.approx(6.6, abs=0.05)
@@ -68,16 +76,16 @@ def test_the_full_size_mvp_differs_in_its_first_layer_alone():
 
 
 def test_megvii_bins_and_loss_are_numbers_of_the_same_student():
-    megvii = StudentSpec(
+    megvii = BEVDepthSpec(
         depth_bins_m=(2.0, 58.0, 0.5), depth_loss="megvii", depth_weight=3.0, context_channels=80
     )
-    assert Student(megvii, GRID).view_transform.depth_net.logits.out_channels == 112
+    assert BEVDepth(megvii, GRID).view_transform.depth_net.logits.out_channels == 112
 
 
 def step(spec: StudentSpec | TeacherSpec, image: tuple[int, int]) -> tuple[dict, bool, float]:
     """One forward and backward at batch 1: tap shapes, whether all is finite, peak memory in GB."""
     torch.manual_seed(0)
-    detector = Student(spec, GRID) if isinstance(spec, StudentSpec) else Teacher(spec, GRID)
+    detector = BEVDepth(spec, GRID) if isinstance(spec, StudentSpec) else Teacher(spec, GRID)
     batch = random_batch(1, grid=GRID, image=image, boxes=30, per_box=500)
     if isinstance(spec, MVPSpec):
         batch = dataclasses.replace(
@@ -132,7 +140,7 @@ def lesson_step(name: str) -> tuple[dict[str, float], bool, float]:
     """One step of R50 with a pillar teacher: losses, whether all is finite, peak memory in GB."""
     torch.manual_seed(0)
     spec, image = R50
-    student, teacher = Student(spec, GRID), Teacher(TeacherSpec(), GRID)
+    student, teacher = BEVDepth(spec, GRID), Teacher(TeacherSpec(), GRID)
     method = method_options.load(name)(**method_options.fill(name, {}))
     shapes = student.tap_shapes() | {"image": (spec.neck_channels, image[0] // 16, image[1] // 16)}
     method.bind(shapes, teacher.tap_shapes())

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from dualdistill.config import method_options, run_spec, settings, world
-from dualdistill.config.building import build
+from dualdistill.config import method_options, run_spec
 from dualdistill.config.run_spec import RunSpec
 from dualdistill.plan import identity, plan
 from dualdistill.plan.snakemake_inputs import Jobs
@@ -149,7 +147,7 @@ def test_a_camera_knob_retrains_students_and_no_teacher(folder: Path):
 def test_a_teacher_may_see_its_frames_turned_further_than_its_students_do(folder: Path):
     path = folder / "profiles" / "smoke.yaml"
     turned = "teacher_input: {bev_rotate_deg: 31.5, bev_flip: true}"
-    path.write_text(path.read_text().replace("teacher_input: {}", turned))
+    path.write_text(f"{path.read_text()}{turned}\n")
     found = planned(folder, profile="smoke")
     student, teacher = spec_of(found, "dualdistill-r50-centerpoint"), spec_of(found, "centerpoint")
     assert (teacher.input.bev_rotate_deg, teacher.input.bev_flip) == (31.5, True)
@@ -203,60 +201,11 @@ def test_the_published_sizes_are_in_the_nuscenes_profile(folder: Path):
     assert (r50.schedule.epochs, r50.schedule.steps, r50.schedule.cbgs) == (24, (16, 22), True)
     # of each class's footprint, as published: long vehicles shrink, pedestrians and cones grow
     scales = (1.0, 0.7, 0.7, 0.4, 0.55, 1.0, 1.0, 1.0, 4.5, 9.0)
-    assert r50.model == run_spec.StudentSpec(
+    assert r50.model == run_spec.BEVDepthSpec(
         activation_checkpoint=True, head=run_spec.HeadSpec(nms_scale=scales)
     )
     assert r50.teacher.model == run_spec.TeacherSpec()
     assert spec_of(found, "mvp").model == run_spec.MVPSpec()
-
-
-def test_schemas_know_exactly_the_fields_of_the_specs():
-    parts = settings.schema("profile")["$defs"]
-    kinds = {
-        "data": run_spec.DataSpec,
-        "world": world.WorldSpec,
-        "grid": run_spec.GridSpec,
-        "input": run_spec.InputSpec,
-        "head": run_spec.HeadSpec,
-        "student": run_spec.StudentSpec,
-        "centerpoint": run_spec.TeacherSpec,
-        "mvp": run_spec.MVPSpec,
-        "virtual": run_spec.VirtualSpec,
-        "damage": run_spec.DamageSpec,
-        "crops": run_spec.CropSpec,
-        "label_encoder": run_spec.LabelEncoderSpec,
-        "schedule": run_spec.ScheduleSpec,
-    }
-    for name, kind in kinds.items():
-        assert set(parts[name]["properties"]) == {item.name for item in fields(kind)}, name
-        assert sorted(parts[name]["required"]) == sorted(parts[name]["properties"]), name
-
-
-@pytest.mark.parametrize("name", ["config", "variants", "tables", "claims", "profile", "recipe"])
-def test_every_key_of_a_schema_says_what_it_is(name: str):
-    schema = settings.schema(name)
-
-    def silent(part: Any, place: str) -> list[str]:
-        found = []
-        for key, inner in part.get("properties", {}).items():
-            target = schema["$defs"][inner["$ref"].rsplit("/", 1)[-1]] if "$ref" in inner else {}
-            found += [] if "description" in inner or "description" in target else [f"{place}.{key}"]
-        for key, inner in part.items():
-            found += silent(inner, f"{place}.{key}") if isinstance(inner, dict) else []
-        return found
-
-    assert silent(schema, name) == []
-
-
-def test_specs_survive_the_way_through_yaml(folder: Path):
-    for run in planned(folder).runs.values():
-        text = yaml.safe_dump(_plain(run.spec.input))
-        assert build(type(run.spec.input), yaml.safe_load(text)) == run.spec.input
-
-
-def _plain(kind: Any) -> dict[str, Any]:
-    values = {item.name: getattr(kind, item.name) for item in fields(kind)}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 def test_columns_are_headed_as_the_field_spells_them():

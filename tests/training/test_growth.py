@@ -11,7 +11,7 @@ import torch
 from dualdistill import models
 from dualdistill.config.run_spec import RunSpec
 from dualdistill.errors import CheckpointError
-from dualdistill.models.bevdepth.student import Student
+from dualdistill.models.bevdepth.student import BEVDepth
 from dualdistill.plan import plan
 from dualdistill.seeding import seed_everything
 from dualdistill.store.files import sha256_file, write_json
@@ -27,7 +27,7 @@ def spec(checkout: Path) -> RunSpec:
 
 
 @pytest.fixture(scope="module")
-def trained(spec: RunSpec) -> Student:
+def trained(spec: RunSpec) -> BEVDepth:
     """Not the fresh weights, whose norms are all alike."""
     seed_everything(7)
     network = models.build(spec)
@@ -38,7 +38,7 @@ def trained(spec: RunSpec) -> Student:
 
 
 @pytest.fixture(scope="module")
-def file(spec: RunSpec, trained: Student, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def file(spec: RunSpec, trained: BEVDepth, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("detector-r50") / "model.safetensors"
     save_weights(file, trained.state_dict())
     record = {"schema": 1, "spec_sha": spec.sha, "outputs": {file.name: sha256_file(file)}}
@@ -46,12 +46,12 @@ def file(spec: RunSpec, trained: Student, tmp_path_factory: pytest.TempPathFacto
     return file
 
 
-def grown(spec: RunSpec, file: Path, width: int = 0) -> Student:
-    model = replace(spec.model, start="shallower", depth=101, width=width or spec.model.width)
+def grown(spec: RunSpec, file: Path, width: int = 0) -> BEVDepth:
+    model = replace(spec.model, start="detector", depth=101, width=width or spec.model.width)
     return objective.prepare(replace(spec, model=model), None, file).lesson.learner
 
 
-def test_it_begins_as_the_shallower_one_did_end(spec: RunSpec, trained: Student, file: Path) -> None:
+def test_it_begins_as_the_shallower_one_did_end(spec: RunSpec, trained: BEVDepth, file: Path) -> None:
     images_MCHW = torch.randn(2, 3, 64, 96)
     deep = grown(spec, file)
     assert len(deep.image_encoder.backbone.layer3) == 23 > len(trained.image_encoder.backbone.layer3)

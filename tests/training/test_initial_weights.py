@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from dualdistill import models
-from dualdistill.config.run_spec import DetectorSpec, RunSpec
+from dualdistill.config.run_spec import RunSpec
 from dualdistill.data.loader import of_frames
 from dualdistill.errors import CheckpointError
 from dualdistill.models.bevdepth.image_encoder import resnet
@@ -88,7 +88,7 @@ def test_all_but_the_head_is_the_detector_s(spec: RunSpec, checkout: Path, tmp_p
 
 def named(spec: RunSpec, weight: float) -> RunSpec:
     """The run of a detector that students start from."""
-    return replace(spec, kind="detector", model=DetectorSpec(**vars(spec.model), naming_weight=weight))
+    return replace(spec, kind="detector", naming_weight=weight)
 
 
 def test_a_detector_names_what_it_sees_and_keeps_no_trace_of_it(spec: RunSpec, pretrained: Path) -> None:

@@ -8,26 +8,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dualdistill.config.run_spec import GridSpec, StudentSpec
+from dualdistill.config.run_spec import BEVDepthSpec, GridSpec
 from dualdistill.data.batch import SHORTEST_HISTORY_S, Batch, Detections, ImageDepth, Output
 from dualdistill.models.bevdepth.bev_encoder import BevEncoder, BevNeck, warp_to_current
 from dualdistill.models.bevdepth.image_encoder import ImageEncoder
 from dualdistill.models.bevdepth.view_transform import ViewTransform, bin_depths, depth_loss
 from dualdistill.models.center_head import Head
 from dualdistill.models.layers import channels_last, residual_stage
+from dualdistill.models.student import Shape, Student
 
 
-class Student(nn.Module):
+class BEVDepth(Student):
     """Cameras -> boxes. The previous frame is computed without gradients, as in all of this family.
 
     The head regresses the displacement between the two frames; losses and decode translate.
     """
 
-    needs_images, needs_points = True, False
+    spec: BEVDepthSpec
 
-    def __init__(self, spec: StudentSpec, grid: GridSpec) -> None:
-        super().__init__()
-        self.spec, self.grid = spec, grid
+    def __init__(self, spec: BEVDepthSpec, grid: GridSpec) -> None:
+        super().__init__(spec, grid)
+        self.image_channels = spec.neck_channels
         width = spec.context_channels
         self.image_encoder = ImageEncoder(spec)
         self.view_transform = ViewTransform(spec, grid)
@@ -36,8 +37,11 @@ class Student(nn.Module):
         self.bev_neck = BevNeck(spec.bev_channels, spec.bev_out_channels, spec.extra_norm)
         self.head = Head(spec.bev_out_channels, spec.head, grid)
 
-    def tap_shapes(self) -> dict[str, tuple[int, int, int]]:
-        """Channels, rows and columns of every tap."""
+    @property
+    def backbone(self) -> nn.Module:
+        return self.image_encoder.backbone
+
+    def tap_shapes(self) -> dict[str, Shape]:
         cells = self.grid.cells
         shapes = {
             f"s{i + 1}": (c, cells >> i + 1, cells >> i + 1) for i, c in enumerate(self.spec.bev_channels)
@@ -70,7 +74,6 @@ class Student(nn.Module):
         return self.refine(bev_BCYX), depth_logits, image_MChw.unflatten(0, images_BNCHW.shape[:2])
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """Detection and depth losses, weighted."""
         boxes_K9 = displaced(batch.boxes_K9, given(batch.history_s_B, "history_s_B"))
         depth = depth_loss(
             given(output.depth_logits_BNDhw, "depth_logits_BNDhw"),
@@ -91,7 +94,6 @@ class Student(nn.Module):
         return ImageDepth(logits_BNDhw, bins_D, depth_BNhw, owner_BNhw * reached_BNhw)
 
     def decode(self, output: Output, batch: Batch) -> list[Detections]:
-        """Boxes with velocity in m/s."""
         found = self.head.decode(output.predictions)
         return [
             Detections(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualdistill.config.run_spec import GridSpec, StudentSpec
+from dualdistill.config.run_spec import BEVDepthSpec, GridSpec
 from dualdistill.models.layers import residual_stage
 
 CAMERA_NUMBERS = (
@@ -52,7 +52,7 @@ class DepthNet(nn.Module):
     No deformable convolution: the published one is a known cause of divergence and brings nothing.
     """
 
-    def __init__(self, spec: StudentSpec) -> None:
+    def __init__(self, spec: BEVDepthSpec) -> None:
         super().__init__()
         width = spec.depth_channels
         self.context = nn.Conv2d(spec.neck_channels, spec.context_channels, 1)
@@ -145,7 +145,7 @@ def splat(context_MChw: Tensor, depth_MDhw: Tensor, plan: Splat) -> Tensor:
 class ViewTransform(nn.Module):
     """Image features of all cameras -> BEV map and depth logits."""
 
-    def __init__(self, spec: StudentSpec, grid: GridSpec) -> None:
+    def __init__(self, spec: BEVDepthSpec, grid: GridSpec) -> None:
         super().__init__()
         self.bins_m, self.stride, self.grid = spec.depth_bins_m, spec.feature_stride, grid
         self.depth_net = DepthNet(spec)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dualdistill.config.settings import METRICS
+from dualdistill.config.views import METRICS
 from dualdistill.errors import DataError
 from dualdistill.plan.figures import CLAIMS, View
 from dualdistill.plan.plan import Plan

@@ -14,7 +14,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
-from dualdistill.config.settings import METRICS
+from dualdistill.config.views import METRICS
 from dualdistill.errors import UserError
 from dualdistill.plan.figures import View
 from dualdistill.plan.plan import Plan

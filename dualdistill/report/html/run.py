@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from dualdistill.config.run_spec import contents
 from dualdistill.config.settings import Reported
 from dualdistill.errors import DataError
 from dualdistill.plan.plan import Plan, Run
@@ -114,14 +115,14 @@ def build(plan: Plan, run: Run, known: Known, pictures: tuple[Picture, ...], com
     made_on = record.get("provenance", {})
     git = made_on.get("git", {})
     baseline = plan.runs.get(known.baseline or "")
-    spec, quality = _own(asdict(run.spec)), UNSCORED.get(run.spec.kind)
+    spec, quality = _own(contents(run.spec)), UNSCORED.get(run.spec.kind)
     return RunPage(
         id=run.id,
         title=known.title,
         kind=run.spec.kind,
         rows=run.rows,
         related=_related(run, known),
-        changes=differences(_own(asdict(baseline.spec)), spec) if baseline else (),
+        changes=differences(_own(contents(baseline.spec)), spec) if baseline else (),
         baseline=baseline.id if baseline else None,
         tiles=_tiles(record, metrics, known.reported, quality),
         quality=quality,

@@ -1,0 +1,36 @@
+"""Ranges of numbers in YAML, by name: an annotation such as `lr: Positive` is type, range and documentation.
+
+Imports no torch: methods annotate their options with these names, and planning reads them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+STRICT = ConfigDict(strict=True, extra="forbid")  # no silent conversion, no unknown key
+
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Weight = NotNegative  # of a loss term
+Share = Annotated[float, Field(ge=0, le=1)]
+Degrees = Annotated[float, Field(ge=0, le=180)]  # the largest turn to either side
+Interval = tuple[float, float]  # from, to
+Triple = tuple[Count, Count, Count]  # one per stage of a network
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]  # of a table, figure or claim
+
+T = TypeVar("T")
+
+
+def _unique(items: Any) -> Any:
+    if len(set(items)) < len(items):
+        raise PydanticCustomError("unique", "holds the same entry twice")
+    return items
+
+
+Several = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_unique)]  # at least one, each once

@@ -1,0 +1,58 @@
+"""Keys that a row may have besides its own: the options of its method and the numbers of the profile."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from dualdistill.config import method_options
+from dualdistill.config.ranges import STRICT
+from dualdistill.config.run_spec import TEACHERS, InputSpec, ScheduleSpec, TeacherInputSpec
+from dualdistill.config.students import students
+from dualdistill.config.validation import keys
+
+OF_EVERY_ROW = {
+    "from": str,  # the row this one starts from
+    "model": str,  # a network of the profile
+    "backbone": str,  # of a student, by its name in the profile
+    "method": str,  # a file of dualdistill/distill/; none trains without a teacher
+    "teacher": str,  # the row whose run teaches
+    "weights": str,  # the row of the same teacher network whose trained weights a teacher starts from
+}
+
+
+@functools.cache
+def row(network: str | None, method: str | None) -> type[BaseModel]:
+    """The keys of a row that trains a network with a method, as the fields of a model."""
+    options = method_options.options(method) if method else {}
+    return block({**OF_EVERY_ROW, **options, **(numbers(network) if network else {})})
+
+
+@functools.cache
+def numbers(network: str) -> dict[str, Any]:
+    """The numbers of the profile that a row may change, as dotted keys with their types."""
+    model = TEACHERS.get(network) or students()[network]
+    seen = TeacherInputSpec if network in TEACHERS else InputSpec
+    sections = {"input": seen, "schedule": ScheduleSpec, "model": model}
+    return {key: kind for name, section in sections.items() for key, kind in _flat(name, section)}
+
+
+def _flat(prefix: str, section: Any) -> Iterator[tuple[str, Any]]:
+    for key, kind in keys(section).items():
+        if dataclasses.is_dataclass(kind):
+            yield from _flat(f"{prefix}.{key}", kind)
+        else:
+            yield f"{prefix}.{key}", kind
+
+
+def block(kinds: Mapping[str, Any]) -> type[BaseModel]:
+    """A model of keys that may be left out and need not be Python names."""
+    fields: dict[str, Any] = {
+        f"field_{number}": (kind, Field(default=None, alias=key))
+        for number, (key, kind) in enumerate(kinds.items())
+    }
+    return create_model("Block", __config__=ConfigDict(**STRICT), **fields)

@@ -1,0 +1,205 @@
+"""Hold YAML against types: pydantic finds the first fault, and it is reported as a sentence with file and line.
+
+A type is a pydantic dataclass or model, or any annotation. Known keys and allowed words are read off the type, so
+that a misspelled one is answered with the closest match.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from dualdistill.config.yaml import Document, Place, nearest
+from dualdistill.errors import UserError
+
+UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument", "string_pattern_mismatch")
+COMPLAINTS = {  # by pydantic's error type; the braces are filled from its context
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "greater_than": "must be above {gt}",
+    "less_than": "must be below {lt}",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "path_type": "must be text",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a block of keys",
+    "dataclass_type": "must be a block of keys",
+    "model_type": "must be a block of keys",
+}
+
+
+@functools.cache
+def adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def build(kind: Any, values: Any) -> Any:
+    """A value of a type from plain values that are known to be valid."""
+    # from JSON, where pydantic's strict mode takes a list for a tuple and a whole number for a float
+    return adapter(kind).validate_json(json.dumps(values))
+
+
+def check(document: Document, kind: Any, at: Place = (), noun: str = "") -> Any:
+    """A document, or its part at a place, as a value of a type; the first fault is raised as a sentence.
+
+    `noun` says what the part at `at` is called: "unknown key 'x' in row 'y'".
+    """
+    value = document.value
+    for key in at:
+        value = value[key]
+    try:
+        return build(kind, value)
+    except ValidationError as error:
+        faults = [Fault(document, kind, detail, at, noun) for detail in error.errors(include_url=False)]
+        raise min(faults, key=lambda fault: fault.line).sentence() from None
+
+
+class Fault:
+    """One of pydantic's errors, worded for the person who wrote the YAML."""
+
+    def __init__(self, document: Document, kind: Any, error: Any, at: Place, noun: str) -> None:
+        self.document, self.error, self.at, self.noun = document, error, at, noun
+        # pydantic marks a key that is at fault itself with a part of its own
+        self.path: Place = tuple(part for part in error["loc"] if part != "[key]")
+        self.kind = kind
+        self.place: Place = (*at, *self.path)
+
+    @property
+    def line(self) -> int:
+        return self.document.lines.get(self.place, 0)
+
+    def sentence(self) -> UserError:
+        error, hint = self.error, ""
+        if error["type"] in UNKNOWN_KEY:
+            what = f"unknown key '{self.place[-1]}'{self._inside(self.place[:-1])}"
+            hint = nearest(str(self.place[-1]), keys(at_path(self.kind, self.path[:-1])))
+        elif error["type"] in ("missing", "missing_argument") and isinstance(self.place[-1], int):
+            self.place, length = self.place[:-1], len(get_args(_plain(at_path(self.kind, self.path[:-1]))))
+            what = f"{self._subject()} needs at least {length} entries"
+        elif error["type"] in ("missing", "missing_argument"):
+            what = f"missing key '{self.place[-1]}'{self._inside(self.place[:-1])}"
+        else:
+            what = f"{self._subject()} {self._complaint()}"
+            hint = self._hint()
+        return UserError(what, where=self.document.where(self.place), hint=hint)
+
+    def _complaint(self) -> str:
+        error = self.error
+        context: Mapping[str, Any] = error.get("ctx", {})
+        if error["type"] == "literal_error":
+            allowed = ", ".join(map(str, words(at_path(self.kind, self.path))))
+            return f"must be one of {allowed}, not {_shown(error['input'])}"
+        if error["type"] == "too_short":
+            return (
+                "must not be empty" if context["actual_length"] == 0 else _entries("needs at least", context)
+            )
+        if error["type"] == "too_long":
+            return _entries("takes at most", context)
+        if error["type"] not in COMPLAINTS:
+            return str(error["msg"])
+        limits = {name: _number(limit) for name, limit in context.items()}
+        return f"{COMPLAINTS[error['type']].format(**limits)}, not {_shown(error['input'])}"
+
+    def _hint(self) -> str:
+        value = self.error["input"]
+        if not isinstance(value, str):
+            return ""
+        if self.error["type"] == "literal_error":
+            return nearest(value, map(str, words(at_path(self.kind, self.path))), otherwise="")
+        if self.error["type"] in ("int_type", "float_type"):
+            with contextlib.suppress(ValueError):
+                return f"YAML reads {value} as text, write {float(value)!r}"
+        return ""
+
+    def _inside(self, place: Place) -> str:
+        if place == self.at and self.noun:
+            return f" in {self.noun} '{place[-1]}'"
+        return f" in '{'.'.join(map(str, place))}'" if place else ""
+
+    def _subject(self) -> str:
+        if not self.place:
+            return "the file"
+        *around, last = self.place
+        name = f"entry {last + 1}" if isinstance(last, int) else f"'{last}'"
+        return f"{name}{self._inside(tuple(around))}"
+
+
+def keys(kind: Any) -> dict[str, Any]:
+    """The keys of a block with the types of their values; none for what is no block."""
+    kind = _plain(kind)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        items = kind.model_fields.items()
+        return {field.alias or name: field.annotation for name, field in items}
+    if dataclasses.is_dataclass(kind):
+        hints = _hints(kind)  # type: ignore[arg-type]  # mypy takes a dataclass for unhashable
+        return {item.name: hints[item.name] for item in dataclasses.fields(kind)}
+    return {}
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+def words(kind: Any) -> tuple[Any, ...]:
+    """The values that a Literal allows."""
+    kind = _plain(kind)
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def is_list(kind: Any) -> bool:
+    return get_origin(_plain(kind)) in (tuple, list)
+
+
+def at_path(kind: Any, path: Place) -> Any:
+    """The type of what lies at a path inside a value of a type."""
+    for part in path:
+        plain = _plain(kind)
+        if get_origin(plain) is dict:
+            kind = get_args(plain)[1]
+        elif get_origin(plain) in (tuple, list):
+            inner = get_args(plain)
+            kind = inner[min(int(part), len(inner) - 1)] if Ellipsis not in inner else inner[0]
+        else:
+            kind = keys(plain).get(str(part), Any)
+    return kind
+
+
+def _plain(kind: Any) -> Any:
+    """A type without its ranges and without `| None`."""
+    while True:
+        if get_origin(kind) is Annotated:
+            kind = get_args(kind)[0]
+        elif get_origin(kind) in (Union, UnionType):
+            kind = next(part for part in get_args(kind) if part is not type(None))
+        else:
+            return kind
+
+
+def _entries(verb: str, context: Mapping[str, Any]) -> str:
+    limit = context.get("min_length", context.get("max_length"))
+    return f"{verb} {limit} entries"
+
+
+def _number(limit: Any) -> Any:
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return f"the text '{value}'"
+    if isinstance(value, dict | list):
+        return "a block of keys" if isinstance(value, dict) else "a list"
+    return json.dumps(value)

@@ -1,0 +1,103 @@
+"""A run's id hashes all of its spec, and a field that is added later leaves the ids of earlier runs alone."""
+
+import dataclasses
+from typing import Annotated, Any
+
+import pytest
+from pydantic import ValidationError
+from pydantic.dataclasses import dataclass
+
+from dualdistill.config import run_spec
+from dualdistill.config.ranges import STRICT
+from dualdistill.config.run_spec import (
+    AddedLater,
+    BEVDepthSpec,
+    DataSpec,
+    GridSpec,
+    InputSpec,
+    MVPSpec,
+    RunSpec,
+    ScheduleSpec,
+    TeacherInputSpec,
+    TeacherSpec,
+    contents,
+)
+
+# Neutral values of the fields that were added when runs existed already, by class and field. None so far. A value
+# that stands here never changes: it keeps the ids of the runs from before the field.
+NEUTRAL: dict[str, Any] = {}
+
+
+def spec(**changes: Any) -> RunSpec:
+    data = DataSpec("world", "v1.0-world", "train", "dev", "val")
+    parts = {"kind": "student", "seed": 0, "data": data, "grid": GridSpec(), "input": InputSpec()}
+    rest = {"model": BEVDepthSpec(), "schedule": ScheduleSpec(), "threads": 1, "versions": {"train": 1}}
+    return RunSpec(**{**parts, **rest, **changes})
+
+
+def test_the_hash_covers_defaults():
+    listed = contents(spec())
+    assert listed["schedule"]["epochs"] == 24.0
+    assert set(listed) == {item.name for item in dataclasses.fields(RunSpec)}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schedule": ScheduleSpec(epochs=23.0)},
+        {"model": BEVDepthSpec(extra_norm=False)},
+        {"model": TeacherSpec()},
+        {"input": TeacherInputSpec(every_ring=2)},
+        {"naming_weight": 1.0},
+        {"teacher": spec()},
+    ],
+)
+def test_every_change_is_another_id(change: dict[str, Any]):
+    assert spec(**change).sha != spec().sha
+
+
+def test_networks_with_the_same_numbers_are_different_runs():
+    @dataclass(frozen=True, config=STRICT)
+    class Other(BEVDepthSpec):
+        network = "other"
+
+    assert spec(model=Other()).sha != spec(model=BEVDepthSpec()).sha
+
+
+def test_subclasses_keep_their_own_fields_in_the_hash():
+    assert "virtual" in contents(spec(model=MVPSpec()))["model"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Before:
+    lr: float = 1.0
+
+
+@dataclass(frozen=True, config=STRICT)
+class After:
+    lr: float = 1.0
+    # the default is another value than the neutral one: what it was before the field existed
+    beta: Annotated[float, AddedLater(0.9)] = 0.95
+
+
+def test_a_field_that_is_added_later_is_left_out_at_its_neutral_value_only():
+    assert contents(After(beta=0.9)) == contents(Before())
+    assert contents(After()) == {"lr": 1.0, "beta": 0.95}
+
+
+def test_the_neutral_values_are_pinned():
+    marked = {
+        f"{kind.__name__}.{name}": mark.neutral
+        for kind in vars(run_spec).values()
+        if dataclasses.is_dataclass(kind) and hasattr(kind, "__pydantic_fields__")
+        for name, field in kind.__pydantic_fields__.items()
+        for mark in field.metadata
+        if isinstance(mark, AddedLater)
+    }
+    assert marked == NEUTRAL
+
+
+@pytest.mark.parametrize("change", [{"seed": "0"}, {"threads": 0}, {"threads": True}, {"kind": "pupil"}])
+def test_a_spec_out_of_range_cannot_be_made(change: dict[str, Any]):
+    with pytest.raises(ValidationError):
+        spec(**change)
