@@ -21,10 +21,7 @@ from dualdistill.world.nuscenes.tables import VERSION
 from dualdistill.world.sensors.rig import LIDAR
 
 # as one looks around: left to right, front above back
-LAYOUT = (
-    ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT"),
-    ("CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT"),
-)
+LAYOUT = (("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT"), ("CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT"))
 WIDTH, HEADING = 22.0, 0.5  # inches
 
 

@@ -15,7 +15,7 @@ from nuscenes.nuscenes import NuScenes
 
 from dualdistill.config.nuscenes import CLASSES
 from dualdistill.plan import plan
-from dualdistill.world.nuscenes import build
+from dualdistill.world.nuscenes.build import build_world
 from dualdistill.world.nuscenes.tables import VERSION
 
 ENOUGH = 20
@@ -26,7 +26,7 @@ def test_every_class_has_enough_evaluated_boxes(checkout: Path, tmp_path: Path) 
     """Counted by the devkit's own filters, and equal to what the world says of itself."""
     spec = plan.load(checkout / "config" / "config.yaml", {"profile": "world"}).data.world
     assert spec is not None
-    build(replace(spec, train_scenes=0, dev_scenes=0, pretrain_scenes=0), tmp_path, workers=2)
+    build_world(replace(spec, train_scenes=0, dev_scenes=0, pretrain_scenes=0), tmp_path, workers=2)
     nusc = NuScenes(VERSION, str(tmp_path), verbose=False)
     config = config_factory("detection_cvpr_2019")
     tokens = [row["token"] for row in nusc.sample]

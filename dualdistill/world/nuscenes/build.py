@@ -19,7 +19,7 @@ from dualdistill.config.nuscenes import CLASSES
 from dualdistill.config.world import WorldSpec
 from dualdistill.errors import DataError, DiskError, UserError
 from dualdistill.store.files import atomic_write, read_json, write_json
-from dualdistill.world.nuscenes.record_scene import fingerprint, fragment_path, shoot
+from dualdistill.world.nuscenes.record_scene import fingerprint, fragment_path, record_scene
 from dualdistill.world.nuscenes.tables import TABLES, VERSION, shared_tables
 from dualdistill.world.scene.sample import SPLITS
 from dualdistill.world.sensors.rig import LIDAR, MOUNTS, SOURCE_SIZE
@@ -27,7 +27,7 @@ from dualdistill.world.sensors.rig import LIDAR, MOUNTS, SOURCE_SIZE
 Job = tuple[str, int]
 
 
-def make(spec: WorldSpec, root: Path, workers: int) -> None:
+def build_world(spec: WorldSpec, root: Path, workers: int) -> None:
     """Write the world of a spec under `root`; scenes already there are kept."""
     _check(spec, workers)
     started = time.monotonic()
@@ -35,7 +35,7 @@ def make(spec: WorldSpec, root: Path, workers: int) -> None:
         _prepare(root)
         jobs = _jobs(spec)
         missing = [job for job in jobs if not _finished(spec, root, job)]
-        _shoot_all(spec, root, missing, workers)
+        _record_all(spec, root, missing, workers)
         counts = _merge(root, jobs)
     except OSError as error:
         hint = "free space or permissions, then rerun: finished scenes are kept"
@@ -101,14 +101,14 @@ def _finished(spec: WorldSpec, root: Path, job: Job) -> bool:
     return path.exists() and read_json(path)["fingerprint"] == fingerprint(spec)
 
 
-def _shoot_all(spec: WorldSpec, root: Path, jobs: list[Job], workers: int) -> None:
+def _record_all(spec: WorldSpec, root: Path, jobs: list[Job], workers: int) -> None:
     if workers == 1 or len(jobs) < 2:
         for job in jobs:
-            shoot(spec, *job, root)
+            record_scene(spec, *job, root)
         return
     # spawn: forking a process that holds library threads may hang
     with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn")) as pool:
-        running = [pool.submit(shoot, spec, *job, root) for job in jobs]
+        running = [pool.submit(record_scene, spec, *job, root) for job in jobs]
         try:
             for done in as_completed(running):
                 done.result()

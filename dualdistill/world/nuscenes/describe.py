@@ -15,7 +15,7 @@ from dualdistill.world.scene.traffic import Actor
 MAP_PIXEL_M = 0.1  # what the devkit assumes
 
 
-def rows(scene: Scene, samples: list[Row], annotations: dict[int, list[Row]]) -> dict[str, list[Row]]:
+def scene_tables(scene: Scene, samples: list[Row], annotations: dict[int, list[Row]]) -> dict[str, list[Row]]:
     name = scene.name
     log_token = token(name, "log")
     moving = sum(actor.motion.moves for actor in scene.actors)
@@ -27,7 +27,7 @@ def rows(scene: Scene, samples: list[Row], annotations: dict[int, list[Row]]) ->
         "first_sample_token": samples[0]["token"],
         "last_sample_token": samples[-1]["token"],
         "name": name,
-        "description": ", ".join([scene.weather.words, arms, *_features(scene), f"{moving} moving objects"]),
+        "description": ", ".join([scene.weather.label, arms, *_features(scene), f"{moving} moving objects"]),
     }
     log_row = {
         "token": log_token,
@@ -84,7 +84,7 @@ def draw_map(scene: Scene) -> Image.Image:
     pen = ImageDraw.Draw(image)
     for (x0, x1), (y0, y1) in background.drivable(scene.town):
         corners = np.array([(x0, y0, 0), (x1, y0, 0), (x1, y1, 0), (x0, y1, 0)])
-        placed = corners @ scene.on_map.rotation_33.T + scene.on_map.translation_3
+        placed = corners @ scene.town_to_map.rotation_33.T + scene.town_to_map.translation_3
         pen.polygon(
             [(float(x) / MAP_PIXEL_M, pixels - float(y) / MAP_PIXEL_M) for x, y, _ in placed], fill=255
         )

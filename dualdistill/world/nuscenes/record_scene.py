@@ -19,15 +19,15 @@ from threadpoolctl import threadpool_limits
 
 from dualdistill.config.world import WorldSpec
 from dualdistill.store.files import atomic_write, sha_of
-from dualdistill.world.geometry.mesh import turn
+from dualdistill.world.geometry.mesh import rotation
 from dualdistill.world.nuscenes import describe, tables
 from dualdistill.world.nuscenes.names import mask_name, token
 from dualdistill.world.nuscenes.tables import Row
-from dualdistill.world.scene.sample import NOISE, SPLITS, draw, generator
-from dualdistill.world.scene.scene import Scene, exact, sweep_times
+from dualdistill.world.scene.sample import NOISE, SPLITS, draw_scene, scene_rng
+from dualdistill.world.scene.scene import Scene, sweep_times, to_microseconds
 from dualdistill.world.sensors import camera, lidar
-from dualdistill.world.sensors.rig import FRAME_S, LIDAR, MOUNTS, camera_rays, lidar_rays, on_ground
-from dualdistill.world.sensors.visibility import Silhouettes, View
+from dualdistill.world.sensors.rig import FRAME_S, LIDAR, MOUNTS, camera_rays, ground_pose, lidar_rays
+from dualdistill.world.sensors.visibility import CameraView, Silhouettes
 
 REVISION = 10  # raise when the same spec makes a different world
 FIRST_DAY_US = 1_735_725_600_000_000
@@ -49,15 +49,15 @@ def fingerprint(spec: WorldSpec) -> str:
     return sha_of({"revision": REVISION, **values})
 
 
-def shoot(spec: WorldSpec, split: str, number: int, root: Path) -> None:
+def record_scene(spec: WorldSpec, split: str, number: int, root: Path) -> None:
     """Make one scene's files; its JSON, written last, says that they are all there."""
     # the matrices are small: more threads would only wait for each other
     with threadpool_limits(1, user_api="blas"):
-        content = Shoot(draw(spec, split, number), root).run()
+        content = SceneRecorder(draw_scene(spec, split, number), root).run()
     atomic_write(fragment_path(root, split, number), json.dumps(content, sort_keys=True, allow_nan=False))
 
 
-class Shoot:
+class SceneRecorder:
     """The recording of one scene: rows of the tables as they come."""
 
     def __init__(self, scene: Scene, root: Path) -> None:
@@ -78,7 +78,7 @@ class Shoot:
             tables.link(chain)
         data = (row for chain in self.chains.values() for row in chain)
         self.tables["sample_data"] = sorted(data, key=lambda row: (row["timestamp"], row["token"]))
-        self.tables |= describe.rows(self.scene, self.tables["sample"], self.annotations)
+        self.tables |= describe.scene_tables(self.scene, self.tables["sample"], self.annotations)
         describe.draw_map(self.scene).save(self.root / self.tables["map"][0]["filename"], **PNG)
         return {
             "fingerprint": fingerprint(self.spec),
@@ -92,8 +92,8 @@ class Shoot:
         is_key = frame >= 0
         sample_token = token(self.scene.name, "sample", max(frame, 0))
         for time in sweep_times(self.spec, frame):
-            cloud = self._sweep(time, sample_token, is_key and time == FRAME_S * frame)
-        views = [self._photograph(channel, frame, sample_token) for channel in MOUNTS]
+            cloud = self._record_sweep(time, sample_token, is_key and time == FRAME_S * frame)
+        views = [self._record_camera(channel, frame, sample_token) for channel in MOUNTS]
         if is_key:
             row = tables.sample_row(self.scene.name, sample_token, self._timestamp(FRAME_S * frame))
             self.tables["sample"].append(row)
@@ -106,9 +106,9 @@ class Shoot:
         """A sensor's own noise at an instant."""
         stream = (LIDAR, *MOUNTS).index(channel)
         instant = round((time + FRAME_S) * 1e6) + 1_000_000
-        return generator(self.spec, self.scene.split, self.scene.number, NOISE, stream, instant)
+        return scene_rng(self.spec, self.scene.split, self.scene.number, NOISE, stream, instant)
 
-    def _register(
+    def _add_sample_data(
         self, channel: str, time: float, sample_token: str, is_key: bool, size: tuple[int, int]
     ) -> str:
         """Note a file of a sensor in the tables; its name."""
@@ -117,32 +117,32 @@ class Shoot:
         filename = f"{folder}/{channel}/{name}__{channel}__{timestamp}.{ending}"
         row = tables.data_row(name, channel, timestamp, sample_token, filename, is_key, size)
         self.chains[channel].append(row)
-        pose = self.scene.on_map @ self.scene.ego_pose(exact(time))
+        pose = self.scene.town_to_map @ self.scene.ego_pose(to_microseconds(time))
         self.tables["ego_pose"].append(tables.ego_row(row["token"], timestamp, pose))
         return filename
 
-    def _sweep(self, time: float, sample_token: str, is_key: bool) -> lidar.Cloud:
+    def _record_sweep(self, time: float, sample_token: str, is_key: bool) -> lidar.Cloud:
         rng = self._generator(LIDAR, time)
         rays, rings = lidar_rays(self.spec, float(rng.random()))
-        hits = self.scene.look(exact(time), self.scene.sensors[LIDAR], rays)
+        hits = self.scene.cast_rays(to_microseconds(time), self.scene.sensors[LIDAR], rays)
         cloud = lidar.measure(hits, rays, rings, self.spec, rng, self.scene.weather)
-        filename = self._register(LIDAR, time, sample_token, is_key, (0, 0))
+        filename = self._add_sample_data(LIDAR, time, sample_token, is_key, (0, 0))
         (self.root / filename).write_bytes(cloud.points_P5.tobytes())
         return cloud
 
-    def _photograph(self, channel: str, frame: int, sample_token: str) -> View:
+    def _record_camera(self, channel: str, frame: int, sample_token: str) -> CameraView:
         sensor, size = self.scene.sensors[channel], (self.spec.image_height, self.spec.image_width)
-        time = exact(FRAME_S * frame - sensor.lead_s)
-        hits = self.scene.look(time, sensor, self.rays[channel])
+        time = to_microseconds(FRAME_S * frame - sensor.lead_s)
+        hits = self.scene.cast_rays(time, sensor, self.rays[channel])
         ego = self.scene.ego_pose(time)
-        pixels = camera.develop(hits, self.scene.light, ego, size, self._generator(channel, time))
-        filename = self._register(channel, time, sample_token, frame >= 0, size)
+        pixels = camera.render_image(hits, self.scene.light, ego, size, self._generator(channel, time))
+        filename = self._add_sample_data(channel, time, sample_token, frame >= 0, size)
         Image.fromarray(pixels).save(self.root / filename, quality=JPEG_QUALITY)
         instances = hits.instance_N.reshape(size)
         Image.fromarray(instances).save(self.root / mask_name(filename), **PNG)
-        return View(sensor, ego @ sensor, time, self.rays[channel], instances)
+        return CameraView(sensor, ego @ sensor, time, self.rays[channel], instances)
 
-    def _annotate(self, frame: int, sample_token: str, cloud: lidar.Cloud, views: list[View]) -> None:
+    def _annotate(self, frame: int, sample_token: str, cloud: lidar.Cloud, views: list[CameraView]) -> None:
         """Boxes of everything in reach, with what the key frame's sensors saw of each.
 
         Reach is a square around the LiDAR that turns with it, like a BEV grid.
@@ -155,7 +155,7 @@ class Shoot:
             away = (xy - lidar_pose.translation_3[:2]) @ lidar_pose.rotation_33[:2, :2]
             if np.abs(away).max() > self.spec.radius_m:
                 continue
-            pose = self.scene.on_map @ on_ground(xy, yaw)
+            pose = self.scene.town_to_map @ ground_pose(xy, yaw)
             row = tables.annotation_row(self.scene.name, frame, instance, sample_token, actor, pose)
             row["attribute_tokens"] = [token("attribute", name) for name in actor.attributes(time)]
             row["num_lidar_pts"] = int(returns[instance])
@@ -174,6 +174,6 @@ class Shoot:
                 met = cloud.points_P5[cloud.instance_P == instance, :3]
                 xy, yaw = self.scene.place(instance, time)
                 own = (met @ pose.rotation_33.T + pose.translation_3)[:, :2] - xy
-                inside = np.abs(own @ turn(yaw)[:2, :2]) <= np.array(actor.asset.size_lwh[:2]) / 2
+                inside = np.abs(own @ rotation(yaw)[:2, :2]) <= np.array(actor.asset.size_lwh[:2]) / 2
                 counted[instance] = inside.all(1).sum()
         return counted

@@ -10,7 +10,7 @@ from typing import Any
 
 from dualdistill.world.nuscenes.names import token
 from dualdistill.world.scene.traffic import Actor
-from dualdistill.world.sensors.rig import LIDAR, MOUNTS, Pose, Sensor, heading, quaternion
+from dualdistill.world.sensors.rig import LIDAR, MOUNTS, Pose, Sensor, ground_quaternion, quaternion
 
 Row = dict[str, Any]
 VERSION = "v1.0-world"
@@ -114,7 +114,7 @@ def ego_row(data_token: str, timestamp: int, pose: Pose) -> Row:
     return {
         "token": data_token,
         "timestamp": timestamp,
-        "rotation": heading(pose),
+        "rotation": ground_quaternion(pose),
         "translation": [float(value) for value in pose.translation_3],
     }
 
@@ -166,7 +166,7 @@ def annotation_row(scene: str, frame: int, instance: int, sample_token: str, act
         "attribute_tokens": [],
         "translation": [float(pose.translation_3[0]), float(pose.translation_3[1]), height / 2],
         "size": [width, length, height],
-        "rotation": heading(pose),
+        "rotation": ground_quaternion(pose),
         "prev": "",
         "next": "",
         "num_lidar_pts": 0,

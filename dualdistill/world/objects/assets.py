@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualdistill.world.geometry.mesh import Mesh
-from dualdistill.world.geometry.raytrace import Body
+from dualdistill.world.geometry.raytrace import RigidBody
 from dualdistill.world.objects import machines, people, street, vehicles
 
 CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
@@ -39,9 +39,9 @@ class Asset:
     size_lwh: tuple[float, float, float]
 
     @functools.cached_property
-    def body(self) -> Body:
+    def body(self) -> RigidBody:
         """For rays; built when first asked for."""
-        return Body(self.mesh)
+        return RigidBody(self.mesh)
 
     @property
     def corners_83(self) -> NDArray[np.float64]:
@@ -49,7 +49,7 @@ class Asset:
         return CORNERS * self.size_lwh
 
 
-def asset(name: str, mesh: Mesh, category: str = "") -> Asset:
+def make_asset(name: str, mesh: Mesh, category: str = "") -> Asset:
     """Centre a mesh on its footprint and take its box."""
     low, high = mesh.bounds
     middle = (low + high) / 2
@@ -67,30 +67,30 @@ def vehicle(rng: np.random.Generator, name: str) -> Asset:
         "bus": vehicles.bus,
         "trailer": vehicles.trailer,
     }
-    return asset(name, builders[name](rng))
+    return make_asset(name, builders[name](rng))
 
 
 def cycle(rng: np.random.Generator, name: str, with_rider: bool) -> Asset:
     build = people.bicycle if name == "bicycle" else people.motorcycle
-    return asset(name, build(rng, with_rider))
+    return make_asset(name, build(rng, with_rider))
 
 
 def pedestrian(rng: np.random.Generator, posture: str, *, worker: bool = False) -> Asset:
     child = not worker and rng.random() < 0.1
     kind = "construction_worker" if worker else "child" if child else "adult"
-    return asset(
+    return make_asset(
         "pedestrian", people.person(rng, posture, worker=worker, child=child), f"human.pedestrian.{kind}"
     )
 
 
 def barrier(rng: np.random.Generator, style: str) -> Asset:
-    return asset("barrier", street.barrier(rng, style))
+    return make_asset("barrier", street.barrier(rng, style))
 
 
 def traffic_cone(rng: np.random.Generator) -> Asset:
-    return asset("traffic_cone", street.traffic_cone(rng))
+    return make_asset("traffic_cone", street.traffic_cone(rng))
 
 
 def tractor(rng: np.random.Generator) -> Asset:
     """The truck in front of a trailer."""
-    return asset("truck", vehicles.tractor(rng))
+    return make_asset("truck", vehicles.tractor(rng))

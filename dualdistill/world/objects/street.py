@@ -19,7 +19,7 @@ from dualdistill.world.geometry.mesh import (
     cylinder,
     join,
 )
-from dualdistill.world.objects.vehicles import STEEL, about, pick
+from dualdistill.world.objects.vehicles import STEEL, pick, vary
 
 CONCRETE: Colour = (0.36, 0.35, 0.33)
 WALL_M = 0.7  # thickness of the thickest
@@ -42,7 +42,7 @@ def barrier_style(rng: np.random.Generator) -> str:
 
 
 def barrier(rng: np.random.Generator, style: str) -> Mesh:
-    width = about(rng, 2.0, 0.08)
+    width = vary(rng, 2.0, 0.08)
     if style == "concrete":
         parts = [
             box((0.6, width, 0.3), (0, 0, 0.15), CONCRETE, 40),
@@ -69,7 +69,7 @@ def barrier(rng: np.random.Generator, style: str) -> Mesh:
 
 def traffic_cone(rng: np.random.Generator) -> Mesh:
     if rng.random() < 0.25:  # a delineator post
-        height = about(rng, 1.05, 0.05)
+        height = vary(rng, 1.05, 0.05)
         return join(
             [
                 cylinder(0.2, 0.08, (0, 0, 0.04), (0.03, 0.03, 0.03), 10),
@@ -77,7 +77,7 @@ def traffic_cone(rng: np.random.Generator) -> Mesh:
                 cylinder(0.08, 0.14, (0, 0, 0.8 * height), WHITE, 250),
             ]
         )
-    height, foot = about(rng, 0.8, 0.08), about(rng, 0.21, 0.015)
+    height, foot = vary(rng, 0.8, 0.08), vary(rng, 0.21, 0.015)
     parts = [box((2 * foot, 2 * foot, 0.06), (0, 0, 0.03), (0.05, 0.05, 0.05), 10)]
     cuts = np.array([0.0, 0.35, 0.55, 0.7, 0.85, 1.0])
     radii = 0.85 * foot * (1 - cuts) + 0.03 * cuts
@@ -99,7 +99,7 @@ def traffic_cone(rng: np.random.Generator) -> Mesh:
 
 
 def tree(rng: np.random.Generator) -> Mesh:
-    height, crown = about(rng, 6.5, 1.2), about(rng, 3.2, 0.5)
+    height, crown = vary(rng, 6.5, 1.2), vary(rng, 3.2, 0.5)
     leaves = pick(rng, LEAVES)
     parts = [
         cylinder(0.16, height * 0.6, (0, 0, height * 0.3), (0.12, 0.08, 0.05), 25, taper=0.7, sections=6)
@@ -112,12 +112,12 @@ def tree(rng: np.random.Generator) -> Mesh:
 
 
 def bush(rng: np.random.Generator) -> Mesh:
-    size = about(rng, 1.2, 0.25)
+    size = vary(rng, 1.2, 0.25)
     return blob((size, size, size), (0, 0, size * 0.4), pick(rng, LEAVES))
 
 
 def lamp_post(rng: np.random.Generator) -> Mesh:
-    height = about(rng, 7.0, 0.5)
+    height = vary(rng, 7.0, 0.5)
     return join(
         [
             cylinder(0.09, height, (0, 0, height / 2), (0.16, 0.17, 0.17), 40, taper=0.7, sections=6),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dualdistill.world.geometry.mesh import GLOW, Floats, Mesh, floats
-from dualdistill.world.scene.night import Lamps
+from dualdistill.world.scene.night import LampLight
 from dualdistill.world.scene.weather import Weather
 
 FROM_BELOW = 0.35  # light from the ground relative to the sky's
@@ -23,7 +23,7 @@ class Light:
     fog_per_m: float
     noise: float  # of a pixel, in steps of 1/255
     wet: bool
-    lamps: Lamps | None  # None by day
+    lamps: LampLight | None  # None by day
 
     @property
     def casts_shadows(self) -> bool:
@@ -38,7 +38,7 @@ class Light:
         colour = mesh.colour_T3.T
         return floats(colour * ambient), floats(colour * facing * self.sun_colour_3[:, None])
 
-    def sky(self, directions_N3: Floats) -> Floats:
+    def sky_colour(self, directions_N3: Floats) -> Floats:
         """Colour of rays (unit length) that hit nothing."""
         height = np.sqrt(np.clip(directions_N3[:, 2:], 0, 1))
         colour = self.horizon_colour_3 * (1 - height) + self.sky_colour_3 * height
@@ -50,7 +50,7 @@ class Light:
         return colour
 
 
-def draw(rng: np.random.Generator, weather: Weather, lamps: Lamps | None) -> Light:
+def draw_light(rng: np.random.Generator, weather: Weather, lamps: LampLight | None) -> Light:
     """The weather's light on one day: sun from somewhere, a little brighter or darker."""
     azimuth = rng.uniform(-np.pi, np.pi)
     height = np.deg2rad(rng.uniform(*weather.sun_deg))

@@ -23,22 +23,22 @@ FADE_M = 9.0  # from here on it weakens with the square of the distance
 
 
 @dataclass(frozen=True)
-class Lamps:
+class LampLight:
     """A map of the street lamps' light on the ground, centred on the town's origin."""
 
     light_XY: Floats
     half_m: float
 
     @staticmethod
-    def of(places_K3: Array, half_m: float) -> Lamps:
+    def from_lamps(lamps_K3: Array, half_m: float) -> LampLight:
         centres = np.arange(-half_m, half_m, CELL_M) + CELL_M / 2
         light = np.zeros((len(centres), len(centres)))
-        for x, y, _ in places_K3:
+        for x, y, _ in lamps_K3:
             gap = (centres[:, None] - x) ** 2 + (centres - y) ** 2
             light += (LAMP_M**2 / (LAMP_M**2 + gap)) ** 1.5
-        return Lamps(floats(LAMP_LIGHT * light), half_m)
+        return LampLight(floats(LAMP_LIGHT * light), half_m)
 
-    def reach(self, points_3N: Floats) -> Floats:
+    def light_at(self, points_3N: Floats) -> Floats:
         """Their light at some places; above the lamps it is dark."""
         x, y, z = points_3N
         cells = len(self.light_XY)
@@ -50,7 +50,7 @@ class Lamps:
         return self.light_XY.reshape(-1).take(column * cells + row) * above
 
 
-def headlights(points_3N: Floats, ego: Pose) -> Floats:
+def headlights_at(points_3N: Floats, ego: Pose) -> Floats:
     """The light of the ego's own beam: wide, low, and weaker with the distance."""
     ahead, aside, up = floats(ego.rotation_33.T) @ points_3N
     at = floats(ego.rotation_33.T @ ego.translation_3) + HEADLIGHT_AT

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from dualdistill.world.geometry.mesh import Mesh
-from dualdistill.world.geometry.motion import still
+from dualdistill.world.geometry.motion import stationary
 from dualdistill.world.objects import assets, street
 from dualdistill.world.scene.town import pavement_places
 from dualdistill.world.scene.traffic import Actor, Placer
@@ -26,7 +26,7 @@ KERB_SHIFT_M = 3.0
 TRIES = 12  # per wall or truck
 
 
-def hide(placer: Placer, rng: np.random.Generator, occlusion: float, corridor_m: float) -> None:
+def add_occluders(placer: Placer, rng: np.random.Generator, occlusion: float, corridor_m: float) -> None:
     """`occlusion` multiplies the default amount of everything that hides."""
     trucks, walls, plants = rng.spawn(3)
     _park_trucks(placer, trucks, round(occlusion * TRUCKS_PER_M * corridor_m))
@@ -44,8 +44,8 @@ def _park_trucks(placer: Placer, rng: np.random.Generator, number: int) -> None:
         truck = assets.vehicle(stream, "truck")
         for x, y, yaw in stream.choice(placer.places["kerb"], TRIES):
             shift = stream.uniform(-KERB_SHIFT_M, KERB_SHIFT_M)
-            place = still(x + shift * np.cos(yaw), y + shift * np.sin(yaw), yaw)
-            if placer.put(truck, place, "vehicle.parked", margin=0.15):
+            place = stationary(x + shift * np.cos(yaw), y + shift * np.sin(yaw), yaw)
+            if placer.place(truck, place, "vehicle.parked", margin=0.15):
                 break
 
 
@@ -53,14 +53,14 @@ def _wall(placer: Placer, rng: np.random.Generator, hidden: Actor) -> bool:
     """A piece of wall or hedge between the ego's way and somebody beside the street."""
     when, length = float(rng.uniform(0.0, placer.drive.seconds)), float(rng.uniform(*WALL_M))
     at = hidden.motion.at([when])[0][0]
-    sight = placer.seen_xy[np.linalg.norm(placer.seen_xy - at, axis=1).argmin()] - at
+    sight = placer.ego_xy[np.linalg.norm(placer.ego_xy - at, axis=1).argmin()] - at
     gap = min(hidden.asset.size_lwh[:2]) / 2 + rng.uniform(*BEFORE_M)
     x, y = at + gap * sight / max(float(np.linalg.norm(sight)), 1e-3)
     across = float(np.arctan2(sight[1], sight[0])) + np.pi / 2
     if placer.town.on_street(x, y):
         return False
     mesh = street.wall(rng, length)
-    return _stand(placer, mesh, (float(x), float(y), across), (length, street.WALL_M))
+    return _place(placer, mesh, (float(x), float(y), across), (length, street.WALL_M))
 
 
 def _plants(placer: Placer, rng: np.random.Generator, occlusion: float) -> None:
@@ -72,21 +72,23 @@ def _plants(placer: Placer, rng: np.random.Generator, occlusion: float) -> None:
         if plot.kind == "park":
             count = round(occlusion * (plot.x[1] - plot.x[0]) / PARK_M_PER_PLANT)
             for _ in range(count):
-                wanted.append((plot.inside(stream, 1, 1.5)[0], int(stream.choice(len(PLANTS), p=PARK_MIX))))
+                wanted.append(
+                    (plot.random_places(stream, 1, 1.5)[0], int(stream.choice(len(PLANTS), p=PARK_MIX)))
+                )
     at = np.array([place[:2] for place, _ in wanted]).reshape(-1, 1, 2)
-    gaps = np.linalg.norm(at - placer.seen_xy, axis=-1)
+    gaps = np.linalg.norm(at - placer.ego_xy, axis=-1)
     for ((x, y, yaw), kind), gap in zip(wanted, gaps.min(1), strict=True):
         build, size = PLANTS[kind]
         if gap > FAR_RADII * placer.radius:  # nobody stands there: asking is what costs
             placer.occluders.append(build(rng).moved(x, y, 0.0, yaw))
         else:
-            _stand(placer, build(rng), (float(x), float(y), float(yaw)), (size, size))
+            _place(placer, build(rng), (float(x), float(y), float(yaw)), (size, size))
 
 
-def _stand(placer: Placer, mesh: Mesh, place: tuple[float, float, float], size: tuple[float, float]) -> bool:
+def _place(placer: Placer, mesh: Mesh, place: tuple[float, float, float], size: tuple[float, float]) -> bool:
     x, y, yaw = place
-    if not placer.occupied.free(still(x, y, yaw), *size, CLOSE_M):
+    if not placer.occupied.is_free(stationary(x, y, yaw), *size, CLOSE_M):
         return False
-    placer.occupied.add(still(x, y, yaw), *size)
+    placer.occupied.add(stationary(x, y, yaw), *size)
     placer.occluders.append(mesh.moved(x, y, 0.0, yaw))
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dualdistill.world.geometry.motion import polyline, steady, still
+from dualdistill.world.geometry.motion import constant_speed, polyline, stationary
 from dualdistill.world.objects import assets, street
 from dualdistill.world.scene.traffic import Placer
 
@@ -34,7 +34,7 @@ TRIES = 40  # per object wanted
 CLOSEST = 0.3  # an object that is to be seen stands in this closest share of the places, or a larger one
 
 
-def cast(number: int) -> tuple[str, ...]:
+def classes_of_scene(number: int) -> tuple[str, ...]:
     """The classes that a scene is to have; a trailer brings its truck along."""
     turn = TURNS[number % len(TURNS)]
     return tuple(name for name in PER_80_M if name not in LARGE or name in turn)
@@ -45,56 +45,60 @@ def populate(placer: Placer, density: float, names: tuple[str, ...]) -> None:
     scale = density * placer.corridor_m / 80.0
     wanted = {name: max(1, int(PER_80_M[name] * scale + placer.rng.uniform())) for name in names}
     if "construction_vehicle" in names:
-        _works(placer, wanted)
+        _add_roadworks(placer, wanted)
     for name, number in wanted.items():
-        _add(placer, name, number)
+        _add_until(placer, name, number)
 
 
 def add_close(placer: Placer, name: str) -> None:
     """One more of a class (or a row, or a group), close to the ego's way."""
-    placer.share = float(placer.rng.uniform(CLOSEST, 1.0))
-    _add(placer, name, placer.count(name) + 1)
-    placer.share = 1.0
+    placer.closest_share = float(placer.rng.uniform(CLOSEST, 1.0))
+    _add_until(placer, name, placer.count(name) + 1)
+    placer.closest_share = 1.0
 
 
-def _add(placer: Placer, name: str, number: int) -> None:
+def _add_until(placer: Placer, name: str, number: int) -> None:
     for _ in range(TRIES * number):
         if placer.count(name) >= number:
             break
-        ADD[name](placer)
+        ADDERS[name](placer)
 
 
-def _works(placer: Placer, wanted: dict[str, int]) -> None:
+def _add_roadworks(placer: Placer, wanted: dict[str, int]) -> None:
     """A closed strip along the kerb: a machine, barriers towards the traffic, cones ahead of it, a worker."""
     rng, occupied = placer.rng, placer.occupied
     for _ in range(TRIES):
-        place = placer.spot("kerb")
+        place = placer.draw_place("kerb")
         if place is None:
             return
         machine = placer.draft("construction_vehicle", lambda: assets.vehicle(rng, "construction_vehicle"))
         length, width, _ = machine.size_lwh
-        if not occupied.free(still(*place), length + 6.0, width + 1.2, 0.2):
+        if not occupied.is_free(stationary(*place), length + 6.0, width + 1.2, 0.2):
             continue
         x, y, yaw = place
         along, left = np.array([np.cos(yaw), np.sin(yaw)]), np.array([-np.sin(yaw), np.cos(yaw)])
-        placer.put(machine, still(x, y, yaw + (np.pi if rng.random() < 0.3 else 0.0)), "vehicle.parked", 0.0)
+        placer.place(
+            machine, stationary(x, y, yaw + (np.pi if rng.random() < 0.3 else 0.0)), "vehicle.parked", 0.0
+        )
         style, edge = street.barrier_style(rng), width / 2 + 0.55
         for step in np.arange(-(length / 2), length / 2 + 1.0, 2.25)[: wanted["barrier"]]:
             at = np.array([x, y]) + step * along + edge * left
-            placer.put(assets.barrier(rng, style), still(at[0], at[1], yaw + np.pi / 2), "", 0.0)
+            placer.place(assets.barrier(rng, style), stationary(at[0], at[1], yaw + np.pi / 2), "", 0.0)
         for step in range(min(3, wanted["traffic_cone"])):
             at = np.array([x, y]) - (length / 2 + 1.6 + 1.7 * step) * along + (edge - 0.8 * step) * left
-            placer.put(assets.traffic_cone(rng), still(at[0], at[1], yaw), "", 0.0)
+            placer.place(assets.traffic_cone(rng), stationary(at[0], at[1], yaw), "", 0.0)
         at = np.array([x, y]) - (length / 2 + 1.4) * along
         worker = assets.pedestrian(rng, "standing", worker=True)
-        placer.put(worker, still(at[0], at[1], float(rng.uniform(-np.pi, np.pi))), "pedestrian.standing", 0.0)
+        placer.place(
+            worker, stationary(at[0], at[1], float(rng.uniform(-np.pi, np.pi))), "pedestrian.standing", 0.0
+        )
         return
 
 
 def _add_vehicle(placer: Placer, name: str, lane_share: float, kinds: tuple[str, ...]) -> None:
     asset = placer.draft(name, lambda: assets.vehicle(placer.rng, name))
     if placer.rng.random() < lane_share:
-        placer.travel(asset, "vehicle.stopped")
+        placer.place_on_lane(asset, "vehicle.stopped")
     else:
         placer.park(asset, kinds, "vehicle.parked")
 
@@ -103,7 +107,7 @@ def _add_trailer(placer: Placer) -> None:
     trailer = placer.draft("trailer", lambda: assets.vehicle(placer.rng, "trailer"))
     if placer.rng.random() < 0.6:
         tractor = placer.draft("tractor", lambda: assets.tractor(placer.rng))
-        placer.travel(tractor, "vehicle.stopped", behind=trailer)
+        placer.place_on_lane(tractor, "vehicle.stopped", behind=trailer)
     else:
         placer.park(trailer, ("kerb", "kerb", "yard"), "vehicle.parked")
 
@@ -111,7 +115,7 @@ def _add_trailer(placer: Placer) -> None:
 def _add_cycle(placer: Placer, name: str) -> None:
     if placer.rng.random() < 0.65:
         ridden = placer.draft(f"ridden {name}", lambda: assets.cycle(placer.rng, name, True))
-        placer.travel(ridden, "cycle.with_rider", cycle=True)
+        placer.place_on_lane(ridden, "cycle.with_rider", cycle=True)
     else:
         kinds = ("kerb", "pavement", "bay") if name == "motorcycle" else ("pavement", "pavement", "park")
         parked = placer.draft(f"parked {name}", lambda: assets.cycle(placer.rng, name, False))
@@ -121,7 +125,7 @@ def _add_cycle(placer: Placer, name: str) -> None:
 def _add_barriers(placer: Placer) -> None:
     """A row, along the edge of the pavement or across a yard."""
     rng = placer.rng
-    place = placer.spot(str(rng.choice(["kerb", "kerb", "pavement", "yard"])))
+    place = placer.draw_place(str(rng.choice(["kerb", "kerb", "pavement", "yard"])))
     if place is None:
         return
     x, y, yaw = place
@@ -130,19 +134,21 @@ def _add_barriers(placer: Placer) -> None:
         barrier = assets.barrier(rng, style)
         shift = step * (barrier.size_lwh[1] + rng.uniform(0.05, 0.4))
         heading = yaw + np.pi / 2 + rng.normal(0, 0.06)
-        placer.put(barrier, still(x + shift * np.cos(yaw), y + shift * np.sin(yaw), heading), "", 0.02)
+        placer.place(barrier, stationary(x + shift * np.cos(yaw), y + shift * np.sin(yaw), heading), "", 0.02)
 
 
 def _add_cones(placer: Placer) -> None:
     rng = placer.rng
-    place = placer.spot(str(rng.choice(["kerb", "kerb", "pavement", "yard", "bay"])))
+    place = placer.draw_place(str(rng.choice(["kerb", "kerb", "pavement", "yard", "bay"])))
     if place is None:
         return
     x, y, yaw = place
     gap, drift = rng.uniform(1.2, 2.6), rng.uniform(-0.2, 0.2)
     for step in range(int(rng.integers(1, 5))):
         at = (x + step * gap * np.cos(yaw + drift), y + step * gap * np.sin(yaw + drift))
-        placer.put(assets.traffic_cone(rng), still(at[0], at[1], float(rng.uniform(-np.pi, np.pi))), "", 0.1)
+        placer.place(
+            assets.traffic_cone(rng), stationary(at[0], at[1], float(rng.uniform(-np.pi, np.pi))), "", 0.1
+        )
 
 
 def _add_pedestrians(placer: Placer) -> None:
@@ -151,7 +157,7 @@ def _add_pedestrians(placer: Placer) -> None:
     if choice < 0.14:
         _add_crossing(placer)
         return
-    place = placer.spot("pavement" if rng.random() < 0.8 else "park")
+    place = placer.draw_place("pavement" if rng.random() < 0.8 else "park")
     if place is None:
         return
     x, y, yaw = place
@@ -167,7 +173,7 @@ def _add_pedestrians(placer: Placer) -> None:
                 ]
             )
             walker = assets.pedestrian(rng, "moving")
-            placer.put(walker, steady(path, rng.uniform(0, 1), speed), "pedestrian.standing", 0.1)
+            placer.place(walker, constant_speed(path, rng.uniform(0, 1), speed), "pedestrian.standing", 0.1)
             x, y = x - 0.8 * np.sin(yaw), y + 0.8 * np.cos(yaw)
     else:  # standing about, facing each other; a few sit
         posture = "sitting" if rng.random() < 0.2 else "standing"
@@ -176,26 +182,29 @@ def _add_pedestrians(placer: Placer) -> None:
             turned = float(rng.uniform(-np.pi, np.pi))
             at = (x - 0.7 * np.cos(turned), y - 0.7 * np.sin(turned))
             worker = posture == "standing" and rng.random() < 0.08
-            placer.put(
-                assets.pedestrian(rng, posture, worker=worker), still(at[0], at[1], turned), attribute, 0.05
+            placer.place(
+                assets.pedestrian(rng, posture, worker=worker),
+                stationary(at[0], at[1], turned),
+                attribute,
+                0.05,
             )
 
 
 def _add_crossing(placer: Placer) -> None:
     """Over the main street, on a zebra if there is one."""
     rng, town = placer.rng, placer.town
-    x = float(rng.choice([*town.crossings, placer.seen_xy[-1, 0] + rng.uniform(-15, 15)])) + rng.uniform(
-        -1, 1
-    )
+    x = float(rng.choice([*town.crossings, placer.ego_xy[-1, 0] + rng.uniform(-15, 15)])) + rng.uniform(-1, 1)
     side, speed = rng.choice([-1, 1]), rng.uniform(0.9, 1.7)
     edge = town.half_main + 2.0
     path = polyline([(x, -side * edge), (x + rng.uniform(-1, 1), side * edge)])
     when = rng.uniform(0, placer.drive.seconds)
     start = rng.uniform(0, path.length) - when * speed
-    placer.put(assets.pedestrian(rng, "moving"), steady(path, start, speed), "pedestrian.standing", 0.1)
+    placer.place(
+        assets.pedestrian(rng, "moving"), constant_speed(path, start, speed), "pedestrian.standing", 0.1
+    )
 
 
-ADD = {
+ADDERS = {
     "construction_vehicle": lambda placer: _add_vehicle(
         placer, "construction_vehicle", 0.2, ("yard", "kerb")
     ),

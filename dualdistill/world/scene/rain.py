@@ -14,12 +14,12 @@ STREAK_SHARE, STREAK_LIGHT = 0.05, 16.0  # length of the image's height; brightn
 LENS = 3  # a drop shows its surroundings upside down and this much smaller
 
 
-def puddles(noise_N: Floats) -> Floats:
+def puddle_shine(noise_N: Floats) -> Floats:
     """How much the ground at some places shines, by a noise around one that is fixed to the place."""
     return SHINE * np.clip(np.float32(0.35) + 2 * (noise_N - 1), 0, 1)
 
 
-def fall(pixels_3HW: Floats, rng: np.random.Generator) -> None:
+def add_rain(pixels_3HW: Floats, rng: np.random.Generator) -> None:
     """Add streaks and drops to a picture, in place."""
     _, height, width = pixels_3HW.shape
     megapixels = height * width / 1e6

@@ -27,7 +27,7 @@ class Plot:
     x: tuple[float, float]
     y: tuple[float, float]
 
-    def inside(self, rng: np.random.Generator, count: int, margin: float) -> Array:
+    def random_places(self, rng: np.random.Generator, count: int, margin: float) -> Array:
         xs = rng.uniform(self.x[0] + margin, self.x[1] - margin, count)
         ys = rng.uniform(self.y[0] + margin, self.y[1] - margin, count)
         return np.stack([xs, ys, rng.uniform(-np.pi, np.pi, count)], 1)
@@ -35,7 +35,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Town:
-    reach: float  # streets end here
+    half_length: float  # of each street, from the origin
     lanes: int  # per direction of the main street; the cross street has one
     arms: tuple[int, ...]  # in which directions a street leaves the origin
     plots: tuple[Plot, ...]
@@ -72,17 +72,17 @@ class Town:
         return self.lanes if arm in (EAST, WEST) else 1
 
 
-def plan(rng: np.random.Generator, reach: float) -> Town:
+def draw_town(rng: np.random.Generator, half_length: float) -> Town:
     lanes = int(rng.choice([1, 2], p=[0.55, 0.45]))
     side = int(rng.choice([NORTH, SOUTH]))
     arms = [(EAST, WEST), (EAST, WEST, side), (EAST, WEST, NORTH, SOUTH)][rng.choice(3, p=[0.25, 0.25, 0.5])]
-    bare = Town(reach, lanes, arms, (), ())
+    bare = Town(half_length, lanes, arms, (), ())
     if bare.has_junction:
         crossings = [sign * (bare.half_cross + 2.5) for sign in (-1, 1) if rng.random() < 0.7]
     else:
         crossings = [float(rng.uniform(-15, 15))]
     plots = tuple(_plots(rng, bare))
-    return Town(reach, lanes, arms, plots, tuple(crossings))
+    return Town(half_length, lanes, arms, plots, tuple(crossings))
 
 
 def _plots(rng: np.random.Generator, town: Town) -> list[Plot]:
@@ -91,7 +91,7 @@ def _plots(rng: np.random.Generator, town: Town) -> list[Plot]:
     near = town.half_main + PAVEMENT_M
     for arm, side in ((NORTH, 1), (SOUTH, -1)):
         gap = town.half_cross + PAVEMENT_M if arm in town.arms else 0.0
-        for start, stop in ((-town.reach, -gap), (gap, town.reach)):
+        for start, stop in ((-town.half_length, -gap), (gap, town.half_length)):
             x = start
             while x < stop - 6:
                 end = min(x + rng.uniform(14, 32), stop)
@@ -104,7 +104,7 @@ def _plots(rng: np.random.Generator, town: Town) -> list[Plot]:
         if arm in town.arms:  # the cross street continues between houses
             for left in (-1, 1):
                 at = near + FRONTAGE_M + 18
-                while at < town.reach:
+                while at < town.half_length:
                     edge = left * (town.half_cross + PAVEMENT_M)
                     wide = sorted((edge, edge + left * rng.uniform(9, 16)))
                     plots.append(_plot("building", (wide[0], wide[1]), (at, at + rng.uniform(12, 24)), side))
@@ -117,15 +117,15 @@ def _plot(kind: str, x: tuple[float, float], y: tuple[float, float], side: int) 
     return Plot(kind, x, (low, high))
 
 
-def angle(arm: int) -> float:
+def arm_yaw(arm: int) -> float:
     return arm * np.pi / 2
 
 
-def ahead(arm: int) -> Array:
+def arm_direction(arm: int) -> Array:
     return np.array([(1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0)][arm])
 
 
-def aside(yaw: float, distance: float) -> Array:
+def to_the_right(yaw: float, distance: float) -> Array:
     """To the right of a heading."""
     return distance * np.array([np.sin(yaw), -np.cos(yaw)])
 
@@ -134,9 +134,12 @@ def route(town: Town, start: int, end: int, lane: int, inset: float = 0.0) -> Pa
     """In on one arm, out on another; `lane` counts from the middle, `inset` shifts to the right."""
     offset_in = (min(lane, town.arm_lanes(start) - 1) + 0.5) * LANE_M + inset
     offset_out = (min(lane, town.arm_lanes(end) - 1) + 0.5) * LANE_M + inset
-    ahead_in, ahead_out = ahead(start), ahead(end)
-    aside_in, aside_out = aside(angle(start) + np.pi, offset_in), aside(angle(end), offset_out)
-    far_in, far_out = town.reach * ahead_in + aside_in, town.reach * ahead_out + aside_out
+    ahead_in, ahead_out = arm_direction(start), arm_direction(end)
+    aside_in, aside_out = (
+        to_the_right(arm_yaw(start) + np.pi, offset_in),
+        to_the_right(arm_yaw(end), offset_out),
+    )
+    far_in, far_out = town.half_length * ahead_in + aside_in, town.half_length * ahead_out + aside_out
     if (start - end) % 2 == 0:  # straight on
         return polyline([tuple(far_in), tuple(far_out)])
     enter = (town.setback(start) + 1.0) * ahead_in + aside_in
@@ -167,9 +170,11 @@ def kerb_places(town: Town, step: float = 6.5) -> Array:
     rows = []
     for arm in town.arms:
         clear = town.setback(arm) + (10.0 if town.has_junction else 0.0)
-        distance = np.arange(clear, town.reach - 5, step)
-        for yaw in (angle(arm), angle(arm) + np.pi):
-            centre = distance[:, None] * ahead(arm) + aside(yaw, town.half_width(arm) - PARKING_M / 2)
+        distance = np.arange(clear, town.half_length - 5, step)
+        for yaw in (arm_yaw(arm), arm_yaw(arm) + np.pi):
+            centre = distance[:, None] * arm_direction(arm) + to_the_right(
+                yaw, town.half_width(arm) - PARKING_M / 2
+            )
             rows.append(np.column_stack([centre, np.full(len(distance), yaw)]))
     places = np.concatenate(rows)
     for x in town.crossings:
@@ -182,11 +187,11 @@ def pavement_places(rng: np.random.Generator, town: Town, step: float = 1.6) -> 
     rows = []
     for arm in town.arms:
         clear = town.setback(arm) + (PAVEMENT_M if town.has_junction else 0.0)
-        distance = np.arange(clear, town.reach - 5, step)
-        for side in (angle(arm), angle(arm) + np.pi):
+        distance = np.arange(clear, town.half_length - 5, step)
+        for side in (arm_yaw(arm), arm_yaw(arm) + np.pi):
             depth = town.half_width(arm) + rng.uniform(0.7, PAVEMENT_M - 0.5, len(distance))
-            yaw = angle(arm) + np.pi * rng.integers(0, 2, len(distance)) + rng.normal(0, 0.1, len(distance))
-            centre = distance[:, None] * ahead(arm) + depth[:, None] * aside(side, 1.0)
+            yaw = arm_yaw(arm) + np.pi * rng.integers(0, 2, len(distance)) + rng.normal(0, 0.1, len(distance))
+            centre = distance[:, None] * arm_direction(arm) + depth[:, None] * to_the_right(side, 1.0)
             rows.append(np.column_stack([centre, yaw]))
     return np.concatenate(rows)
 

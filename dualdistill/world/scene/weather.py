@@ -16,7 +16,7 @@ Range = tuple[float, float]
 class Weather:
     """Colours are in linear light; ranges are drawn from once per scene."""
 
-    words: str  # how a scene's description begins
+    label: str  # how a scene's description begins
     sun_colour: Colour
     sky_colour: Colour  # light from above
     horizon_colour: Colour
@@ -97,7 +97,7 @@ BAD = (
 )
 
 
-def of_scene(mix: float, number: int) -> Weather:
+def weather_of_scene(mix: float, number: int) -> Weather:
     """The weather of a split's scene; fifteen scenes have all kinds if `mix` is one."""
     share = BAD_SHARE * mix
     before, after = (int(np.floor(count * share + 1e-9)) for count in (number, number + 1))

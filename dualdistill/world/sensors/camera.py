@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dualdistill.world.geometry.mesh import FACADE, FOLIAGE, GLOW, GROUND, Floats, floats
 from dualdistill.world.scene import night, rain
 from dualdistill.world.scene.light import Light
-from dualdistill.world.scene.night import Lamps
+from dualdistill.world.scene.night import LampLight
 from dualdistill.world.sensors.raycast import Hits
 from dualdistill.world.sensors.rig import Pose
 
@@ -25,7 +25,9 @@ DARK_PANE, LIT_PANE = np.float32(0.25), np.float32(9.0)  # relative to the wall
 LIT_FROM = 1.07  # of the grain: about one pane in four
 
 
-def develop(hits: Hits, light: Light, ego: Pose, size: tuple[int, int], rng: np.random.Generator) -> Pixels:
+def render_image(
+    hits: Hits, light: Light, ego: Pose, size: tuple[int, int], rng: np.random.Generator
+) -> Pixels:
     """An image [height, width, 3] of one camera's hits."""
     # rays into the sky are shaded like triangle 0 and painted over at the end: cheaper than leaving them out
     triangle = np.maximum(hits.triangle_N, 0)
@@ -39,7 +41,7 @@ def develop(hits: Hits, light: Light, ego: Pose, size: tuple[int, int], rng: np.
     veil = (1 - haze + shine * haze) * vignette
     lamps = None if light.lamps is None else _lamps(hits, light.lamps, points_3N, triangle, ego)
     sky = np.flatnonzero(hits.triangle_N < 0)
-    above = light.sky(hits.rays_N3[sky] / length[sky, None]) * vignette[sky, None]
+    above = light.sky_colour(hits.rays_N3[sky] / length[sky, None]) * vignette[sky, None]
     colour_3N = np.empty((3, len(triangle)), np.float32)
     for channel, colour in enumerate(colour_3N):
         hits.surface.shadow_3T[channel].take(triangle, out=colour)
@@ -52,14 +54,16 @@ def develop(hits: Hits, light: Light, ego: Pose, size: tuple[int, int], rng: np.
         colour[sky] = above[:, channel]
     _expose(colour_3N, light.noise, rng)
     if light.wet:
-        rain.fall(colour_3N.reshape(3, *size), rng)
+        rain.add_rain(colour_3N.reshape(3, *size), rng)
     pixels_3N = np.clip(colour_3N, 0, 255, out=colour_3N).astype(np.uint8)
     return np.ascontiguousarray(pixels_3N.T).reshape(*size, 3)
 
 
-def _lamps(hits: Hits, lamps: Lamps, points_3N: Floats, triangle_N: NDArray[np.int32], ego: Pose) -> Floats:
+def _lamps(
+    hits: Hits, lamps: LampLight, points_3N: Floats, triangle_N: NDArray[np.int32], ego: Pose
+) -> Floats:
     """What street lamps and headlights add to the light of the night sky; what glows needs none."""
-    added = lamps.reach(points_3N) + night.headlights(points_3N, ego)
+    added = lamps.light_at(points_3N) + night.headlights_at(points_3N, ego)
     added[hits.surface.texture_T.take(triangle_N) == GLOW] = 0
     return added
 
@@ -82,7 +86,7 @@ def _sunlit(hits: Hits, light: Light, points_3N: Floats, size: tuple[int, int]) 
     follows[first] = False
     asked = np.flatnonzero(sunny & ~follows)
     sunlit = np.zeros(len(triangle), np.float32)
-    sunlit[asked] = hits.lit(points_3N, asked, light.sun_3)
+    sunlit[asked] = hits.sunlit(points_3N, asked, light.sun_3)
     behind = np.flatnonzero(follows)
     sunlit[behind] = sunlit.take(first.take(behind))
     return sunlit
@@ -143,7 +147,7 @@ def _texture(
     if light.wet:
         factor[ground] *= rain.DARKENED
         shine = np.zeros(len(kind), np.float32)
-        shine[ground] = rain.puddles(_noise(x * 2, y * 2))
+        shine[ground] = rain.puddle_shine(_noise(x * 2, y * 2))
     leaves = np.flatnonzero(kind == FOLIAGE)
     x, y, z = points_3N.take(leaves, axis=1)
     factor[leaves] = 2.5 * _noise(x * 5 + z * 3, y * 5 - z * 4) - 1.5

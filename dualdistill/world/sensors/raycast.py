@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualdistill.world.geometry.mesh import Floats, Mesh, floats
-from dualdistill.world.geometry.raytrace import Body, Solid
+from dualdistill.world.geometry.raytrace import RayTracer, RigidBody
 from dualdistill.world.scene.light import Light
 from dualdistill.world.sensors.rig import Pose
 
@@ -26,28 +26,28 @@ Indices = NDArray[np.intp]
 class Mover:
     """A body at an instant, and how it got there."""
 
-    body: Body
+    body: RigidBody
     rotation_33: Floats
     at_3: Floats
     velocity_3: Floats  # metres per second, over the LiDAR's last turn
     instance: int = 0
 
-    def hit(self, origin_3: Floats, rays_N3: Floats, age_N: Floats | None) -> tuple[Indices, Floats]:
+    def nearest_hit(self, origin_3: Floats, rays_N3: Floats, age_N: Floats | None) -> tuple[Indices, Floats]:
         """As a solid's; rays of an age meet the mover where it was that many seconds ago."""
         gap = origin_3 - self.at_3
         origins = gap if age_N is None else gap + age_N[:, None] * self.velocity_3
-        return self.body.solid.hit(
+        return self.body.tracer.nearest_hit(
             np.ascontiguousarray(origins @ self.rotation_33), np.ascontiguousarray(rays_N3 @ self.rotation_33)
         )
 
-    def near(self, origin_3: Floats, rays_N3: Floats, slack_m: float = 0.0) -> Indices:
+    def rays_near(self, origin_3: Floats, rays_N3: Floats, slack_m: float = 0.0) -> Indices:
         """Which rays of unit length from one origin pass by the mover closely."""
         gap = self.middle_3 - origin_3
         along = rays_N3 @ gap
         radius = self.body.radius_m + slack_m
         return np.flatnonzero((gap @ gap - along**2 < radius**2) & (along > -radius))
 
-    def nearest(self, shot: Shot) -> float:
+    def min_depth(self, shot: SensorRays) -> float:
         """The least depth that any part of it can have in a picture."""
         return float((self.middle_3 - shot.origin_3) @ shot.ahead_3 - self.body.radius_m)
 
@@ -55,7 +55,7 @@ class Mover:
     def middle_3(self) -> Floats:
         return self.at_3 + floats([0.0, 0.0, self.body.middle_m])
 
-    def shades(self, points: Points, towards_3: Floats) -> Indices:
+    def shaded_points(self, points: SunPoints, towards_3: Floats) -> Indices:
         """Which points see the mover in a direction."""
         middle_2 = self.middle_3 @ points.across_32
         radius = np.float32(self.body.radius_m)
@@ -63,7 +63,7 @@ class Mover:
         near &= np.abs(points.aside_2N[1] - middle_2[1]) < radius
         asked = np.flatnonzero(near)
         own = np.ascontiguousarray((points.points_N3.take(asked, axis=0) - self.at_3) @ self.rotation_33)
-        return asked[self.body.solid.blocks(own, towards_3 @ self.rotation_33)]
+        return asked[self.body.tracer.occludes(own, towards_3 @ self.rotation_33)]
 
     def surface(self, light: Light) -> Surface:
         normals = self.body.normals_T3 @ self.rotation_33.T
@@ -72,7 +72,7 @@ class Mover:
 
 
 @dataclass(frozen=True)
-class Points:
+class SunPoints:
     """Places that the sun may reach, and where they lie in two directions across its rays."""
 
     points_N3: Floats
@@ -80,10 +80,10 @@ class Points:
     aside_2N: Floats
 
     @staticmethod
-    def of(points_N3: Floats, sun_3: Floats) -> Points:
+    def of(points_N3: Floats, sun_3: Floats) -> SunPoints:
         level = np.array([-sun_3[1], sun_3[0], 0.0]) / np.hypot(sun_3[0], sun_3[1])
         across = floats(np.stack([level, np.cross(sun_3, level)], 1))
-        return Points(points_N3, across, np.ascontiguousarray((points_N3 @ across).T))
+        return SunPoints(points_N3, across, np.ascontiguousarray((points_N3 @ across).T))
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Hits:
     distance_N: Floats
     origin_3: Floats
     rays_N3: Floats  # in global directions
-    standing: Solid
+    static_tracer: RayTracer
     movers: tuple[Mover, ...]
 
     @property
@@ -135,21 +135,21 @@ class Hits:
         owner = self.surface.instance_T.take(self.triangle_N, mode="clip")
         return np.where(self.triangle_N >= 0, owner, np.uint16(0))
 
-    def lit(self, points_3N: Floats, wanted: Indices, sun_3: Floats) -> NDArray[np.bool_]:
+    def sunlit(self, points_3N: Floats, wanted: Indices, sun_3: Floats) -> NDArray[np.bool_]:
         """Whether the sun reaches what the wanted rays have hit."""
         points = self.surface.normals_T3.take(self.triangle_N[wanted], axis=0)
         points *= LIFT_M
         for axis in range(3):
             points[:, axis] += points_3N[axis].take(wanted)
-        free = ~self.standing.blocks(points, sun_3)
-        placed = Points.of(points, sun_3)
+        free = ~self.static_tracer.occludes(points, sun_3)
+        placed = SunPoints.of(points, sun_3)
         for mover in self.movers:
-            free[mover.shades(placed, sun_3)] = False
+            free[mover.shaded_points(placed, sun_3)] = False
         return free
 
 
 @dataclass(frozen=True)
-class Shot:
+class SensorRays:
     """The rays of a sensor at an instant, in global directions."""
 
     origin_3: Floats
@@ -159,46 +159,50 @@ class Shot:
     age_N: Floats | None = None  # seconds since each was shot
 
     @staticmethod
-    def of(pose: Pose, rays_N3: Floats, size: tuple[int, int] | None, age_N: Floats | None) -> Shot:
+    def from_pose(
+        pose: Pose, rays_N3: Floats, size: tuple[int, int] | None, age_N: Floats | None
+    ) -> SensorRays:
         turned = np.ascontiguousarray(rays_N3 @ floats(pose.rotation_33.T))
-        return Shot(floats(pose.translation_3), turned, floats(pose.rotation_33[:, 2]), size, age_N)
+        return SensorRays(floats(pose.translation_3), turned, floats(pose.rotation_33[:, 2]), size, age_N)
 
 
-class Stage:
-    """The standing part of a scene, ready for rays; movers are added per instant."""
+class StaticScene:
+    """The static_tracer part of a scene, ready for rays; movers are added per instant."""
 
     def __init__(self, mesh: Mesh, surface: Surface) -> None:
         self._surface = surface
-        self._solid = Solid(mesh)
+        self._tracer = RayTracer(mesh)
 
-    def cast(self, shot: Shot, movers: Sequence[tuple[Mover, Indices]], light: Light) -> Hits:
+    def cast_rays(self, shot: SensorRays, movers: Sequence[tuple[Mover, Indices]], light: Light) -> Hits:
         """Each mover is given with the rays that can meet it; it blocks the sun for all of them."""
-        triangle, distance = self._image(shot) if shot.size else self._solid.hit(shot.origin_3, shot.rays_N3)
+        triangle, distance = (
+            self._image(shot) if shot.size else self._tracer.nearest_hit(shot.origin_3, shot.rays_N3)
+        )
         surfaces, count = [self._surface], len(self._surface.instance_T)
-        for mover, tried in movers:
-            if len(tried) == 0:
+        for mover, candidates in movers:
+            if len(candidates) == 0:
                 continue
             if shot.size:  # distances are depths: what is nearer than the whole mover stays
-                tried = tried[distance.take(tried) > mover.nearest(shot)]
-            age = None if shot.age_N is None else shot.age_N[tried]
-            other, nearer = mover.hit(shot.origin_3, shot.rays_N3.take(tried, axis=0), age)
-            closer = np.flatnonzero(nearer < distance.take(tried))
+                candidates = candidates[distance.take(candidates) > mover.min_depth(shot)]
+            age = None if shot.age_N is None else shot.age_N[candidates]
+            other, nearer = mover.nearest_hit(shot.origin_3, shot.rays_N3.take(candidates, axis=0), age)
+            closer = np.flatnonzero(nearer < distance.take(candidates))
             if len(closer) == 0:
                 continue
-            ours = tried[closer]
+            ours = candidates[closer]
             triangle[ours], distance[ours] = other[closer] + count, nearer[closer]
             surfaces.append(mover.surface(light))
             count += len(mover.body.normals_T3)
         surface, placed = Surface.join(surfaces), tuple(mover for mover, _ in movers)
-        return Hits(surface, triangle, distance, shot.origin_3, shot.rays_N3, self._solid, placed)
+        return Hits(surface, triangle, distance, shot.origin_3, shot.rays_N3, self._tracer, placed)
 
-    def _image(self, shot: Shot) -> tuple[NDArray[np.int32], Floats]:
+    def _image(self, shot: SensorRays) -> tuple[NDArray[np.int32], Floats]:
         """Every other pixel is cast; one whose four neighbours show one triangle shows it, too."""
         assert shot.size is not None
         first, second = _checkerboard(*shot.size)
         triangle_N = np.full(len(shot.rays_N3), -2, np.int32)
         distance_N = np.empty(len(shot.rays_N3), np.float32)
-        triangle_N[first], distance_N[first] = self._solid.hit(
+        triangle_N[first], distance_N[first] = self._tracer.nearest_hit(
             shot.origin_3, shot.rays_N3.take(first, axis=0)
         )
         left, width = triangle_N.take(second - 1), shot.size[1]
@@ -210,7 +214,7 @@ class Stage:
         # along a row, the inverse of the depth of a plane is linear
         before, after = distance_N.take(given - 1), distance_N.take(given + 1)
         distance_N[given] = 2 * before * after / (before + after)
-        triangle_N[asked], distance_N[asked] = self._solid.hit(
+        triangle_N[asked], distance_N[asked] = self._tracer.nearest_hit(
             shot.origin_3, shot.rays_N3.take(asked, axis=0)
         )
         return triangle_N, distance_N

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dualdistill.world.geometry.motion import Motion, Occupancy, polyline, steady, still
-from dualdistill.world.scene.town import EAST, NORTH, WEST, plan, route
+from dualdistill.world.geometry.motion import Motion, Occupancy, constant_speed, polyline, stationary
+from dualdistill.world.scene.town import EAST, NORTH, WEST, draw_town, route
 
 TIMES = np.linspace(-1, 6, 141)
 
@@ -22,14 +22,14 @@ def test_distance_is_the_integral_of_the_speed() -> None:
 
 
 def test_places_do_not_depend_on_which_times_are_asked_together() -> None:
-    motion = steady(polyline([(0.0, 0.0), (10.0, 0.0), (10.0, 30.0)]), 2.0, 4.0)
+    motion = constant_speed(polyline([(0.0, 0.0), (10.0, 0.0), (10.0, 30.0)]), 2.0, 4.0)
     together, _ = motion.at(TIMES)
     alone = np.stack([motion.at([time])[0][0] for time in TIMES])
     assert np.array_equal(together, alone)
 
 
 def test_a_right_turn_turns_right_and_keeps_right() -> None:
-    towns = (plan(np.random.default_rng(seed), reach=60.0) for seed in range(99))
+    towns = (draw_town(np.random.default_rng(seed), half_length=60.0) for seed in range(99))
     town = next(town for town in towns if NORTH in town.arms)
     path = route(town, EAST, NORTH, 0)
     turned = path.yaw_K[-1] - path.yaw_K[0]
@@ -42,16 +42,16 @@ def test_a_right_turn_turns_right_and_keeps_right() -> None:
 
 def test_footprints_that_cross_at_any_time_collide() -> None:
     occupied = Occupancy(np.arange(0, 5, 0.25))
-    occupied.add(steady(polyline([(-20.0, 0.0), (20.0, 0.0)]), 0.0, 8.0), 4.0, 2.0)
-    assert not occupied.free(still(0.0, 1.5, np.pi / 2), 4.0, 2.0)
-    assert occupied.free(still(0.0, 4.0, np.pi / 2), 4.0, 2.0)
+    occupied.add(constant_speed(polyline([(-20.0, 0.0), (20.0, 0.0)]), 0.0, 8.0), 4.0, 2.0)
+    assert not occupied.is_free(stationary(0.0, 1.5, np.pi / 2), 4.0, 2.0)
+    assert occupied.is_free(stationary(0.0, 4.0, np.pi / 2), 4.0, 2.0)
     crossing = polyline([(0.0, -20.0), (0.0, 20.0)])
-    assert not occupied.free(steady(crossing, 0.0, 8.0), 4.0, 2.0)
-    assert occupied.free(steady(crossing, 12.0, 8.0), 4.0, 2.0), "a car that passes earlier"
+    assert not occupied.is_free(constant_speed(crossing, 0.0, 8.0), 4.0, 2.0)
+    assert occupied.is_free(constant_speed(crossing, 12.0, 8.0), 4.0, 2.0), "a car that passes earlier"
 
 
 def test_turned_rectangles_that_only_their_circles_touch_are_apart() -> None:
     occupied = Occupancy(np.zeros(1))
-    occupied.add(still(0.0, 0.0, np.pi / 4), 10.0, 1.0)
-    assert occupied.free(still(3.0, -3.0, np.pi / 4), 10.0, 1.0)
-    assert not occupied.free(still(3.0, 3.0, -np.pi / 4), 10.0, 1.0)
+    occupied.add(stationary(0.0, 0.0, np.pi / 4), 10.0, 1.0)
+    assert occupied.is_free(stationary(3.0, -3.0, np.pi / 4), 10.0, 1.0)
+    assert not occupied.is_free(stationary(3.0, 3.0, -np.pi / 4), 10.0, 1.0)

@@ -11,7 +11,7 @@ import pytest
 
 from dualdistill.config.world import WorldSpec
 from dualdistill.errors import UserError
-from dualdistill.world.nuscenes import build
+from dualdistill.world.nuscenes.build import build_world
 from dualdistill.world.nuscenes.record_scene import fragment_path
 from dualdistill.world.preview import show
 
@@ -49,12 +49,12 @@ def boxes_of(root: Path) -> list[list[float]]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
-    build(SPEC, folder, workers=1)
+    build_world(SPEC, folder, workers=1)
     return folder
 
 
 def test_two_workers_write_the_same_bytes_as_one(made: Path, tmp_path: Path) -> None:
-    build(SPEC, tmp_path, workers=2)
+    build_world(SPEC, tmp_path, workers=2)
     assert content(tmp_path) == content(made)
 
 
@@ -66,22 +66,24 @@ def test_a_lost_scene_is_made_again_and_only_that_one(made: Path) -> None:
     fragment.unlink()
     lost.unlink()
     untouched = kept.stat().st_mtime_ns
-    build(SPEC, made, workers=1)
+    build_world(SPEC, made, workers=1)
     assert content(made) == before
     assert kept.stat().st_mtime_ns == untouched
 
 
 def test_another_seed_is_another_world_and_a_split_s_size_is_not(made: Path, tmp_path: Path) -> None:
     smaller = replace(SPEC, train_scenes=1, dev_scenes=0, val_scenes=0)
-    build(smaller, tmp_path / "same", workers=1)
-    build(replace(smaller, seed=2), tmp_path / "other", workers=1)
+    build_world(smaller, tmp_path / "same", workers=1)
+    build_world(replace(smaller, seed=2), tmp_path / "other", workers=1)
     scene = "scenes/world_train-0000.json"
     assert (tmp_path / "same" / scene).read_bytes() == (made / scene).read_bytes()
     assert (tmp_path / "other" / scene).read_bytes() != (made / scene).read_bytes()
 
 
 def test_noise_moves_no_houses_and_no_cars(made: Path, tmp_path: Path) -> None:
-    build(replace(SPEC, train_scenes=1, dev_scenes=0, val_scenes=0, lidar_noise_m=0.1), tmp_path, workers=1)
+    build_world(
+        replace(SPEC, train_scenes=1, dev_scenes=0, val_scenes=0, lidar_noise_m=0.1), tmp_path, workers=1
+    )
     places = [
         [
             row["translation"]
@@ -108,7 +110,7 @@ def test_noise_moves_no_houses_and_no_cars(made: Path, tmp_path: Path) -> None:
 )
 def test_impossible_worlds_are_refused_in_a_sentence(tmp_path: Path, change: dict, word: str) -> None:
     with pytest.raises(UserError, match=word):
-        build(replace(SPEC, **change), tmp_path, workers=1)
+        build_world(replace(SPEC, **change), tmp_path, workers=1)
 
 
 def test_an_unknown_scene_is_named_with_those_there_are(made: Path, tmp_path: Path) -> None:

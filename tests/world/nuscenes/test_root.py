@@ -33,10 +33,10 @@ def test_every_split_shows_all_but_large_vehicles_to_the_lidar(root: Path) -> No
 
 
 def test_two_scenes_have_all_classes_and_large_vehicles_take_turns() -> None:
-    assert {*placement.cast(0), *placement.cast(1)} == set(CLASSES)
+    assert {*placement.classes_of_scene(0), *placement.classes_of_scene(1)} == set(CLASSES)
     for number in range(8):
-        assert sum(name in placement.LARGE for name in placement.cast(number)) == 2
-        assert set(CLASSES) - set(placement.LARGE) < set(placement.cast(number))
+        assert sum(name in placement.LARGE for name in placement.classes_of_scene(number)) == 2
+        assert set(CLASSES) - set(placement.LARGE) < set(placement.classes_of_scene(number))
 
 
 def test_scenes_belong_to_their_splits(root: Path, spec: WorldSpec, nusc: NuScenes) -> None:

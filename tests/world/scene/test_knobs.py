@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from dualdistill.config.world import WorldSpec
-from dualdistill.world.scene.sample import draw
+from dualdistill.world.scene.sample import draw_scene
 from dualdistill.world.scene.scene import Scene
 from dualdistill.world.sensors.lidar import measure
 from dualdistill.world.sensors.rig import LIDAR, MOUNTS, camera_rays, lidar_rays
-from dualdistill.world.sensors.visibility import Silhouettes, View
+from dualdistill.world.sensors.visibility import CameraView, Silhouettes
 
 SPEC = WorldSpec(
     seed=4,
@@ -27,7 +27,7 @@ SCENES = 3
 
 
 def drawn(spec: WorldSpec) -> list[Scene]:
-    return [draw(spec, "world_train", number) for number in range(SCENES)]
+    return [draw_scene(spec, "world_train", number) for number in range(SCENES)]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def returns(spec: WorldSpec, scenes: list[Scene]) -> float:
     rays, rings = lidar_rays(spec, 0.0)
     found = []
     for scene in scenes:
-        hits = scene.look(0.0, scene.sensors[LIDAR], rays)
+        hits = scene.cast_rays(0.0, scene.sensors[LIDAR], rays)
         cloud = measure(hits, rays, rings, spec, np.random.default_rng(0), scene.weather)
         found.append((cloud.instance_P > 0).sum() / len(scene.actors))
     return float(np.mean(found))
@@ -54,9 +54,11 @@ def visibility(scenes: list[Scene]) -> float:
         for channel in MOUNTS:
             sensor = scene.sensors[channel]
             rays = camera_rays(sensor, SPEC.image_width, SPEC.image_height)
-            instances = scene.look(0.0, sensor, rays).instance_N
+            instances = scene.cast_rays(0.0, sensor, rays).instance_N
             shape = SPEC.image_height, SPEC.image_width
-            views.append(View(sensor, scene.ego_pose(0.0) @ sensor, 0.0, rays, instances.reshape(shape)))
+            views.append(
+                CameraView(sensor, scene.ego_pose(0.0) @ sensor, 0.0, rays, instances.reshape(shape))
+            )
         silhouettes = Silhouettes(scene)
         at = scene.ego_pose(0.0).translation_3[:2]
         for instance in range(1, len(scene.actors) + 1):
@@ -77,7 +79,9 @@ def test_radius_brings_more_objects_into_reach(scenes: list[Scene]) -> None:
 
 def test_occlusion_hides_objects() -> None:
     few, many = (
-        visibility([draw(replace(SPEC, occlusion=amount), "world_train", number) for number in range(6)])
+        visibility(
+            [draw_scene(replace(SPEC, occlusion=amount), "world_train", number) for number in range(6)]
+        )
         for amount in (0.0, 8.0)
     )
     assert many < few - 0.1
@@ -99,7 +103,7 @@ def test_noise_roughens_the_ground(scenes: list[Scene]) -> None:
     residuals = []
     for noise in (0.0, 0.02, 0.1):
         spec = replace(SPEC, lidar_noise_m=noise)
-        hits = scenes[0].look(0.0, scenes[0].sensors[LIDAR], rays)
+        hits = scenes[0].cast_rays(0.0, scenes[0].sensors[LIDAR], rays)
         cloud = measure(hits, rays, rings, spec, np.random.default_rng(0), scenes[0].weather)
         down = cloud.points_P5[np.isin(cloud.points_P5[:, 4], rings[steep]) & (cloud.instance_P == 0)]
         residuals.append(float(np.abs(down[:, 2] - np.median(down[:, 2])).mean()))
@@ -111,9 +115,9 @@ def test_a_larger_picture_shows_the_same_scene_finer(scenes: list[Scene]) -> Non
     shares = []
     for scale in (1, 2):
         spec = replace(SPEC, image_height=36 * scale, image_width=64 * scale)
-        scene = draw(spec, "world_train", 0)
+        scene = draw_scene(spec, "world_train", 0)
         rays = camera_rays(scene.sensors["CAM_FRONT"], spec.image_width, spec.image_height)
-        hits = scene.look(0.0, scene.sensors["CAM_FRONT"], rays)
+        hits = scene.cast_rays(0.0, scene.sensors["CAM_FRONT"], rays)
         assert len(hits.instance_N) == spec.image_height * spec.image_width
         shares.append((hits.instance_N > 0).mean())
     assert sensor.intrinsics_33 is not None

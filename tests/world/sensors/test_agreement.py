@@ -16,14 +16,14 @@ from dualdistill.config.nuscenes import CAMERAS
 from dualdistill.config.world import WorldSpec
 from dualdistill.world.geometry.raytrace import FAR_M
 from dualdistill.world.nuscenes.names import mask_name, token
-from dualdistill.world.scene.sample import draw
+from dualdistill.world.scene.sample import draw_scene
 from dualdistill.world.scene.scene import Scene
 from dualdistill.world.sensors.rig import FRAME_S
 
 
 @pytest.fixture(scope="module")
 def scene(spec: WorldSpec) -> Scene:
-    return draw(spec, "world_val", 0)
+    return draw_scene(spec, "world_val", 0)
 
 
 def samples_of(nusc: NuScenes, name: str) -> list[dict]:
@@ -86,7 +86,7 @@ def test_lidar_points_lie_on_what_the_camera_sees(
         assert seen.sum() > 300
         time = FRAME_S * frame - scene.sensors[channel].lead_s
         rays = (np.linalg.inv(intrinsics) @ pixels[:, seen]).T.astype(np.float32)
-        hits = scene.look(time, scene.sensors[channel], rays)
+        hits = scene.cast_rays(time, scene.sensors[channel], rays)
         # what moves has moved on between the two sensors' instants
         still = (hits.instance_N == 0) & ~on_movers(nusc, scene, sample, frame)[seen]
         apart = np.abs(hits.distance_N - points[2, seen])[still]
@@ -142,7 +142,7 @@ def test_velocities_are_those_of_the_drawn_motion(nusc: NuScenes, scene: Scene) 
             if row is None or not (row["prev"] and row["next"]):
                 continue
             after, before = (actor.motion.at([FRAME_S * (frame + step)])[0][0] for step in (1, -1))
-            true = scene.on_map.rotation_33[:2, :2] @ (after - before) / (2 * FRAME_S)
+            true = scene.town_to_map.rotation_33[:2, :2] @ (after - before) / (2 * FRAME_S)
             assert np.allclose(nusc.box_velocity(name)[:2], true, atol=1e-6)
             moving += bool(np.hypot(*true) > 0.2)
     assert moving > 0
