@@ -36,9 +36,8 @@ class RayTracer:
 
     def occludes(self, points_N3: Floats, direction_3: Floats) -> NDArray[np.bool_]:
         """True for each point from which a ray in the direction hits this mesh."""
-        return (
-            self._scene.run(points_N3, np.broadcast_to(direction_3, points_N3.shape), query="OCCLUDED") >= 0
-        )
+        rays_N3 = np.broadcast_to(direction_3, points_N3.shape)
+        return self._scene.run(points_N3, rays_N3, query="OCCLUDED") >= 0
 
 
 class RigidBody:

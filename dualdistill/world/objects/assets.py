@@ -1,4 +1,4 @@
-"""What can be annotated: a mesh, the box that holds it, and its nuScenes names."""
+"""Annotated objects: a mesh with its box, detection class and nuScenes category."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from dualdistill.world.geometry.raytrace import RigidBody
 from dualdistill.world.objects import machines, people, street, vehicles
 
 CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
-SLACK_M = 0.02  # around the mesh, so that a box holds its object's returns despite the LiDAR's range noise
+SLACK_M = (
+    0.02  # of the box around the mesh, so that it holds the object's returns despite the LiDAR's range noise
+)
 
 CATEGORIES = {
     "car": "vehicle.car",
@@ -31,7 +33,7 @@ CATEGORIES = {
 
 @dataclass(frozen=True)
 class Asset:
-    """A mesh that stands centred on its footprint; `size_lwh` is its annotation's, in metres."""
+    """A mesh centred on its footprint; `size_lwh` is the size of its annotated box in metres."""
 
     name: str  # detection class
     category: str
@@ -40,17 +42,17 @@ class Asset:
 
     @functools.cached_property
     def body(self) -> RigidBody:
-        """For rays; built when first asked for."""
+        """The mesh prepared for ray casting, built on first use."""
         return RigidBody(self.mesh)
 
     @property
     def corners_83(self) -> NDArray[np.float64]:
-        """Of its box, standing on the ground."""
+        """Corners of the box, which stands on the ground."""
         return CORNERS * self.size_lwh
 
 
 def make_asset(name: str, mesh: Mesh, category: str = "") -> Asset:
-    """Centre a mesh on its footprint and take its box."""
+    """Centre a mesh on its footprint and measure its box."""
     low, high = mesh.bounds
     middle = (low + high) / 2
     length, width, height = (float(extent) for extent in high - low)

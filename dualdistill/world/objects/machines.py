@@ -1,4 +1,4 @@
-"""Construction vehicles: excavators, wheel loaders, rollers, facing +x."""
+"""Construction vehicles: excavators, wheel loaders and rollers, facing +x."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Pedestrians, cycles and their riders: small things whose front is told by face, lamp and posture.
+"""Pedestrians, cycles and riders; face, lamps and posture distinguish front from rear.
 
-Every builder returns a mesh that faces +x.
+Each builder returns a mesh that faces +x.
 """
 
 from __future__ import annotations
@@ -36,15 +36,13 @@ CLOTHES: tuple[Colour, ...] = (
     (0.3, 0.1, 0.3),
 )
 HIGH_VISIBILITY: tuple[Colour, ...] = ((0.85, 0.3, 0.01), (0.62, 0.8, 0.04))
-SKIN_INTENSITY, HAIR_INTENSITY = (
-    70.0,
-    10.0,
-)  # in the near infrared skin is bright whatever its colour, dark hair is not
+# in the near infrared all skin is bright and dark hair is not
+SKIN_INTENSITY, HAIR_INTENSITY = 70.0, 10.0
 REFLECTOR = 230.0
 
 
 def person(rng: np.random.Generator, posture: str, *, worker: bool = False, child: bool = False) -> Mesh:
-    """posture: standing | moving | sitting."""
+    """A pedestrian; posture: standing | moving | sitting."""
     height = vary(rng, 1.2 if child else 1.74, 0.09)
     shirt = pick(rng, HIGH_VISIBILITY if worker else CLOTHES)
     trousers, skin = pick(rng, CLOTHES[:5]), pick(rng, SKIN)
@@ -52,7 +50,7 @@ def person(rng: np.random.Generator, posture: str, *, worker: bool = False, chil
     stride = {"standing": 0.02, "moving": vary(rng, 0.17, 0.03) * height, "sitting": 0.0}[posture]
     parts = _legs(height, leg, stride, trousers) if posture != "sitting" else _seat(height, trousers)
     shoulder = 0.82 * height + hip
-    lean = 0.06 if posture == "moving" else 0.0  # who walks leans into it
+    lean = 0.06 if posture == "moving" else 0.0  # forward when walking
     parts.append(
         box(
             (0.2, 0.34, 0.36 * height),
@@ -78,7 +76,7 @@ def person(rng: np.random.Generator, posture: str, *, worker: bool = False, chil
 def _arms(
     posture: str, shoulder: tuple[float, float], low: float, swing: float, colour: Colour, busy: bool
 ) -> list[Mesh]:
-    """Swinging arms, or arms that hang; who is busy (a telephone, a bag) has both hands in front."""
+    """Swinging or hanging arms; a busy person (a telephone, a bag) has both hands in front."""
     parts = []
     for side in (-1, 1):
         y = side * 0.25
@@ -93,7 +91,7 @@ def _arms(
 
 
 def _backpack(at: tuple[float, float], colour: Colour) -> list[Mesh]:
-    """A bag on the back at (x, z), with a strip that reflects."""
+    """A bag on the back at (x, z), with a reflective strip."""
     return [
         box((0.2, 0.3, 0.42), (at[0], 0, at[1]), colour, 25),
         box((0.02, 0.24, 0.06), (at[0] - 0.105, 0, at[1]), (0.7, 0.7, 0.7), REFLECTOR),
@@ -110,7 +108,7 @@ def _legs(height: float, leg: float, stride: float, colour: Colour) -> list[Mesh
 
 
 def _seat(height: float, colour: Colour) -> list[Mesh]:
-    """Thighs forward, shins down, on a stool of their own height."""
+    """Thighs forward, shins down, on a stool of matching height."""
     parts = [box((0.4, 0.45, 0.06), (-0.02, 0, 0.21 * height), (0.2, 0.11, 0.05), 20)]
     parts += [box((0.05, 0.4, 0.2 * height), (x, 0, 0.1 * height), STEEL, 20) for x in (-0.15, 0.1)]
     for side in (-1, 1):

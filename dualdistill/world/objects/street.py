@@ -1,6 +1,6 @@
-"""What stands in the street: barriers and cones (annotated), trees, poles, walls and buildings (background).
+"""Street objects: barriers and cones (annotated), trees, poles, walls and buildings (background).
 
-Barriers follow nuScenes: the heading is across the row, so `l` is thin and `w` is long.
+As in nuScenes, a barrier's heading is across its row: its length is short and its width is long.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dualdistill.world.geometry.mesh import (
 from dualdistill.world.objects.vehicles import STEEL, pick, vary
 
 CONCRETE: Colour = (0.36, 0.35, 0.33)
-WALL_M = 0.7  # thickness of the thickest
+WALL_THICKNESS_M = 0.7  # largest thickness, that of a hedge
 ORANGE: Colour = (0.85, 0.16, 0.01)
 WHITE: Colour = (0.8, 0.8, 0.8)
 LEAVES: tuple[Colour, ...] = ((0.05, 0.16, 0.03), (0.09, 0.2, 0.04), (0.16, 0.18, 0.03), (0.04, 0.11, 0.04))
@@ -37,7 +37,7 @@ FACADES: tuple[Colour, ...] = (
 
 
 def barrier_style(rng: np.random.Generator) -> str:
-    """One style per row: a street's barriers match."""
+    """Draw a style, which all barriers of a row share."""
     return str(rng.choice(["concrete", "plastic", "board"], p=[0.4, 0.35, 0.25]))
 
 
@@ -128,7 +128,7 @@ def lamp_post(rng: np.random.Generator) -> Mesh:
 
 
 def traffic_light(rng: np.random.Generator) -> Mesh:
-    """Faces +x."""
+    """A traffic light facing +x."""
     lit = rng.integers(3)
     parts = [
         cylinder(0.07, 3.4, (0, 0, 1.7), (0.1, 0.1, 0.1), 40, sections=6),
@@ -151,7 +151,7 @@ def sign(rng: np.random.Generator) -> Mesh:
 
 
 def bin_or_box(rng: np.random.Generator) -> Mesh:
-    """Street furniture without a class: what a detector must learn to leave alone."""
+    """Street furniture without a class, which a detector must learn to ignore."""
     colour = pick(rng, ((0.03, 0.1, 0.04), (0.2, 0.2, 0.2), (0.4, 0.05, 0.04), (0.05, 0.1, 0.3)))
     size = (rng.uniform(0.4, 0.8), rng.uniform(0.4, 0.9), rng.uniform(0.8, 1.5))
     return join(
@@ -166,7 +166,9 @@ def wall(rng: np.random.Generator, length: float) -> Mesh:
     """A wall or a hedge along x, centred on the origin."""
     height = rng.uniform(0.8, 2.0)
     if rng.random() < 0.4:
-        return box((length, WALL_M, height), (0, 0, height / 2), pick(rng, LEAVES), 15, texture=FOLIAGE)
+        return box(
+            (length, WALL_THICKNESS_M, height), (0, 0, height / 2), pick(rng, LEAVES), 15, texture=FOLIAGE
+        )
     return box((length, 0.25, height), (0, 0, height / 2), pick(rng, FACADES), 35)
 
 

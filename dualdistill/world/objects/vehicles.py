@@ -1,6 +1,6 @@
-"""Cars, trucks, buses and trailers, built so that front and back differ.
+"""Cars, trucks, buses and trailers, with distinct front and rear.
 
-Every builder draws its style, size and colours from the generator and returns a mesh that faces +x.
+Each builder draws a style, size and colours and returns a mesh that faces +x.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ PAINTS: tuple[Colour, ...] = (
 
 
 def pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
-    """One of the colours, a little lighter or darker."""
+    """Pick a colour at random and make it a little lighter or darker."""
     chosen = colours[rng.integers(len(colours))]
     shade = rng.uniform(0.85, 1.15)
     return (chosen[0] * shade, chosen[1] * shade, chosen[2] * shade)
 
 
 def vary(rng: np.random.Generator, mean: float, spread: float) -> float:
-    """A size: normal, cut at two standard deviations."""
+    """Draw from a normal distribution clipped at two standard deviations."""
     return mean + spread * float(np.clip(rng.standard_normal(), -2, 2))
 
 
@@ -51,7 +51,7 @@ def wheels(xs: list[float], half_width: float, radius: float, width: float = 0.2
 def lights(
     front: float, back: float, half_width: float, z_front: float, z_back: float, size: float
 ) -> list[Mesh]:
-    """White pair ahead, red pair behind, plates between them."""
+    """A white pair at the front, a red pair and the number plate at the rear; the plate comes first."""
     parts = [box((0.06, 0.6 * size, 0.02 + 0.1 * size), (back, 0, z_back - 0.22 * size), PLATE, 220)]
     for side in (-1, 1):
         y = side * (half_width - 0.55 * size)
@@ -62,16 +62,16 @@ def lights(
 
 @dataclass(frozen=True)
 class CarStyle:
-    """A style of car; shares are of the length from the rear, or of the height."""
+    """Proportions of a style of car, as shares of its length (from the rear) or of its height."""
 
     frequency: float
     length: float
     height: float
-    cabin_from: float  # saloons have a boot behind it, vans hardly a bonnet before it
+    cabin_from: float  # behind the cabin is the boot of a saloon, ahead of it the bonnet
     cabin_to: float
     belt: float = 0.56
     roof: float = 0.68  # of the cabin's length
-    lean: float = -0.06  # the windscreen leans more than the rear window, so the roof sits back
+    lean: float = -0.06  # of the cabin's length: moves the roof back, as the windscreen leans most
     wheel_m: float = 0.32
 
 
@@ -153,7 +153,7 @@ def bus(rng: np.random.Generator) -> Mesh:
 
 
 def _cab(front: float, depth: float, width: float, height: float, paint: Colour) -> list[Mesh]:
-    """A lorry's cab whose face stands at x = front."""
+    """A lorry's cab with its front at x = front."""
     x = front - depth / 2
     return [
         box(

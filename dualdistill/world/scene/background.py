@@ -1,6 +1,6 @@
-"""What a town looks like without its traffic: ground, markings, houses, trees, poles, walls.
+"""Meshes of a town without its traffic: ground, markings, houses, walls, street furniture.
 
-Also the drivable area as polygons, for the map mask.
+Also the drivable area as rectangles, for the map mask.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dualdistill.world.scene.town import (
     arm_direction,
     arm_yaw,
     pavement_places,
-    to_the_right,
+    right_of,
 )
 
 GRASS: Colour = (0.10, 0.14, 0.05)
@@ -30,15 +30,15 @@ PAVING: Colour = (0.27, 0.26, 0.25)
 MARKING: Colour = (0.62, 0.62, 0.60)
 YELLOW: Colour = (0.62, 0.42, 0.05)
 Span = tuple[float, float]
-# what stands about, and the side of its footprint in metres
+# builder of each kind of street furniture, and the side of its footprint in metres
 FURNITURE = ((street.lamp_post, 0.4), (street.sign, 0.4), (street.traffic_light, 0.4))
 LAMP, SIGN, SIGNAL = range(3)
-PLACES_PER_SIGN = 55  # places on the pavement, 1.6 m apart
+PLACES_PER_SIGN = 55  # a place on the pavement every 1.6 m
 LAMP_SPACING_M = 24.0  # on alternating sides of a street
 
 
 def drivable(town: Town) -> list[tuple[Span, Span]]:
-    """Rectangles (x, y) of asphalt: the streets and the car parks."""
+    """Asphalt rectangles (x, y): the streets and the car parks."""
     main = ((-town.half_length, town.half_length), (-town.half_main, town.half_main))
     areas: list[tuple[Span, Span]] = [main]
     for arm, low, high in ((NORTH, 0.0, town.half_length), (SOUTH, -town.half_length, 0.0)):
@@ -63,7 +63,7 @@ def ground(town: Town) -> Mesh:
 
 
 def _strip(arm: int, out: Span, beside: Span, height: float, colour: Colour, intensity: float) -> Mesh:
-    """A rectangle (or, with height, a low box) given along and to the left of an arm."""
+    """A rectangle, or a low box if it has a height, given by its extent along and to the left of an arm."""
     middle = (sum(out) / 2, sum(beside) / 2, max(height, 0.02) / 2 - 0.005)
     size = (out[1] - out[0], beside[1] - beside[0], max(height, 0.01))
     if height > 0:
@@ -77,9 +77,9 @@ def _kerbs(town: Town) -> list[Mesh]:
         half = town.half_width(arm)
         start = town.setback(arm)
         for side in (1, -1):
-            # a kerb runs through where no street leaves on its side
-            opening = not town.has_junction or (arm + side) % 4 in town.arms
-            begin = start if opening and town.has_junction else 0.0
+            # the kerb runs on through the junction if no street leaves on its side
+            opening = town.has_junction and (arm + side) % 4 in town.arms
+            begin = start if opening else 0.0
             low, high = sorted((side * half, side * (half + 0.18)))
             kerbs.append(_strip(arm, (begin, town.half_length), (low, high), 0.09, street.CONCRETE, 35))
     return kerbs
@@ -108,6 +108,7 @@ def _markings(town: Town) -> list[Mesh]:
 
 
 def houses(rng: np.random.Generator, town: Town) -> Mesh:
+    """Buildings on their plots, and walls behind some of the other plots."""
     parts = []
     for plot in town.plots:
         width, depth = plot.x[1] - plot.x[0], plot.y[1] - plot.y[0]
@@ -115,7 +116,7 @@ def houses(rng: np.random.Generator, town: Town) -> Mesh:
         if plot.kind == "building":
             size = (width - rng.uniform(0.3, 2.5), depth - rng.uniform(0.5, 2.5))
             parts.append(street.building(rng, size).moved(x, y))
-        elif rng.random() < 0.6:  # a wall at the back
+        elif rng.random() < 0.6:  # a wall at the back of the plot
             back = plot.y[0] if y < 0 else plot.y[1]
             parts.append(street.wall(rng, width - 1.0).moved(x, back))
     return join(parts)
@@ -133,20 +134,20 @@ def furniture(rng: np.random.Generator, town: Town) -> tuple[Mesh, Array]:
 
 
 def lamp_places(town: Town) -> Array:
-    """Street lamps stand at the kerb and reach over the street."""
+    """Places of street lamps at the kerbs, facing the street."""
     rows = []
     for arm in town.arms:
         for step, out in enumerate(
             np.arange(town.setback(arm) + 6.0, town.half_length - 3.0, LAMP_SPACING_M)
         ):
             side = arm_yaw(arm) + np.pi * (step % 2)
-            x, y = out * arm_direction(arm) + to_the_right(side, town.half_width(arm) + 0.6)
+            x, y = out * arm_direction(arm) + right_of(side, town.half_width(arm) + 0.6)
             rows.append((x, y, side + np.pi / 2))
     return np.array(rows)
 
 
 def _signal_place(town: Town, arm: int) -> tuple[float, float, float]:
-    """On the right of the traffic that arrives on an arm, facing it."""
+    """Place to the right of the traffic arriving on an arm, facing it."""
     out, beside = town.setback(arm) + 0.8, town.half_width(arm) + 0.7
-    x, y = out * arm_direction(arm) + to_the_right(arm_yaw(arm) + np.pi, beside)
+    x, y = out * arm_direction(arm) + right_of(arm_yaw(arm) + np.pi, beside)
     return float(x), float(y), arm_yaw(arm)

@@ -1,4 +1,4 @@
-"""Draw a scene from the spec: the same spec, split and number always give the same scene."""
+"""Random scenes from a spec: the same spec, split and number always give the same scene."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from dualdistill.world.sensors.raycast import StaticScene, Surface
 from dualdistill.world.sensors.rig import FRAME_S, LIDAR, Sensor, make_rig
 
 SPLITS = ("world_train", "world_dev", "world_val", "world_pretrain")
-ADDITIONS = 5  # times that what the LiDAR does not meet is joined by another of its class
-DRAWS = 4  # of the traffic, if additions do not help
-BACKDROP_M = 55.0  # of street beyond what is annotated
-# independent streams of one scene's randomness, so that neither noise nor weather moves the houses
+ADDITIONS = 5  # rounds in which an object is added of each class that the LiDAR does not hit
+DRAWS = 4  # of the traffic, where additions do not suffice
+BACKDROP_M = 55.0  # of street beyond the annotated radius
+# independent random streams of a scene, so that neither noise nor weather changes its geometry
 PLACES, TRAFFIC, CALIBRATION, NOISE, LIGHT, OCCLUDERS = range(6)
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """All of a scene but its traffic."""
+    """A scene without its traffic."""
 
     town: Town
     drive: Drive
     static: Mesh
-    obstacles_K4: Array  # footprints of what stands about: x, y, yaw, size
+    obstacles_K4: Array  # footprints of street furniture: x, y, yaw, size
     weather: Weather
     light: Light
     yaw: float
@@ -52,7 +52,7 @@ def scene_rng(spec: WorldSpec, split: str, number: int, *stream: int) -> np.rand
 
 
 def draw_scene(spec: WorldSpec, split: str, number: int) -> Scene:
-    """The first draw that shows every class to the LiDAR; after a few, the one that shows most."""
+    """Redraw the traffic until the LiDAR hits every class; failing that, take the draw that misses fewest."""
     surroundings = _draw_surroundings(spec, split, number)
     sensors = make_rig(scene_rng(spec, split, number, CALIBRATION), spec)
     draws = []
@@ -63,20 +63,18 @@ def draw_scene(spec: WorldSpec, split: str, number: int) -> Scene:
             break
     placer = min(draws)[2]
     actors = tuple(placer.actors)
-    built = static_scene(join([surroundings.static, *placer.occluders]), actors, surroundings.light)
-    ego, town = surroundings.drive.motion, surroundings.town
     return Scene(
         spec,
         split,
         number,
-        surroundings.weather,
-        surroundings.light,
-        sensors,
-        ego,
-        actors,
-        town,
-        surroundings.yaw,
-        built,
+        weather=surroundings.weather,
+        light=surroundings.light,
+        sensors=sensors,
+        ego=surroundings.drive.motion,
+        actors=actors,
+        town=surroundings.town,
+        yaw=surroundings.yaw,
+        static=static_scene(join([surroundings.static, *placer.occluders]), actors, surroundings.light),
     )
 
 
@@ -88,20 +86,20 @@ def _draw_traffic(
     sensors: dict[str, Sensor],
     attempt: int,
 ) -> tuple[Placer, list[str]]:
-    """Actors, and the classes of which the LiDAR meets nothing though more of them were added."""
+    """The traffic, and the classes that the LiDAR does not hit even after objects were added."""
     rng = scene_rng(spec, split, number, TRAFFIC, attempt)
     placer = Placer(rng, surroundings.town, surroundings.drive, surroundings.obstacles_K4, spec.radius_m)
     if spec.density == 0:
         return placer, []
     names = placement.classes_of_scene(number)
     placement.populate(placer, spec.density, names)
-    hiding = scene_rng(spec, split, number, OCCLUDERS, attempt)
-    occluders.add_occluders(placer, hiding, spec.occlusion, spec.density * placer.corridor_m)
+    occluder_rng = scene_rng(spec, split, number, OCCLUDERS, attempt)
+    occluders.add_occluders(placer, occluder_rng, spec.occlusion, spec.density * placer.corridor_m)
     tracers = [surroundings.tracer, *([RayTracer(join(placer.occluders))] if placer.occluders else [])]
     coverage = Coverage(spec, sensors[LIDAR], surroundings.drive, tracers)
     for _ in range(ADDITIONS):
-        met = coverage.classes_hit(placer.actors)
-        missing = [name for name in names if name not in met]
+        hit = coverage.classes_hit(placer.actors)
+        missing = [name for name in names if name not in hit]
         if not missing:
             break
         for name in missing:
@@ -125,12 +123,12 @@ def _draw_surroundings(spec: WorldSpec, split: str, number: int) -> Surroundings
 
 
 def static_scene(static: Mesh, actors: tuple[Actor, ...], lighting: Light) -> StaticScene:
-    """The background and the actors that do not move, as one mesh."""
-    meshes, owners = [static], [np.zeros(len(static.corners_T33), np.uint16)]
+    """Join the background and the stationary actors into one mesh."""
+    meshes, instances = [static], [np.zeros(len(static.corners_T33), np.uint16)]
     for instance, actor in enumerate(actors, start=1):
         if not actor.motion.moves:
             xy, yaw = actor.motion.at([0.0])
             meshes.append(actor.asset.mesh.moved(float(xy[0, 0]), float(xy[0, 1]), 0.0, float(yaw[0])))
-            owners.append(np.full(len(meshes[-1].corners_T33), instance, np.uint16))
+            instances.append(np.full(len(meshes[-1].corners_T33), instance, np.uint16))
     mesh = join(meshes)
-    return StaticScene(mesh, Surface.of(mesh, mesh.normals_T3, np.concatenate(owners), lighting))
+    return StaticScene(mesh, Surface.of(mesh, mesh.normals_T3, np.concatenate(instances), lighting))

@@ -12,7 +12,7 @@ from dualdistill.world.scene.sample import draw_scene
 from dualdistill.world.scene.scene import Scene
 from dualdistill.world.sensors.lidar import measure
 from dualdistill.world.sensors.rig import LIDAR, MOUNTS, camera_rays, lidar_rays
-from dualdistill.world.sensors.visibility import CameraView, Silhouettes
+from dualdistill.world.sensors.visibility import CameraView, visibility_level
 
 SPEC = WorldSpec(
     seed=4,
@@ -59,11 +59,10 @@ def visibility(scenes: list[Scene]) -> float:
             views.append(
                 CameraView(sensor, scene.ego_pose(0.0) @ sensor, 0.0, rays, instances.reshape(shape))
             )
-        silhouettes = Silhouettes(scene)
         at = scene.ego_pose(0.0).translation_3[:2]
         for instance in range(1, len(scene.actors) + 1):
             if np.hypot(*(scene.place(instance, 0.0)[0] - at)) < SPEC.radius_m:
-                levels.append(int(silhouettes.level(instance, views)))
+                levels.append(int(visibility_level(scene, instance, views)))
     return float(np.mean(levels))
 
 
