@@ -1,4 +1,4 @@
-"""One tiny world per session: in clear air and without range noise, to compare geometry exactly."""
+"""A tiny world per session, with clear weather and no range noise, so that geometry compares exactly."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def _record_scenes(spec: WorldSpec, root: Path, jobs: list[Job], workers: int) -
 
 
 def _merge(root: Path, jobs: list[Job]) -> dict[str, dict[str, dict[str, int]]]:
-    """Write the tables and the splits; return the numbers of annotated and of hit boxes by split and class."""
+    """Write the tables and the splits; count annotated and hit boxes by split and class."""
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES} | shared_tables()
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}

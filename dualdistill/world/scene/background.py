@@ -62,13 +62,13 @@ def ground(town: Town) -> Mesh:
     return join([*parts, *_kerbs(town), *_markings(town)])
 
 
-def _strip(arm: int, out: Span, beside: Span, height: float, colour: Colour, intensity: float) -> Mesh:
+def _strip(arm: int, along: Span, beside: Span, height: float, colour: Colour, intensity: float) -> Mesh:
     """A rectangle, or a low box if it has a height, given by its extent along and to the left of an arm."""
-    middle = (sum(out) / 2, sum(beside) / 2, max(height, 0.02) / 2 - 0.005)
-    size = (out[1] - out[0], beside[1] - beside[0], max(height, 0.01))
+    middle = (sum(along) / 2, sum(beside) / 2, max(height, 0.02) / 2 - 0.005)
+    size = (along[1] - along[0], beside[1] - beside[0], max(height, 0.01))
     if height > 0:
         return box(size, middle, colour, intensity).moved(yaw=arm_yaw(arm))
-    return rectangle(out, beside, 0.01, colour, intensity, PLAIN).moved(yaw=arm_yaw(arm))
+    return rectangle(along, beside, 0.01, colour, intensity, PLAIN).moved(yaw=arm_yaw(arm))
 
 
 def _kerbs(town: Town) -> list[Mesh]:
@@ -123,7 +123,7 @@ def houses(rng: np.random.Generator, town: Town) -> Mesh:
 
 
 def furniture(rng: np.random.Generator, town: Town) -> tuple[Mesh, Array]:
-    """LampLight, signs, traffic lights; with their footprints (x, y, yaw, size)."""
+    """Street lamps, signs and traffic lights, with their footprints (x, y, yaw, size)."""
     pavement = pavement_places(rng, town)
     places = [(*place, LAMP) for place in lamp_places(town)]
     places += [(*place, SIGN) for place in rng.permutation(pavement)[: len(pavement) // PLACES_PER_SIGN]]
@@ -137,17 +137,16 @@ def lamp_places(town: Town) -> Array:
     """Places of street lamps at the kerbs, facing the street."""
     rows = []
     for arm in town.arms:
-        for step, out in enumerate(
-            np.arange(town.setback(arm) + 6.0, town.half_length - 3.0, LAMP_SPACING_M)
-        ):
+        distances = np.arange(town.setback(arm) + 6.0, town.half_length - 3.0, LAMP_SPACING_M)
+        for step, distance in enumerate(distances):
             side = arm_yaw(arm) + np.pi * (step % 2)
-            x, y = out * arm_direction(arm) + right_of(side, town.half_width(arm) + 0.6)
+            x, y = distance * arm_direction(arm) + right_of(side, town.half_width(arm) + 0.6)
             rows.append((x, y, side + np.pi / 2))
     return np.array(rows)
 
 
 def _signal_place(town: Town, arm: int) -> tuple[float, float, float]:
     """Place to the right of the traffic arriving on an arm, facing it."""
-    out, beside = town.setback(arm) + 0.8, town.half_width(arm) + 0.7
-    x, y = out * arm_direction(arm) + right_of(arm_yaw(arm) + np.pi, beside)
+    along, beside = town.setback(arm) + 0.8, town.half_width(arm) + 0.7
+    x, y = along * arm_direction(arm) + right_of(arm_yaw(arm) + np.pi, beside)
     return float(x), float(y), arm_yaw(arm)

@@ -68,7 +68,7 @@ class Scene:
 
     @property
     def town_to_map(self) -> Pose:
-        """Pose of the town in the map, whose corner is at (0, 0)."""
+        """Pose of the town in the map, which begins at (0, 0)."""
         half = self.map_size_m / 2
         return ground_pose((half, half), self.yaw)
 

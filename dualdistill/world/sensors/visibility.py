@@ -12,12 +12,8 @@ from dualdistill.world.scene.scene import Scene
 from dualdistill.world.sensors.rig import Pose, Sensor, image_window, outside_view_m
 
 SAMPLES = 12  # rows and columns sampled per object and camera
-LEVELS = (
-    (0.4, "1"),
-    (0.6, "2"),
-    (0.8, "3"),
-    (1.0, "4"),
-)  # nuScenes' visibility tokens by their largest share
+# nuScenes' visibility tokens, each with its largest visible share
+LEVELS = ((0.4, "1"), (0.6, "2"), (0.8, "3"), (1.0, "4"))
 
 
 @dataclass(frozen=True)
