@@ -44,9 +44,9 @@ def make_world(plan: Plan, options: argparse.Namespace) -> None:
     if plan.data.world is None:
         profile = plan.settings.profile
         raise UserError(f"profile '{profile}' reads a real data set, there is no world to make")
-    from dualdistill.world.nuscenes import build as world
+    from dualdistill.world.nuscenes.build import build_world
 
-    world.make(plan.data.world, plan.paths.root, plan.settings.workers)
+    build_world(plan.data.world, plan.paths.root, plan.settings.workers)
 
 
 def show_world(plan: Plan, options: argparse.Namespace) -> None:

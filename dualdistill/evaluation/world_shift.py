@@ -17,7 +17,7 @@ from dualdistill.errors import UserError
 from dualdistill.evaluation import evaluate, predict
 from dualdistill.plan.plan import DataPaths, Plan, Run
 from dualdistill.store.records import RESULTS, read_run
-from dualdistill.world.nuscenes import build as world
+from dualdistill.world.nuscenes.build import build_world
 
 KNOBS = {item.name: item.type for item in fields(WorldSpec) if not item.name.endswith("_scenes")}
 CASTS = {"int": int, "float": float}
@@ -37,7 +37,7 @@ def lines(plan: Plan, run: Run, texts: list[str]) -> Iterator[str]:
     for knob, value in settings:
         folder = plan.results / "knobs" / f"{knob}-{value}"
         drawn = replace(plan.data.world, train_scenes=0, val_scenes=0, pretrain_scenes=0, **{knob: value})
-        world.make(drawn, folder / "root", plan.settings.workers)
+        build_world(drawn, folder / "root", plan.settings.workers)
         data = DataPaths(folder / "root", folder / "index.npz", cache=None)
         index_build.build(data.root, plan.data.version, {"dev": plan.data.dev_split}, data.index)
         yield _line(f"{knob} {value}", _score(plan, run, data, folder))

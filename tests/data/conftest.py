@@ -31,7 +31,7 @@ from dualdistill.config.world import WorldSpec
 from dualdistill.data.geometry import quaternion_about_z, rigid
 from dualdistill.data.index import CHANNELS, Index
 from dualdistill.data.index_build import build, open_root
-from dualdistill.world.nuscenes.build import make
+from dualdistill.world.nuscenes.build import build_world
 
 HEIGHT, WIDTH = 225, 400
 INTRINSICS = np.array([[210.0, 0, 203.0], [0, 210.0, 118.0], [0, 0, 1]])
@@ -196,7 +196,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Shared and read-only."""
     folder = tmp_path_factory.mktemp("world")
     size = {"image_height": 36, "image_width": 64, "lidar_azimuths": 180}
-    make(WorldSpec(train_scenes=1, dev_scenes=1, val_scenes=1, frames_per_scene=3, **size), folder, workers=1)
+    spec = WorldSpec(train_scenes=1, dev_scenes=1, val_scenes=1, frames_per_scene=3, **size)
+    build_world(spec, folder, workers=1)
     index_path = folder / "index.npz"
     build(folder, "v1.0-world", WORLD_SPLITS, index_path)
     return World(folder, index_path, Index.load(index_path), open_root(folder, "v1.0-world"))

@@ -26,7 +26,7 @@ from dualdistill.plan.plan import DataPaths
 from dualdistill.store.files import read_json, sha256_file, write_json
 from dualdistill.store.records import RESULTS, read_metrics
 from dualdistill.training.checkpoint import save_weights
-from dualdistill.world.nuscenes.build import make
+from dualdistill.world.nuscenes.build import build_world
 
 SMALL = WorldSpec(
     train_scenes=1,
@@ -52,7 +52,7 @@ class World:
 def small_world(tmp_path_factory) -> World:
     folder = tmp_path_factory.mktemp("world")
     paths = DataPaths(folder / "root", folder / "index.npz", None)
-    make(SMALL, paths.root, 1)
+    build_world(SMALL, paths.root, 1)
     indexing.build(
         paths.root, VERSION, {"val": SPLIT, "dev": "world_dev", "train": "world_train"}, paths.index
     )

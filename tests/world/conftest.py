@@ -1,4 +1,4 @@
-"""One tiny world per session: in clear air and without range noise, to compare geometry exactly."""
+"""A tiny world per session, with clear weather and no range noise, so that geometry compares exactly."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from nuscenes.nuscenes import NuScenes
 
 from dualdistill.config.world import WorldSpec
-from dualdistill.world.nuscenes import build
+from dualdistill.world.nuscenes.build import build_world
 from dualdistill.world.nuscenes.tables import VERSION
 
 
@@ -31,7 +31,7 @@ def spec() -> WorldSpec:
 @pytest.fixture(scope="session")
 def root(spec: WorldSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
-    build(spec, folder, workers=1)
+    build_world(spec, folder, workers=1)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""The val split of the default profile has enough of everything to be scored on."""
+"""The val split of the default profile has enough boxes of every class for the evaluation."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from nuscenes.nuscenes import NuScenes
 
 from dualdistill.config.nuscenes import CLASSES
 from dualdistill.plan import plan
-from dualdistill.world.nuscenes import build
+from dualdistill.world.nuscenes.build import build_world
 from dualdistill.world.nuscenes.tables import VERSION
 
-ENOUGH = 20
+MIN_BOXES = 20
 
 
 @pytest.mark.slow
 def test_every_class_has_enough_evaluated_boxes(checkout: Path, tmp_path: Path) -> None:
-    """Counted by the devkit's own filters, and equal to what the world says of itself."""
+    """Counted with the devkit's filters, and equal to the counts in world.json."""
     spec = plan.load(checkout / "config" / "config.yaml", {"profile": "world"}).data.world
     assert spec is not None
-    build(replace(spec, train_scenes=0, dev_scenes=0, pretrain_scenes=0), tmp_path, workers=2)
+    build_world(replace(spec, train_scenes=0, dev_scenes=0, pretrain_scenes=0), tmp_path, workers=2)
     nusc = NuScenes(VERSION, str(tmp_path), verbose=False)
     config = config_factory("detection_cvpr_2019")
     tokens = [row["token"] for row in nusc.sample]
     boxes = add_center_dist(nusc, load_gt_of_sample_tokens(nusc, tokens, DetectionBox))
-    found = Counter(box.detection_name for box in filter_eval_boxes(nusc, boxes, config.class_range).all)
-    assert min(found[name] for name in CLASSES) >= ENOUGH, found
-    told = json.loads((tmp_path / "world.json").read_text())["boxes"]["world_val"]
-    assert found == {name: told[name]["hit"] for name in CLASSES}
+    evaluated = Counter(box.detection_name for box in filter_eval_boxes(nusc, boxes, config.class_range).all)
+    assert min(evaluated[name] for name in CLASSES) >= MIN_BOXES, evaluated
+    counts = json.loads((tmp_path / "world.json").read_text())["boxes"]["world_val"]
+    assert evaluated == {name: counts[name]["hit"] for name in CLASSES}

@@ -1,1 +1,1 @@
-"""Meshes, rays and motion."""
+"""Triangle meshes, ray tracing and motion on the ground plane."""

@@ -1,4 +1,4 @@
-"""Triangle soup with what the sensors need to know per triangle, and the few solids everything is built from.
+"""Triangle meshes with the material of each triangle, and the basic shapes that all objects are built from.
 
 Metres, x forward, y left, z up; an object's mesh stands on z = 0 with its footprint centred on the origin.
 Axes: T triangles, the 3 corners of a triangle, 3 coordinates (or red, green, blue in linear light 0..1).
@@ -19,11 +19,12 @@ Floats = NDArray[np.float32]
 Vector = tuple[float, float, float]
 Colour = tuple[float, float, float]
 
-PLAIN, GROUND, FACADE, FOLIAGE, GLOW = range(5)  # how the camera textures a triangle
-FACING_X, FACING_Y, FACING_Z = 0, 1, 2
+PLAIN, GROUND, FACADE, FOLIAGE, GLOW = range(5)  # the texture that the camera gives a triangle
+AXIS_X, AXIS_Y, AXIS_Z = 0, 1, 2
 
 
 def floats(values: ArrayLike) -> Floats:
+    """Convert to a float32 array."""
     return np.asarray(values, dtype=np.float32)
 
 
@@ -35,8 +36,8 @@ class Mesh:
     texture_T: NDArray[np.uint8]
 
     def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0) -> Mesh:
-        """The same mesh turned about the vertical, then shifted."""
-        return self.transformed(turn(yaw), (x, y, z))
+        """Rotate about the vertical axis, then translate."""
+        return self.transformed(rotation(yaw), (x, y, z))
 
     def transformed(self, rotation_33: NDArray[np.floating], shift: Vector = (0.0, 0.0, 0.0)) -> Mesh:
         corners = self.corners_T33 @ floats(rotation_33.T) + floats(shift)
@@ -45,8 +46,8 @@ class Mesh:
     @property
     def normals_T3(self) -> Floats:
         first, second, third = np.moveaxis(self.corners_T33, 1, 0)
-        across = np.cross(second - first, third - first)
-        return across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), np.float32(1e-12))
+        normals = np.cross(second - first, third - first)
+        return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), np.float32(1e-12))
 
     @property
     def bounds(self) -> tuple[Floats, Floats]:
@@ -64,22 +65,24 @@ def join(meshes: Iterable[Mesh]) -> Mesh:
     )
 
 
-def turn(angle: float, axis: int = FACING_Z) -> NDArray[np.float64]:
-    """Rotation about one axis, counter-clockwise seen from its tip."""
+def rotation(angle: float, axis: int = AXIS_Z) -> NDArray[np.float64]:
+    """Rotation matrix about an axis, counter-clockwise when seen from the axis's tip."""
     cosine, sine = math.cos(angle), math.sin(angle)
-    if axis == FACING_Z:
+    if axis == AXIS_Z:
         rows = [[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]]
-    elif axis == FACING_Y:
+    elif axis == AXIS_Y:
         rows = [[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]]
     else:
         rows = [[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]]
     return np.array(rows)
 
 
-LIE = {FACING_X: turn(np.pi / 2, FACING_Y), FACING_Y: turn(-np.pi / 2, FACING_X)}  # what stood along z
+# rotations that lay a shape standing along z down along x or y
+UPRIGHT_TO_AXIS = {AXIS_X: rotation(np.pi / 2, AXIS_Y), AXIS_Y: rotation(-np.pi / 2, AXIS_X)}
 
 
 def paint(corners_T33: Floats, colour: Colour, intensity: float, texture: int = PLAIN) -> Mesh:
+    """Mesh whose triangles all share one material."""
     count = len(corners_T33)
     colours = np.empty((count, 3), np.float32)
     colours[:] = colour
@@ -92,18 +95,18 @@ def paint(corners_T33: Floats, colour: Colour, intensity: float, texture: int = 
 
 
 @functools.cache
-def _unit(kind: str) -> Floats:
-    """A solid of diameter and height one, centred on the origin."""
+def _unit_shape(kind: str) -> Floats:
+    """Shape of diameter and height 1, centred on the origin."""
     if kind == "box":
-        solid = trimesh.creation.box((1, 1, 1))
+        shape = trimesh.creation.box((1, 1, 1))
     elif kind == "blob":
-        solid = trimesh.creation.icosphere(subdivisions=1, radius=0.5)
+        shape = trimesh.creation.icosphere(subdivisions=1, radius=0.5)
     elif kind == "ball":
-        solid = trimesh.creation.icosahedron()
-        solid.apply_scale(0.5 / np.linalg.norm(solid.vertices[0]))
+        shape = trimesh.creation.icosahedron()
+        shape.apply_scale(0.5 / np.linalg.norm(shape.vertices[0]))
     else:
-        solid = trimesh.creation.cylinder(radius=0.5, height=1, sections=int(kind))
-    return np.asarray(solid.triangles, dtype=np.float32)
+        shape = trimesh.creation.cylinder(radius=0.5, height=1, sections=int(kind))
+    return np.asarray(shape.triangles, dtype=np.float32)
 
 
 def box(
@@ -114,22 +117,19 @@ def box(
     *,
     taper: tuple[float, float] = (1.0, 1.0),
     lean: float = 0.0,
-    pitch: float = 0.0,
     texture: int = PLAIN,
 ) -> Mesh:
-    """A box around `at`; its top is scaled by `taper` in x and y and pushed forward by `lean` metres."""
-    return _shape(
-        "box", size, at, colour, intensity, taper, lean, turn(pitch, FACING_Y) if pitch else None, texture
-    )
+    """Box centred on `at`, its top scaled by `taper` in x and y and shifted forward by `lean` metres."""
+    return _shape("box", size, at, colour, intensity, taper, lean, None, texture)
 
 
 def ball(size: Vector, at: Vector, colour: Colour, intensity: float = 30.0) -> Mesh:
-    """An ellipsoid of twenty faces: heads, helmets."""
+    """Ellipsoid of 20 faces, for heads and helmets."""
     return _shape("ball", size, at, colour, intensity, (1.0, 1.0), 0.0, None, PLAIN)
 
 
 def blob(size: Vector, at: Vector, colour: Colour, intensity: float = 15.0, texture: int = FOLIAGE) -> Mesh:
-    """An ellipsoid of eighty faces: tree crowns, bushes."""
+    """Ellipsoid of 80 faces, for tree crowns and bushes."""
     return _shape("blob", size, at, colour, intensity, (1.0, 1.0), 0.0, None, texture)
 
 
@@ -140,18 +140,20 @@ def cylinder(
     colour: Colour,
     intensity: float = 30.0,
     *,
-    axis: int = FACING_Z,
+    axis: int = AXIS_Z,
     taper: float = 1.0,
     sections: int = 8,
     texture: int = PLAIN,
 ) -> Mesh:
-    """A cylinder along an axis; `taper` is the ratio of the far radius to the near one."""
+    """Cylinder along an axis; `taper` is the ratio of the far radius to the near radius."""
     size = (2 * radius, 2 * radius, length)
-    return _shape(str(sections), size, at, colour, intensity, (taper, taper), 0.0, LIE.get(axis), texture)
+    return _shape(
+        str(sections), size, at, colour, intensity, (taper, taper), 0.0, UPRIGHT_TO_AXIS.get(axis), texture
+    )
 
 
 def ring(radius: float, width: float, at: Vector, colour: Colour, intensity: float = 10.0) -> Mesh:
-    """A flat ring across y: a bicycle's wheel, open between rim and hub."""
+    """Flat ring in the x-z plane: a bicycle wheel, open between rim and hub."""
     angles = np.linspace(0, 2 * np.pi, 13)
     rim = np.stack([np.cos(angles), np.zeros_like(angles), np.sin(angles)], 1)
     outer, inner = radius * rim, (radius - width) * rim
@@ -163,25 +165,20 @@ def ring(radius: float, width: float, at: Vector, colour: Colour, intensity: flo
 def rectangle(
     x: tuple[float, float], y: tuple[float, float], z: float, colour: Colour, intensity: float, texture: int
 ) -> Mesh:
-    """A horizontal rectangle that faces up."""
-    a, b, c, d = (
-        (x[0], y[0], z),
-        (x[1], y[0], z),
-        (x[1], y[1], z),
-        (x[0], y[1], z),
-    )
+    """Horizontal rectangle facing up."""
+    a, b, c, d = (x[0], y[0], z), (x[1], y[0], z), (x[1], y[1], z), (x[0], y[1], z)
     return paint(floats([[a, b, c], [a, c, d]]), colour, intensity, texture)
 
 
 def beam(start: Vector, end: Vector, thickness: float, colour: Colour, intensity: float = 30.0) -> Mesh:
-    """A square bar between two points of one x-z plane, y taken from the start: tubes, booms, arms."""
+    """Square bar between two points, for tubes, booms and limbs."""
     along = np.subtract(end, start)
     length = float(np.linalg.norm(along))
     pitch = -float(np.arctan2(along[2], np.hypot(along[0], along[1])))
     yaw = float(np.arctan2(along[1], along[0]))
     middle = np.add(start, end) / 2
     bar = box((length, thickness, thickness), (0, 0, 0), colour, intensity)
-    return bar.transformed(turn(yaw) @ turn(pitch, FACING_Y), (middle[0], middle[1], middle[2]))
+    return bar.transformed(rotation(yaw) @ rotation(pitch, AXIS_Y), (middle[0], middle[1], middle[2]))
 
 
 def _shape(
@@ -195,11 +192,11 @@ def _shape(
     rotation_33: NDArray[np.float64] | None,
     texture: int,
 ) -> Mesh:
-    corners = _unit(kind) * floats(size)
+    corners = _unit_shape(kind) * floats(size)
     if taper != (1.0, 1.0) or lean:
-        share = _unit(kind)[..., 2:] + np.float32(0.5)  # 0 at the bottom, 1 at the top
-        corners[..., :2] *= 1 + share * (floats(taper) - 1)
-        corners[..., :1] += share * np.float32(lean)
+        height = _unit_shape(kind)[..., 2:] + np.float32(0.5)  # 0 at the bottom, 1 at the top
+        corners[..., :2] *= 1 + height * (floats(taper) - 1)
+        corners[..., :1] += height * np.float32(lean)
     if rotation_33 is not None:
         corners = corners @ floats(rotation_33.T)
     return paint(corners + floats(at), colour, intensity, texture)

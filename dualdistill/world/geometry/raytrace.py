@@ -1,4 +1,4 @@
-"""Meshes that rays can hit. Axes: N rays, T triangles."""
+"""Ray tracing of meshes with Embree. Axes: N rays, T triangles."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ from numpy.typing import NDArray
 
 from dualdistill.world.geometry.mesh import Floats, Mesh
 
-FAR_M = np.float32(1e4)  # where rays that meet nothing are said to end
+FAR_M = np.float32(1e4)  # the distance recorded for rays that hit nothing
 
 
 @functools.cache
 def _device() -> EmbreeDevice:
-    """One for all meshes of a process: setting it up takes longer than building a small mesh."""
+    """Shared by all meshes of a process: setting it up takes longer than building a small mesh."""
     return EmbreeDevice()
 
 
-class Solid:
-    """A mesh that rays can hit."""
+class RayTracer:
+    """Ray queries against one mesh."""
 
     def __init__(self, mesh: Mesh) -> None:
-        # robust: rays must not slip between neighbouring triangles
+        # robust mode: no ray may slip between neighbouring triangles
         self._scene = EmbreeScene(_device(), robust=True)
         self._mesh = TriangleMesh(self._scene, np.ascontiguousarray(mesh.corners_T33, dtype=np.float32))
 
-    def hit(self, origins_3: Floats, rays_N3: Floats) -> tuple[NDArray[np.int32], Floats]:
-        """Nearest triangle (-1: none) and distance in ray lengths; rays have one origin or one each."""
-        found = self._scene.run(np.broadcast_to(origins_3, rays_N3.shape), rays_N3, output=True)
-        return found["primID"], np.minimum(found["tfar"], FAR_M)
+    def nearest_hit(self, origins_3: Floats, rays_N3: Floats) -> tuple[NDArray[np.int32], Floats]:
+        """Nearest triangle (-1: none) and distance in ray lengths; rays share an origin or have one each."""
+        hits = self._scene.run(np.broadcast_to(origins_3, rays_N3.shape), rays_N3, output=True)
+        return hits["primID"], np.minimum(hits["tfar"], FAR_M)
 
-    def blocks(self, points_N3: Floats, towards_3: Floats) -> NDArray[np.bool_]:
-        """Which points see something of this mesh in a direction."""
-        return self._scene.run(points_N3, np.broadcast_to(towards_3, points_N3.shape), query="OCCLUDED") >= 0
+    def occludes(self, points_N3: Floats, direction_3: Floats) -> NDArray[np.bool_]:
+        """True for each point from which a ray in the direction hits this mesh."""
+        rays_N3 = np.broadcast_to(direction_3, points_N3.shape)
+        return self._scene.run(points_N3, rays_N3, query="OCCLUDED") >= 0
 
 
-class Body:
-    """What does not change while something moves."""
+class RigidBody:
+    """A mesh with its ray tracer, normals and bounding sphere, in the object's own frame."""
 
     def __init__(self, mesh: Mesh) -> None:
-        self.mesh, self.solid, self.normals_T3 = mesh, Solid(mesh), mesh.normals_T3
+        self.mesh, self.tracer, self.normals_T3 = mesh, RayTracer(mesh), mesh.normals_T3
         low, high = mesh.bounds
         self.middle_m, self.radius_m = (high[2] - low[2]) / 2, np.linalg.norm(high - low) / 2

@@ -1,1 +1,1 @@
-"""A scene as a nuScenes root."""
+"""Recording scenes as a nuScenes data root."""

@@ -1,4 +1,4 @@
-"""Make a world: scenes in parallel, each resumable, then one set of tables over all of them.
+"""Build a world: record its scenes in parallel and resumably, then merge their tables.
 
 The result depends on the spec alone, not on the number of workers or on interruptions.
 """
@@ -19,7 +19,7 @@ from dualdistill.config.nuscenes import CLASSES
 from dualdistill.config.world import WorldSpec
 from dualdistill.errors import DataError, DiskError, UserError
 from dualdistill.store.files import atomic_write, read_json, write_json
-from dualdistill.world.nuscenes.record_scene import fingerprint, fragment_path, shoot
+from dualdistill.world.nuscenes.record_scene import fingerprint, fragment_path, record_scene
 from dualdistill.world.nuscenes.tables import TABLES, VERSION, shared_tables
 from dualdistill.world.scene.sample import SPLITS
 from dualdistill.world.sensors.rig import LIDAR, MOUNTS, SOURCE_SIZE
@@ -27,15 +27,15 @@ from dualdistill.world.sensors.rig import LIDAR, MOUNTS, SOURCE_SIZE
 Job = tuple[str, int]
 
 
-def make(spec: WorldSpec, root: Path, workers: int) -> None:
-    """Write the world of a spec under `root`; scenes already there are kept."""
+def build_world(spec: WorldSpec, root: Path, workers: int) -> None:
+    """Write the world of a spec under `root`; finished scenes are kept."""
     _check(spec, workers)
     started = time.monotonic()
     try:
-        _prepare(root)
+        _make_folders(root)
         jobs = _jobs(spec)
         missing = [job for job in jobs if not _finished(spec, root, job)]
-        _shoot_all(spec, root, missing, workers)
+        _record_scenes(spec, root, missing, workers)
         counts = _merge(root, jobs)
     except OSError as error:
         hint = "free space or permissions, then rerun: finished scenes are kept"
@@ -65,8 +65,8 @@ def _check(spec: WorldSpec, workers: int) -> None:
         if getattr(spec, name) < 1:
             raise UserError(f"world.{name} must be at least 1, not {getattr(spec, name)}", where="world")
     if spec.image_height > spec.image_width * SOURCE_SIZE[1] / SOURCE_SIZE[0] + 1:
-        tall = f"world.image_height is {spec.image_height} for a width of {spec.image_width}"
-        raise UserError(f"{tall}, but a camera's picture is 16 by 9 at most", where="world")
+        size = f"world.image_height is {spec.image_height} for a width of {spec.image_width}"
+        raise UserError(f"{size}, but a camera image is at most 16 by 9", where="world")
     if spec.radius_m < 10:
         raise UserError(f"world.radius_m must be at least 10 m, not {spec.radius_m}", where="world")
     for name in ("density", "occlusion", "lidar_noise_m"):
@@ -85,7 +85,7 @@ def _jobs(spec: WorldSpec) -> list[Job]:
     return [(split, number) for split in SPLITS for number in range(counts[split])]
 
 
-def _prepare(root: Path) -> None:
+def _make_folders(root: Path) -> None:
     (root / "world.json").unlink(missing_ok=True)
     for folder in ("samples", "sweeps"):
         for channel in (LIDAR, *MOUNTS):
@@ -101,27 +101,27 @@ def _finished(spec: WorldSpec, root: Path, job: Job) -> bool:
     return path.exists() and read_json(path)["fingerprint"] == fingerprint(spec)
 
 
-def _shoot_all(spec: WorldSpec, root: Path, jobs: list[Job], workers: int) -> None:
+def _record_scenes(spec: WorldSpec, root: Path, jobs: list[Job], workers: int) -> None:
     if workers == 1 or len(jobs) < 2:
         for job in jobs:
-            shoot(spec, *job, root)
+            record_scene(spec, *job, root)
         return
     # spawn: forking a process that holds library threads may hang
     with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn")) as pool:
-        running = [pool.submit(shoot, spec, *job, root) for job in jobs]
+        running = [pool.submit(record_scene, spec, *job, root) for job in jobs]
         try:
             for done in as_completed(running):
                 done.result()
         except BrokenProcessPool as error:
             hint = "out of memory? use fewer workers and rerun: finished scenes are kept"
-            raise DataError("a worker died while it made a scene", where=str(root), hint=hint) from error
+            raise DataError("a worker died while recording a scene", where=str(root), hint=hint) from error
         finally:
             for waiting in running:
                 waiting.cancel()
 
 
 def _merge(root: Path, jobs: list[Job]) -> dict[str, dict[str, dict[str, int]]]:
-    """Write the tables and the splits; count boxes (annotated, hit by the LiDAR) per split and class."""
+    """Write the tables and the splits; count annotated and hit boxes by split and class."""
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES} | shared_tables()
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
@@ -136,6 +136,6 @@ def _merge(root: Path, jobs: list[Job]) -> dict[str, dict[str, dict[str, int]]]:
         atomic_write(root / VERSION / f"{name}.json", f"[\n{lines}\n]\n")
     write_json(root / VERSION / "splits.json", splits)
     return {
-        split: {name: {kind: found[f"{name}/{kind}"] for kind in ("annotated", "hit")} for name in CLASSES}
-        for split, found in counts.items()
+        split: {name: {kind: boxes[f"{name}/{kind}"] for kind in ("annotated", "hit")} for name in CLASSES}
+        for split, boxes in counts.items()
     }

@@ -1,4 +1,4 @@
-"""What a scene says about itself: its scene, log, map, calibration and instance rows, and its map mask."""
+"""Tables with one entry per scene (scene, log, map, calibration, instances), and the scene's map mask."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dualdistill.world.scene import background
 from dualdistill.world.scene.scene import Scene
 from dualdistill.world.scene.traffic import Actor
 
-MAP_PIXEL_M = 0.1  # what the devkit assumes
+MAP_PIXEL_M = 0.1  # assumed by the devkit
 
 
-def rows(scene: Scene, samples: list[Row], annotations: dict[int, list[Row]]) -> dict[str, list[Row]]:
+def scene_tables(scene: Scene, samples: list[Row], annotations: dict[int, list[Row]]) -> dict[str, list[Row]]:
     name = scene.name
     log_token = token(name, "log")
     moving = sum(actor.motion.moves for actor in scene.actors)
@@ -27,7 +27,7 @@ def rows(scene: Scene, samples: list[Row], annotations: dict[int, list[Row]]) ->
         "first_sample_token": samples[0]["token"],
         "last_sample_token": samples[-1]["token"],
         "name": name,
-        "description": ", ".join([scene.weather.words, arms, *_features(scene), f"{moving} moving objects"]),
+        "description": ", ".join([scene.weather.label, arms, *_features(scene), f"{moving} moving objects"]),
     }
     log_row = {
         "token": log_token,
@@ -46,11 +46,11 @@ def rows(scene: Scene, samples: list[Row], annotations: dict[int, list[Row]]) ->
         {
             "token": token(name, "instance", instance),
             "category_token": token("category", scene.actors[instance - 1].asset.category),
-            "nbr_annotations": len(found),
-            "first_annotation_token": found[0]["token"],
-            "last_annotation_token": found[-1]["token"],
+            "nbr_annotations": len(rows),
+            "first_annotation_token": rows[0]["token"],
+            "last_annotation_token": rows[-1]["token"],
         }
-        for instance, found in sorted(annotations.items())
+        for instance, rows in sorted(annotations.items())
     ]
     return {
         "scene": [scene_row],
@@ -62,15 +62,15 @@ def rows(scene: Scene, samples: list[Row], annotations: dict[int, list[Row]]) ->
 
 
 def _features(scene: Scene) -> list[str]:
-    """What is worth a word about what stands and goes."""
-    found = [
+    """Notable features of a scene, for its description."""
+    features = [
         ("turning", abs(float(np.ptp(scene.ego.at([0.0, scene.seconds])[1]))) > 0.5),
         ("works", sum(actor.asset.name == "barrier" for actor in scene.actors) > 4),
         ("parked trucks", any(_is_parked(actor, "truck") for actor in scene.actors)),
         ("parked bus", any(_is_parked(actor, "bus") for actor in scene.actors)),
         ("many pedestrians", sum(actor.asset.name == "pedestrian" for actor in scene.actors) > 9),
     ]
-    return [words for words, holds in found if holds]
+    return [words for words, present in features if present]
 
 
 def _is_parked(actor: Actor, name: str) -> bool:
@@ -78,14 +78,15 @@ def _is_parked(actor: Actor, name: str) -> bool:
 
 
 def draw_map(scene: Scene) -> Image.Image:
-    """The drivable area as the devkit's map mask: white on black, y up."""
+    """Draw the drivable area as the devkit's map mask: white on black, y up."""
     pixels = round(scene.map_size_m / MAP_PIXEL_M)
     image = Image.new("L", (pixels, pixels), 0)
-    pen = ImageDraw.Draw(image)
+    canvas = ImageDraw.Draw(image)
     for (x0, x1), (y0, y1) in background.drivable(scene.town):
         corners = np.array([(x0, y0, 0), (x1, y0, 0), (x1, y1, 0), (x0, y1, 0)])
-        placed = corners @ scene.on_map.rotation_33.T + scene.on_map.translation_3
-        pen.polygon(
-            [(float(x) / MAP_PIXEL_M, pixels - float(y) / MAP_PIXEL_M) for x, y, _ in placed], fill=255
+        corners_on_map = corners @ scene.town_to_map.rotation_33.T + scene.town_to_map.translation_3
+        canvas.polygon(
+            [(float(x) / MAP_PIXEL_M, pixels - float(y) / MAP_PIXEL_M) for x, y, _ in corners_on_map],
+            fill=255,
         )
     return image

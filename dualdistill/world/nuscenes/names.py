@@ -1,4 +1,4 @@
-"""Tokens and file names of the synthetic nuScenes root, derived from names so that every build gives the same."""
+"""Tokens and mask file names of the synthetic nuScenes root, the same in every build."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import hashlib
 
 
 def token(*parts: object) -> str:
-    """32 hexadecimal digits that name something for good."""
+    """Hash the parts of a name into 32 hexadecimal digits."""
     return hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=16).hexdigest()
 
 
 def mask_name(filename: str) -> str:
-    """Where an image's instance mask lies: 16-bit, 0 background, i for the scene's i-th instance."""
+    """Path of an image's instance mask: 16-bit, 0 for background, i for the scene's i-th instance."""
     return "masks/" + filename.removesuffix(".jpg") + ".png"

@@ -1,6 +1,6 @@
-"""Rows of the nuScenes tables, and the tokens that tie them together.
+"""Rows of the nuScenes tables.
 
-A token is a hash of what it names, so that it is the same on any machine and for any number of workers.
+A token is a hash of the name of its row, so that it is the same on any machine and for any number of workers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from dualdistill.world.nuscenes.names import token
 from dualdistill.world.scene.traffic import Actor
-from dualdistill.world.sensors.rig import LIDAR, MOUNTS, Pose, Sensor, heading, quaternion
+from dualdistill.world.sensors.rig import LIDAR, MOUNTS, Pose, Sensor, ground_quaternion, quaternion
 
 Row = dict[str, Any]
 VERSION = "v1.0-world"
@@ -114,7 +114,7 @@ def ego_row(data_token: str, timestamp: int, pose: Pose) -> Row:
     return {
         "token": data_token,
         "timestamp": timestamp,
-        "rotation": heading(pose),
+        "rotation": ground_quaternion(pose),
         "translation": [float(value) for value in pose.translation_3],
     }
 
@@ -128,12 +128,12 @@ def data_row(
     is_key: bool,
     size: tuple[int, int],
 ) -> Row:
-    """A sample_data row whose ego pose bears the same token, as in the real tables."""
-    own = token(scene, "sample_data", channel, timestamp)
+    """A sample_data row; its ego pose has the same token, as in nuScenes."""
+    data_token = token(scene, "sample_data", channel, timestamp)
     return {
-        "token": own,
+        "token": data_token,
         "sample_token": sample_token,
-        "ego_pose_token": own,
+        "ego_pose_token": data_token,
         "calibrated_sensor_token": token(scene, "calibrated_sensor", channel),
         "timestamp": timestamp,
         "fileformat": "pcd" if channel == LIDAR else "jpg",
@@ -146,9 +146,9 @@ def data_row(
     }
 
 
-def sample_row(scene: str, own: str, timestamp: int) -> Row:
+def sample_row(scene: str, sample_token: str, timestamp: int) -> Row:
     return {
-        "token": own,
+        "token": sample_token,
         "timestamp": timestamp,
         "prev": "",
         "next": "",
@@ -157,7 +157,7 @@ def sample_row(scene: str, own: str, timestamp: int) -> Row:
 
 
 def annotation_row(scene: str, frame: int, instance: int, sample_token: str, actor: Actor, pose: Pose) -> Row:
-    """Where an object is; what the sensors saw of it is for the caller to add."""
+    """The box of an object; the caller fills in attributes, LiDAR points and visibility."""
     length, width, height = actor.asset.size_lwh
     return {
         "token": token(scene, "annotation", frame, instance),
@@ -166,7 +166,7 @@ def annotation_row(scene: str, frame: int, instance: int, sample_token: str, act
         "attribute_tokens": [],
         "translation": [float(pose.translation_3[0]), float(pose.translation_3[1]), height / 2],
         "size": [width, length, height],
-        "rotation": heading(pose),
+        "rotation": ground_quaternion(pose),
         "prev": "",
         "next": "",
         "num_lidar_pts": 0,
@@ -176,6 +176,6 @@ def annotation_row(scene: str, frame: int, instance: int, sample_token: str, act
 
 
 def link(rows: list[Row]) -> None:
-    """Chain rows that follow each other in time."""
+    """Chain successive rows by their `prev` and `next` tokens."""
     for before, after in itertools.pairwise(rows):
         before["next"], after["prev"] = after["token"], before["token"]

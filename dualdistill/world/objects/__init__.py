@@ -1,1 +1,1 @@
-"""What stands and moves in the world."""
+"""Meshes of vehicles, machines, people and street objects."""

@@ -1,4 +1,4 @@
-"""What can be annotated: a mesh, the box that holds it, and its nuScenes names."""
+"""Annotated objects: a mesh with its box, detection class and nuScenes category."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualdistill.world.geometry.mesh import Mesh
-from dualdistill.world.geometry.raytrace import Body
+from dualdistill.world.geometry.raytrace import RigidBody
 from dualdistill.world.objects import machines, people, street, vehicles
 
 CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
-SLACK_M = 0.02  # around the mesh, so that a box holds its object's returns despite the LiDAR's range noise
+SLACK_M = (
+    0.02  # of the box around the mesh, so that it holds the object's returns despite the LiDAR's range noise
+)
 
 CATEGORIES = {
     "car": "vehicle.car",
@@ -31,7 +33,7 @@ CATEGORIES = {
 
 @dataclass(frozen=True)
 class Asset:
-    """A mesh that stands centred on its footprint; `size_lwh` is its annotation's, in metres."""
+    """A mesh centred on its footprint; `size_lwh` is the size of its annotated box in metres."""
 
     name: str  # detection class
     category: str
@@ -39,18 +41,18 @@ class Asset:
     size_lwh: tuple[float, float, float]
 
     @functools.cached_property
-    def body(self) -> Body:
-        """For rays; built when first asked for."""
-        return Body(self.mesh)
+    def body(self) -> RigidBody:
+        """The mesh prepared for ray casting, built on first use."""
+        return RigidBody(self.mesh)
 
     @property
     def corners_83(self) -> NDArray[np.float64]:
-        """Of its box, standing on the ground."""
+        """Corners of the box, which stands on the ground."""
         return CORNERS * self.size_lwh
 
 
-def asset(name: str, mesh: Mesh, category: str = "") -> Asset:
-    """Centre a mesh on its footprint and take its box."""
+def make_asset(name: str, mesh: Mesh, category: str = "") -> Asset:
+    """Centre a mesh on its footprint and measure its box."""
     low, high = mesh.bounds
     middle = (low + high) / 2
     length, width, height = (float(extent) for extent in high - low)
@@ -67,30 +69,30 @@ def vehicle(rng: np.random.Generator, name: str) -> Asset:
         "bus": vehicles.bus,
         "trailer": vehicles.trailer,
     }
-    return asset(name, builders[name](rng))
+    return make_asset(name, builders[name](rng))
 
 
 def cycle(rng: np.random.Generator, name: str, with_rider: bool) -> Asset:
     build = people.bicycle if name == "bicycle" else people.motorcycle
-    return asset(name, build(rng, with_rider))
+    return make_asset(name, build(rng, with_rider))
 
 
 def pedestrian(rng: np.random.Generator, posture: str, *, worker: bool = False) -> Asset:
     child = not worker and rng.random() < 0.1
     kind = "construction_worker" if worker else "child" if child else "adult"
-    return asset(
+    return make_asset(
         "pedestrian", people.person(rng, posture, worker=worker, child=child), f"human.pedestrian.{kind}"
     )
 
 
 def barrier(rng: np.random.Generator, style: str) -> Asset:
-    return asset("barrier", street.barrier(rng, style))
+    return make_asset("barrier", street.barrier(rng, style))
 
 
 def traffic_cone(rng: np.random.Generator) -> Asset:
-    return asset("traffic_cone", street.traffic_cone(rng))
+    return make_asset("traffic_cone", street.traffic_cone(rng))
 
 
 def tractor(rng: np.random.Generator) -> Asset:
     """The truck in front of a trailer."""
-    return asset("truck", vehicles.tractor(rng))
+    return make_asset("truck", vehicles.tractor(rng))

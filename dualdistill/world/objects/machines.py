@@ -1,11 +1,11 @@
-"""Construction vehicles: excavators, wheel loaders, rollers, facing +x."""
+"""Construction vehicles: excavators, wheel loaders and rollers, facing +x."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from dualdistill.world.geometry.mesh import FACING_Y, Colour, Mesh, beam, box, cylinder, join
-from dualdistill.world.objects.vehicles import GLASS, STEEL, TYRE, about, pick, wheels
+from dualdistill.world.geometry.mesh import AXIS_Y, Colour, Mesh, beam, box, cylinder, join
+from dualdistill.world.objects.vehicles import GLASS, STEEL, TYRE, pick, vary, wheels
 
 MACHINE_YELLOW: Colour = (0.75, 0.42, 0.02)
 
@@ -17,8 +17,8 @@ def construction_vehicle(rng: np.random.Generator) -> Mesh:
 
 
 def _excavator(rng: np.random.Generator, paint: Colour) -> Mesh:
-    scale = about(rng, 1.0, 0.08)
-    elbow, tip = (1.9, 0.0, about(rng, 3.0, 0.2)), (3.5, 0.0, about(rng, 1.6, 0.3))
+    scale = vary(rng, 1.0, 0.08)
+    elbow, tip = (1.9, 0.0, vary(rng, 3.0, 0.2)), (3.5, 0.0, vary(rng, 1.6, 0.3))
     parts = [box((3.2, 0.5, 0.8), (0, side * 1.1, 0.4), TYRE, 6, taper=(0.85, 1)) for side in (-1, 1)]
     parts += [
         box((2.0, 1.9, 0.3), (0, 0, 0.75), STEEL, 20),
@@ -34,7 +34,7 @@ def _excavator(rng: np.random.Generator, paint: Colour) -> Mesh:
 
 
 def _loader(rng: np.random.Generator, paint: Colour) -> Mesh:
-    scale, lift = about(rng, 1.0, 0.08), about(rng, 0.5, 0.2)
+    scale, lift = vary(rng, 1.0, 0.08), vary(rng, 0.5, 0.2)
     parts = [
         box((2.4, 1.9, 1.0), (-1.5, 0, 1.4), paint, 70, taper=(0.9, 0.95)),
         box((1.5, 1.6, 1.5), (0.2, 0, 2.3), GLASS, 6, taper=(0.85, 0.9)),
@@ -50,9 +50,9 @@ def _loader(rng: np.random.Generator, paint: Colour) -> Mesh:
 
 
 def _roller(rng: np.random.Generator, paint: Colour) -> Mesh:
-    scale = about(rng, 1.05, 0.08)
+    scale = vary(rng, 1.05, 0.08)
     parts = [
-        cylinder(0.7, 2.1, (1.6, 0, 0.7), (0.3, 0.3, 0.3), 60, axis=FACING_Y, sections=12),
+        cylinder(0.7, 2.1, (1.6, 0, 0.7), (0.3, 0.3, 0.3), 60, axis=AXIS_Y, sections=12),
         box((2.0, 0.12, 0.3), (1.2, 1.1, 0.8), paint, 70),
         box((2.0, 0.12, 0.3), (1.2, -1.1, 0.8), paint, 70),
         box((1.9, 1.7, 0.9), (-1.6, 0, 1.35), paint, 70, taper=(0.85, 0.9)),

@@ -1,6 +1,6 @@
-"""What stands in the street: barriers and cones (annotated), trees, poles, walls and buildings (background).
+"""Street objects: barriers and cones (annotated), trees, poles, walls and buildings (background).
 
-Barriers follow nuScenes: the heading is across the row, so `l` is thin and `w` is long.
+As in nuScenes, a barrier's heading is across its row: its length is short and its width is long.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from dualdistill.world.geometry.mesh import (
     cylinder,
     join,
 )
-from dualdistill.world.objects.vehicles import STEEL, about, pick
+from dualdistill.world.objects.vehicles import STEEL, pick, vary
 
 CONCRETE: Colour = (0.36, 0.35, 0.33)
-WALL_M = 0.7  # thickness of the thickest
+WALL_THICKNESS_M = 0.7  # largest thickness, that of a hedge
 ORANGE: Colour = (0.85, 0.16, 0.01)
 WHITE: Colour = (0.8, 0.8, 0.8)
 LEAVES: tuple[Colour, ...] = ((0.05, 0.16, 0.03), (0.09, 0.2, 0.04), (0.16, 0.18, 0.03), (0.04, 0.11, 0.04))
@@ -37,12 +37,12 @@ FACADES: tuple[Colour, ...] = (
 
 
 def barrier_style(rng: np.random.Generator) -> str:
-    """One style per row: a street's barriers match."""
+    """Draw a style, which all barriers of a row share."""
     return str(rng.choice(["concrete", "plastic", "board"], p=[0.4, 0.35, 0.25]))
 
 
 def barrier(rng: np.random.Generator, style: str) -> Mesh:
-    width = about(rng, 2.0, 0.08)
+    width = vary(rng, 2.0, 0.08)
     if style == "concrete":
         parts = [
             box((0.6, width, 0.3), (0, 0, 0.15), CONCRETE, 40),
@@ -69,7 +69,7 @@ def barrier(rng: np.random.Generator, style: str) -> Mesh:
 
 def traffic_cone(rng: np.random.Generator) -> Mesh:
     if rng.random() < 0.25:  # a delineator post
-        height = about(rng, 1.05, 0.05)
+        height = vary(rng, 1.05, 0.05)
         return join(
             [
                 cylinder(0.2, 0.08, (0, 0, 0.04), (0.03, 0.03, 0.03), 10),
@@ -77,7 +77,7 @@ def traffic_cone(rng: np.random.Generator) -> Mesh:
                 cylinder(0.08, 0.14, (0, 0, 0.8 * height), WHITE, 250),
             ]
         )
-    height, foot = about(rng, 0.8, 0.08), about(rng, 0.21, 0.015)
+    height, foot = vary(rng, 0.8, 0.08), vary(rng, 0.21, 0.015)
     parts = [box((2 * foot, 2 * foot, 0.06), (0, 0, 0.03), (0.05, 0.05, 0.05), 10)]
     cuts = np.array([0.0, 0.35, 0.55, 0.7, 0.85, 1.0])
     radii = 0.85 * foot * (1 - cuts) + 0.03 * cuts
@@ -99,7 +99,7 @@ def traffic_cone(rng: np.random.Generator) -> Mesh:
 
 
 def tree(rng: np.random.Generator) -> Mesh:
-    height, crown = about(rng, 6.5, 1.2), about(rng, 3.2, 0.5)
+    height, crown = vary(rng, 6.5, 1.2), vary(rng, 3.2, 0.5)
     leaves = pick(rng, LEAVES)
     parts = [
         cylinder(0.16, height * 0.6, (0, 0, height * 0.3), (0.12, 0.08, 0.05), 25, taper=0.7, sections=6)
@@ -112,12 +112,12 @@ def tree(rng: np.random.Generator) -> Mesh:
 
 
 def bush(rng: np.random.Generator) -> Mesh:
-    size = about(rng, 1.2, 0.25)
+    size = vary(rng, 1.2, 0.25)
     return blob((size, size, size), (0, 0, size * 0.4), pick(rng, LEAVES))
 
 
 def lamp_post(rng: np.random.Generator) -> Mesh:
-    height = about(rng, 7.0, 0.5)
+    height = vary(rng, 7.0, 0.5)
     return join(
         [
             cylinder(0.09, height, (0, 0, height / 2), (0.16, 0.17, 0.17), 40, taper=0.7, sections=6),
@@ -128,7 +128,7 @@ def lamp_post(rng: np.random.Generator) -> Mesh:
 
 
 def traffic_light(rng: np.random.Generator) -> Mesh:
-    """Faces +x."""
+    """A traffic light facing +x."""
     lit = rng.integers(3)
     parts = [
         cylinder(0.07, 3.4, (0, 0, 1.7), (0.1, 0.1, 0.1), 40, sections=6),
@@ -151,7 +151,7 @@ def sign(rng: np.random.Generator) -> Mesh:
 
 
 def bin_or_box(rng: np.random.Generator) -> Mesh:
-    """Street furniture without a class: what a detector must learn to leave alone."""
+    """Street furniture without a class, which a detector must learn to ignore."""
     colour = pick(rng, ((0.03, 0.1, 0.04), (0.2, 0.2, 0.2), (0.4, 0.05, 0.04), (0.05, 0.1, 0.3)))
     size = (rng.uniform(0.4, 0.8), rng.uniform(0.4, 0.9), rng.uniform(0.8, 1.5))
     return join(
@@ -166,7 +166,9 @@ def wall(rng: np.random.Generator, length: float) -> Mesh:
     """A wall or a hedge along x, centred on the origin."""
     height = rng.uniform(0.8, 2.0)
     if rng.random() < 0.4:
-        return box((length, WALL_M, height), (0, 0, height / 2), pick(rng, LEAVES), 15, texture=FOLIAGE)
+        return box(
+            (length, WALL_THICKNESS_M, height), (0, 0, height / 2), pick(rng, LEAVES), 15, texture=FOLIAGE
+        )
     return box((length, 0.25, height), (0, 0, height / 2), pick(rng, FACADES), 35)
 
 

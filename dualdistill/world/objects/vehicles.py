@@ -1,6 +1,6 @@
-"""Cars, trucks, buses and trailers, built so that front and back differ.
+"""Cars, trucks, buses and trailers, with distinct front and rear.
 
-Every builder draws its style, size and colours from the generator and returns a mesh that faces +x.
+Each builder draws a style, size and colours and returns a mesh that faces +x.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualdistill.world.geometry.mesh import FACING_Y, GLOW, Colour, Mesh, box, cylinder, join
+from dualdistill.world.geometry.mesh import AXIS_X, AXIS_Y, GLOW, Colour, Mesh, box, cylinder, join
 
 GLASS: Colour = (0.03, 0.045, 0.06)
 TYRE: Colour = (0.015, 0.015, 0.016)
@@ -32,26 +32,26 @@ PAINTS: tuple[Colour, ...] = (
 
 
 def pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
-    """One of the colours, a little lighter or darker."""
+    """Pick a colour at random and make it a little lighter or darker."""
     chosen = colours[rng.integers(len(colours))]
     shade = rng.uniform(0.85, 1.15)
     return (chosen[0] * shade, chosen[1] * shade, chosen[2] * shade)
 
 
-def about(rng: np.random.Generator, mean: float, spread: float) -> float:
-    """A size: normal, cut at two standard deviations."""
+def vary(rng: np.random.Generator, mean: float, spread: float) -> float:
+    """Draw from a normal distribution clipped at two standard deviations."""
     return mean + spread * float(np.clip(rng.standard_normal(), -2, 2))
 
 
 def wheels(xs: list[float], half_width: float, radius: float, width: float = 0.22) -> list[Mesh]:
     at = [(x, side * (half_width - width / 2), radius) for x in xs for side in (-1, 1)]
-    return [cylinder(radius, width, (x, y, z), TYRE, 5, axis=FACING_Y) for x, y, z in at]
+    return [cylinder(radius, width, (x, y, z), TYRE, 5, axis=AXIS_Y) for x, y, z in at]
 
 
 def lights(
     front: float, back: float, half_width: float, z_front: float, z_back: float, size: float
 ) -> list[Mesh]:
-    """White pair ahead, red pair behind, plates between them."""
+    """A white pair at the front, a red pair and the number plate at the rear; the plate comes first."""
     parts = [box((0.06, 0.6 * size, 0.02 + 0.1 * size), (back, 0, z_back - 0.22 * size), PLATE, 220)]
     for side in (-1, 1):
         y = side * (half_width - 0.55 * size)
@@ -61,37 +61,37 @@ def lights(
 
 
 @dataclass(frozen=True)
-class Body:
-    """A style of car; shares are of the length from the rear, or of the height."""
+class CarStyle:
+    """Proportions of a style of car, as shares of its length (from the rear) or of its height."""
 
     frequency: float
     length: float
     height: float
-    cabin_from: float  # saloons have a boot behind it, vans hardly a bonnet before it
+    cabin_from: float  # behind the cabin is the boot of a saloon, ahead of it the bonnet
     cabin_to: float
     belt: float = 0.56
     roof: float = 0.68  # of the cabin's length
-    lean: float = -0.06  # the windscreen leans more than the rear window, so the roof sits back
+    lean: float = -0.06  # of the cabin's length: moves the roof back, as the windscreen leans most
     wheel_m: float = 0.32
 
 
-BODIES = {
-    "saloon": Body(0.30, 4.7, 1.47, 0.16, 0.72, lean=-0.03),
-    "hatchback": Body(0.20, 4.1, 1.50, 0.02, 0.70),
-    "estate": Body(0.13, 4.75, 1.52, 0.02, 0.72, roof=0.8),
-    "suv": Body(0.22, 4.7, 1.75, 0.02, 0.72, roof=0.8, wheel_m=0.37),
-    "van": Body(0.08, 5.0, 1.98, 0.02, 0.86, belt=0.5, roof=0.8),
-    "pickup": Body(0.07, 5.4, 1.85, 0.40, 0.74, wheel_m=0.37),
+CAR_STYLES = {
+    "saloon": CarStyle(0.30, 4.7, 1.47, 0.16, 0.72, lean=-0.03),
+    "hatchback": CarStyle(0.20, 4.1, 1.50, 0.02, 0.70),
+    "estate": CarStyle(0.13, 4.75, 1.52, 0.02, 0.72, roof=0.8),
+    "suv": CarStyle(0.22, 4.7, 1.75, 0.02, 0.72, roof=0.8, wheel_m=0.37),
+    "van": CarStyle(0.08, 5.0, 1.98, 0.02, 0.86, belt=0.5, roof=0.8),
+    "pickup": CarStyle(0.07, 5.4, 1.85, 0.40, 0.74, wheel_m=0.37),
 }
 
 
 def car(rng: np.random.Generator) -> Mesh:
-    style = str(rng.choice(list(BODIES), p=[body.frequency for body in BODIES.values()]))
-    body = BODIES[style]
+    style = str(rng.choice(list(CAR_STYLES), p=[body.frequency for body in CAR_STYLES.values()]))
+    body = CAR_STYLES[style]
     length, width, height = (
-        about(rng, body.length, 0.15),
-        about(rng, 1.92, 0.06),
-        about(rng, body.height, 0.05),
+        vary(rng, body.length, 0.15),
+        vary(rng, 1.92, 0.06),
+        vary(rng, body.height, 0.05),
     )
     paint, dark = pick(rng, PAINTS), (0.02, 0.02, 0.02)
     half, floor, belt = length / 2, 0.6 * body.wheel_m, body.belt * height
@@ -117,7 +117,7 @@ def car(rng: np.random.Generator) -> Mesh:
 
 
 def bus(rng: np.random.Generator) -> Mesh:
-    length, width, height = about(rng, 11.0, 0.8), about(rng, 2.85, 0.08), about(rng, 3.35, 0.12)
+    length, width, height = vary(rng, 11.0, 0.8), vary(rng, 2.85, 0.08), vary(rng, 3.35, 0.12)
     paint = pick(
         rng, ((0.7, 0.7, 0.68), (0.55, 0.03, 0.03), (0.02, 0.22, 0.12), (0.65, 0.42, 0.03), (0.05, 0.12, 0.4))
     )
@@ -153,7 +153,7 @@ def bus(rng: np.random.Generator) -> Mesh:
 
 
 def _cab(front: float, depth: float, width: float, height: float, paint: Colour) -> list[Mesh]:
-    """A lorry's cab whose face stands at x = front."""
+    """A lorry's cab with its front at x = front."""
     x = front - depth / 2
     return [
         box(
@@ -174,8 +174,8 @@ def truck(rng: np.random.Generator) -> Mesh:
     style = rng.choice(["box", "tipper", "flatbed", "tractor"], p=[0.55, 0.15, 0.15, 0.15])
     if style == "tractor":
         return tractor(rng)
-    length, width = about(rng, 7.4, 0.6), about(rng, 2.45, 0.07)
-    height = about(rng, 3.2 if style == "box" else 2.7, 0.15)
+    length, width = vary(rng, 7.4, 0.6), vary(rng, 2.45, 0.07)
+    height = vary(rng, 3.2 if style == "box" else 2.7, 0.15)
     paint, load = pick(rng, PAINTS), pick(rng, ((0.75, 0.75, 0.73), (0.5, 0.5, 0.5), *PAINTS[4:8]))
     half, cab_height = length / 2, min(2.65, height)
     bed = length - 2.1
@@ -203,19 +203,19 @@ def truck(rng: np.random.Generator) -> Mesh:
 
 def tractor(rng: np.random.Generator) -> Mesh:
     """The vehicle that pulls a trailer."""
-    length, width, height = about(rng, 6.0, 0.3), 2.5, about(rng, 3.3, 0.15)
+    length, width, height = vary(rng, 6.0, 0.3), 2.5, vary(rng, 3.3, 0.15)
     paint, half = pick(rng, PAINTS), length / 2
     parts = _cab(half - 0.02, 2.2, width - 0.05, height, paint)
     parts.append(box((length - 0.3, 0.95, 0.3), (-0.1, 0, 0.85), STEEL, 20))
     parts.append(box((1.0, 0.9, 0.12), (-half + 1.5, 0, 1.08), (0.05, 0.05, 0.05), 10))
-    parts.append(cylinder(0.32, 1.0, (0.3, 0.95, 0.75), STEEL, 60, axis=0))
+    parts.append(cylinder(0.32, 1.0, (0.3, 0.95, 0.75), STEEL, 60, axis=AXIS_X))
     parts += lights(half - 0.04, -half + 0.1, width / 2, 0.85, 0.9, 0.36)
     return join([*parts, *wheels([-0.33 * length, -0.12 * length, 0.32 * length], width / 2, 0.5, 0.35)])
 
 
 def trailer(rng: np.random.Generator) -> Mesh:
     style = rng.choice(["box", "curtain", "tank", "flatbed"], p=[0.4, 0.3, 0.15, 0.15])
-    length, width, height = about(rng, 11.5, 0.9), about(rng, 2.55, 0.06), about(rng, 3.8, 0.12)
+    length, width, height = vary(rng, 11.5, 0.9), vary(rng, 2.55, 0.06), vary(rng, 3.8, 0.12)
     half = length / 2
     paint = pick(
         rng, ((0.75, 0.75, 0.75), (0.5, 0.5, 0.52), (0.05, 0.1, 0.35), (0.5, 0.05, 0.04), (0.05, 0.25, 0.12))
@@ -224,7 +224,13 @@ def trailer(rng: np.random.Generator) -> Mesh:
     if style == "tank":
         parts.append(
             cylinder(
-                width / 2, length - 0.1, (0, 0, 1.15 + width / 2), (0.6, 0.6, 0.62), 70, axis=0, sections=12
+                width / 2,
+                length - 0.1,
+                (0, 0, 1.15 + width / 2),
+                (0.6, 0.6, 0.62),
+                70,
+                axis=AXIS_X,
+                sections=12,
             )
         )
     elif style == "flatbed":

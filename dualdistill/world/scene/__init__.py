@@ -1,1 +1,1 @@
-"""Where things stand in a scene, and its light and weather."""
+"""Random scenes: town, traffic, light and weather."""

@@ -1,4 +1,4 @@
-"""How bright a scene is, from where, and through what air."""
+"""Illumination of a scene: sun, sky, fog and camera noise."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from dualdistill.world.geometry.mesh import GLOW, Floats, Mesh, floats
-from dualdistill.world.scene.night import Lamps
+from dualdistill.world.scene.night import LampLight
 from dualdistill.world.scene.weather import Weather
 
 FROM_BELOW = 0.35  # light from the ground relative to the sky's
-GLOW_LIGHT = 0.75  # lamps look this bright in any light
+GLOW_LIGHT = 0.75  # brightness of glowing triangles in any light
 
 
 @dataclass(frozen=True)
@@ -23,38 +23,39 @@ class Light:
     fog_per_m: float
     noise: float  # of a pixel, in steps of 1/255
     wet: bool
-    lamps: Lamps | None  # None by day
+    lamps: LampLight | None  # None by day
 
     @property
     def casts_shadows(self) -> bool:
         return bool(self.sun_colour_3.max() > 0)
 
     def shade(self, mesh: Mesh, normals_T3: Floats) -> tuple[Floats, Floats]:
-        """[3, T]: what each triangle shows in shadow, and what the sun adds."""
-        up = 0.5 + 0.5 * normals_T3[:, 2]
-        ambient = self.sky_colour_3[:, None] * (up + (1 - up) * FROM_BELOW)
+        """Colours [3, T] of the triangles in shadow, and the colours that sunlight adds."""
+        sky = 0.5 + 0.5 * normals_T3[:, 2]  # share of the hemisphere above a triangle that is sky
+        ambient = self.sky_colour_3[:, None] * (sky + (1 - sky) * FROM_BELOW)
         ambient[:, mesh.texture_T == GLOW] = GLOW_LIGHT
         facing = np.maximum(normals_T3 @ self.sun_3, 0)
         colour = mesh.colour_T3.T
         return floats(colour * ambient), floats(colour * facing * self.sun_colour_3[:, None])
 
-    def sky(self, directions_N3: Floats) -> Floats:
-        """Colour of rays (unit length) that hit nothing."""
+    def sky_colour(self, directions_N3: Floats) -> Floats:
+        """Colours of the sky in directions of unit length."""
         height = np.sqrt(np.clip(directions_N3[:, 2:], 0, 1))
         colour = self.horizon_colour_3 * (1 - height) + self.sky_colour_3 * height
         if self.casts_shadows:
             glare = np.maximum(directions_N3 @ self.sun_3, 0)
-            for _ in range(6):  # to the power of 64: around the sun only
+            for _ in range(6):  # to the power of 64: confined to the surroundings of the sun
                 glare *= glare
             colour += np.float32(0.5) * glare[:, None] * self.sun_colour_3
         return colour
 
 
-def draw(rng: np.random.Generator, weather: Weather, lamps: Lamps | None) -> Light:
-    """The weather's light on one day: sun from somewhere, a little brighter or darker."""
+def draw_light(rng: np.random.Generator, weather: Weather, lamps: LampLight | None) -> Light:
+    """Draw the light of one scene from its weather: position of the sun, fog and exposure."""
     azimuth = rng.uniform(-np.pi, np.pi)
-    height = np.deg2rad(rng.uniform(*weather.sun_deg))
-    sun = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
+    elevation = np.deg2rad(rng.uniform(*weather.sun_deg))
+    level = np.cos(elevation)
+    sun = np.array([np.cos(azimuth) * level, np.sin(azimuth) * level, np.sin(elevation)])
     fog = float(rng.uniform(*weather.fog_per_m))
     exposure = np.float32(rng.uniform(0.9, 1.2))
     return Light(

@@ -1,4 +1,4 @@
-"""The plan of one neighbourhood: streets through the origin, what lines them, where things can stand or go.
+"""Layout of a town: streets through the origin, the plots beside them, and the places and routes for traffic.
 
 The main street runs along x, the cross street (if any) along y; traffic keeps right; metres.
 Places are rows (x, y, yaw).
@@ -15,19 +15,19 @@ from dualdistill.world.geometry.motion import Path, polyline
 
 Array = NDArray[np.float64]
 LANE_M, PARKING_M, PAVEMENT_M = 3.5, 2.5, 3.6
-FRONTAGE_M = 18.0  # depth of what lies between pavement and the houses behind
+FRONTAGE_M = 18.0  # depth of the plots between the pavement and the houses behind
 EAST, NORTH, WEST, SOUTH = 0, 1, 2, 3  # arms of the junction, in quarter turns from +x
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A rectangle beside a street: building | carpark | works | park."""
+    """A rectangle beside a street."""
 
-    kind: str
+    kind: str  # building | carpark | works (a building site) | park
     x: tuple[float, float]
     y: tuple[float, float]
 
-    def inside(self, rng: np.random.Generator, count: int, margin: float) -> Array:
+    def random_places(self, rng: np.random.Generator, count: int, margin: float) -> Array:
         xs = rng.uniform(self.x[0] + margin, self.x[1] - margin, count)
         ys = rng.uniform(self.y[0] + margin, self.y[1] - margin, count)
         return np.stack([xs, ys, rng.uniform(-np.pi, np.pi, count)], 1)
@@ -35,15 +35,15 @@ class Plot:
 
 @dataclass(frozen=True)
 class Town:
-    reach: float  # streets end here
+    half_length: float  # of each street, from the origin
     lanes: int  # per direction of the main street; the cross street has one
-    arms: tuple[int, ...]  # in which directions a street leaves the origin
+    arms: tuple[int, ...]  # directions in which a street leaves the origin
     plots: tuple[Plot, ...]
     crossings: tuple[float, ...]  # x of zebra crossings over the main street
 
     @property
     def half_main(self) -> float:
-        """From the main street's middle to its kerb."""
+        """Half the width of the main street, kerb to centre line."""
         return self.lanes * LANE_M + PARKING_M
 
     @property
@@ -55,7 +55,7 @@ class Town:
         return len(self.arms) > 2
 
     def on_street(self, x: float, y: float) -> bool:
-        """Whether a place lies between kerbs."""
+        """Whether a point lies between kerbs."""
         crosses = (NORTH if y > 0 else SOUTH) in self.arms
         return abs(y) < self.half_main or (crosses and abs(x) < self.half_cross)
 
@@ -63,35 +63,39 @@ class Town:
         return self.half_main if arm in (EAST, WEST) else self.half_cross
 
     def setback(self, arm: int) -> float:
-        """How far from the origin the junction begins on an arm."""
+        """Distance from the origin at which an arm leaves the junction."""
         if not self.has_junction:
             return 0.0
         return self.half_cross if arm in (EAST, WEST) else self.half_main
+
+    def plots_of(self, kind: str) -> list[Plot]:
+        return [plot for plot in self.plots if plot.kind == kind]
 
     def arm_lanes(self, arm: int) -> int:
         return self.lanes if arm in (EAST, WEST) else 1
 
 
-def plan(rng: np.random.Generator, reach: float) -> Town:
+def draw_town(rng: np.random.Generator, half_length: float) -> Town:
+    """A random layout: a straight street, a T-junction or a crossroads."""
     lanes = int(rng.choice([1, 2], p=[0.55, 0.45]))
     side = int(rng.choice([NORTH, SOUTH]))
     arms = [(EAST, WEST), (EAST, WEST, side), (EAST, WEST, NORTH, SOUTH)][rng.choice(3, p=[0.25, 0.25, 0.5])]
-    bare = Town(reach, lanes, arms, (), ())
-    if bare.has_junction:
-        crossings = [sign * (bare.half_cross + 2.5) for sign in (-1, 1) if rng.random() < 0.7]
+    streets = Town(half_length, lanes, arms, plots=(), crossings=())
+    if streets.has_junction:
+        crossings = [sign * (streets.half_cross + 2.5) for sign in (-1, 1) if rng.random() < 0.7]
     else:
         crossings = [float(rng.uniform(-15, 15))]
-    plots = tuple(_plots(rng, bare))
-    return Town(reach, lanes, arms, plots, tuple(crossings))
+    plots = tuple(_plots(rng, streets))
+    return Town(half_length, lanes, arms, plots, tuple(crossings))
 
 
 def _plots(rng: np.random.Generator, town: Town) -> list[Plot]:
-    """Both sides of the main street, cut into plots of 14 to 32 m; houses stand behind all of them."""
+    """Plots of 14 to 32 m along both sides of the main street, each with a row of houses behind."""
     plots = []
     near = town.half_main + PAVEMENT_M
     for arm, side in ((NORTH, 1), (SOUTH, -1)):
         gap = town.half_cross + PAVEMENT_M if arm in town.arms else 0.0
-        for start, stop in ((-town.reach, -gap), (gap, town.reach)):
+        for start, stop in ((-town.half_length, -gap), (gap, town.half_length)):
             x = start
             while x < stop - 6:
                 end = min(x + rng.uniform(14, 32), stop)
@@ -101,13 +105,13 @@ def _plots(rng: np.random.Generator, town: Town) -> list[Plot]:
                 back = near + FRONTAGE_M + rng.uniform(0, 3)
                 plots.append(_plot("building", (x, end), (back, back + rng.uniform(8, 14)), side))
                 x = end
-        if arm in town.arms:  # the cross street continues between houses
+        if arm in town.arms:  # houses line the cross street beyond
             for left in (-1, 1):
                 at = near + FRONTAGE_M + 18
-                while at < town.reach:
+                while at < town.half_length:
                     edge = left * (town.half_cross + PAVEMENT_M)
-                    wide = sorted((edge, edge + left * rng.uniform(9, 16)))
-                    plots.append(_plot("building", (wide[0], wide[1]), (at, at + rng.uniform(12, 24)), side))
+                    near_x, far_x = sorted((edge, edge + left * rng.uniform(9, 16)))
+                    plots.append(_plot("building", (near_x, far_x), (at, at + rng.uniform(12, 24)), side))
                     at += 26
     return plots
 
@@ -117,26 +121,27 @@ def _plot(kind: str, x: tuple[float, float], y: tuple[float, float], side: int) 
     return Plot(kind, x, (low, high))
 
 
-def angle(arm: int) -> float:
+def arm_yaw(arm: int) -> float:
     return arm * np.pi / 2
 
 
-def ahead(arm: int) -> Array:
+def arm_direction(arm: int) -> Array:
+    """Unit vector from the origin along an arm."""
     return np.array([(1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0)][arm])
 
 
-def aside(yaw: float, distance: float) -> Array:
-    """To the right of a heading."""
+def right_of(yaw: float, distance: float) -> Array:
+    """Offset by a distance to the right of a heading."""
     return distance * np.array([np.sin(yaw), -np.cos(yaw)])
 
 
 def route(town: Town, start: int, end: int, lane: int, inset: float = 0.0) -> Path:
-    """In on one arm, out on another; `lane` counts from the middle, `inset` shifts to the right."""
+    """Path in on one arm and out on another; `lane` counts from the middle, `inset` shifts to the right."""
     offset_in = (min(lane, town.arm_lanes(start) - 1) + 0.5) * LANE_M + inset
     offset_out = (min(lane, town.arm_lanes(end) - 1) + 0.5) * LANE_M + inset
-    ahead_in, ahead_out = ahead(start), ahead(end)
-    aside_in, aside_out = aside(angle(start) + np.pi, offset_in), aside(angle(end), offset_out)
-    far_in, far_out = town.reach * ahead_in + aside_in, town.reach * ahead_out + aside_out
+    ahead_in, ahead_out = arm_direction(start), arm_direction(end)
+    aside_in, aside_out = right_of(arm_yaw(start) + np.pi, offset_in), right_of(arm_yaw(end), offset_out)
+    far_in, far_out = town.half_length * ahead_in + aside_in, town.half_length * ahead_out + aside_out
     if (start - end) % 2 == 0:  # straight on
         return polyline([tuple(far_in), tuple(far_out)])
     enter = (town.setback(start) + 1.0) * ahead_in + aside_in
@@ -148,8 +153,8 @@ def route(town: Town, start: int, end: int, lane: int, inset: float = 0.0) -> Pa
 
 
 def routes(town: Town, inset: float = 0.0) -> list[tuple[Path, bool]]:
-    """Every way through the town, and whether it turns."""
-    found = []
+    """All routes through the town, each with whether it turns."""
+    paths = []
     for start in town.arms:
         for end in town.arms:
             if start == end:
@@ -157,19 +162,21 @@ def routes(town: Town, inset: float = 0.0) -> list[tuple[Path, bool]]:
             turns = (start - end) % 2 == 1
             for lane in range(1 if turns else min(town.arm_lanes(start), town.arm_lanes(end))):
                 turns_right = (end - start) % 4 == 1
-                chosen = town.lanes - 1 if turns_right else lane
-                found.append((route(town, start, end, chosen, inset), turns))
-    return found
+                lane_in = town.lanes - 1 if turns_right else lane
+                paths.append((route(town, start, end, lane_in, inset), turns))
+    return paths
 
 
 def kerb_places(town: Town, step: float = 6.5) -> Array:
-    """Along every kerb, in the direction of travel, clear of the junction and of crossings."""
+    """Places along all kerbs, in the direction of travel, clear of the junction and of crossings."""
     rows = []
     for arm in town.arms:
         clear = town.setback(arm) + (10.0 if town.has_junction else 0.0)
-        distance = np.arange(clear, town.reach - 5, step)
-        for yaw in (angle(arm), angle(arm) + np.pi):
-            centre = distance[:, None] * ahead(arm) + aside(yaw, town.half_width(arm) - PARKING_M / 2)
+        distance = np.arange(clear, town.half_length - 5, step)
+        for yaw in (arm_yaw(arm), arm_yaw(arm) + np.pi):
+            centre = distance[:, None] * arm_direction(arm) + right_of(
+                yaw, town.half_width(arm) - PARKING_M / 2
+            )
             rows.append(np.column_stack([centre, np.full(len(distance), yaw)]))
     places = np.concatenate(rows)
     for x in town.crossings:
@@ -178,21 +185,21 @@ def kerb_places(town: Town, step: float = 6.5) -> Array:
 
 
 def pavement_places(rng: np.random.Generator, town: Town, step: float = 1.6) -> Array:
-    """On the pavements, headed along the street either way."""
+    """Places on the pavements, heading along the street in either direction."""
     rows = []
     for arm in town.arms:
         clear = town.setback(arm) + (PAVEMENT_M if town.has_junction else 0.0)
-        distance = np.arange(clear, town.reach - 5, step)
-        for side in (angle(arm), angle(arm) + np.pi):
+        distance = np.arange(clear, town.half_length - 5, step)
+        for side in (arm_yaw(arm), arm_yaw(arm) + np.pi):
             depth = town.half_width(arm) + rng.uniform(0.7, PAVEMENT_M - 0.5, len(distance))
-            yaw = angle(arm) + np.pi * rng.integers(0, 2, len(distance)) + rng.normal(0, 0.1, len(distance))
-            centre = distance[:, None] * ahead(arm) + depth[:, None] * aside(side, 1.0)
+            yaw = arm_yaw(arm) + np.pi * rng.integers(0, 2, len(distance)) + rng.normal(0, 0.1, len(distance))
+            centre = distance[:, None] * arm_direction(arm) + depth[:, None] * right_of(side, 1.0)
             rows.append(np.column_stack([centre, yaw]))
     return np.concatenate(rows)
 
 
 def bay_places(plot: Plot) -> Array:
-    """Two rows of bays at right angles to the street, an aisle between them."""
+    """Two rows of parking bays at right angles to the street, with an aisle between them."""
     rows = []
     for depth, yaw in ((0.17, np.pi / 2), (0.80, -np.pi / 2)):
         xs = np.arange(plot.x[0] + 2.0, plot.x[1] - 2.0, 2.8)

@@ -1,7 +1,4 @@
-"""Who can go where: the ego's drive, and a placer that puts actors where they touch nothing.
-
-Actors are placed where the ego passes near enough for them to be annotated.
-"""
+"""The ego's drive, and a placer that puts actors near it without collisions."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dualdistill.world.geometry.mesh import Mesh
-from dualdistill.world.geometry.motion import Array, Motion, Occupancy, still
+from dualdistill.world.geometry.motion import Array, Motion, Occupancy, stationary
 from dualdistill.world.objects.assets import Asset
 from dualdistill.world.scene.town import (
     EAST,
@@ -25,18 +22,18 @@ from dualdistill.world.scene.town import (
 )
 
 EGO_LENGTH_M, EGO_WIDTH_M, EGO_AHEAD_M = 4.3, 1.9, 1.3  # the ego frame sits at the rear axle
-MOVING_MPS = 0.2  # the speed from which the evaluation calls something moving
-HISTORY_S = 0.5  # sensors run this long before the first key frame
+MOVING_MPS = 0.2  # from this speed on, an object's attribute is "moving"
+HISTORY_S = 0.5  # recorded before the first key frame
 
 
 @dataclass(frozen=True)
 class Actor:
     asset: Asset
     motion: Motion
-    at_rest: str  # attribute while it does not move, "" for classes without attributes
+    at_rest: str  # attribute while stationary, "" for classes without attributes
 
     def attributes(self, time: float) -> list[str]:
-        """None or one of nuScenes' attributes."""
+        """The nuScenes attributes at a time: one, or none for classes without attributes."""
         if not self.at_rest or self.at_rest.startswith("cycle"):
             return [self.at_rest] if self.at_rest else []
         travelled = float(np.diff(self.motion.distance(np.array([time - 0.1, time + 0.1])))[0])
@@ -46,7 +43,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Drive:
-    """The ego's motion and how long it lasts."""
+    """The ego's motion and its duration."""
 
     motion: Motion
     seconds: float
@@ -56,7 +53,7 @@ class Drive:
 
 
 def ego_drive(rng: np.random.Generator, town: Town, seconds: float) -> Drive:
-    """Cruise, turn, brake for the junction and start again, or wait in a queue."""
+    """Draw a drive: cruise, turn, stop at the junction and start again, or start from a queue."""
     behaviours = ["cruise", "stop", "queue"] + (["turn"] if town.has_junction else [])
     behaviour = str(
         rng.choice(behaviours, p=[0.65, 0.22, 0.13] if len(behaviours) == 3 else [0.45, 0.2, 0.1, 0.25])
@@ -80,13 +77,13 @@ def ego_drive(rng: np.random.Generator, town: Town, seconds: float) -> Drive:
             ),
             "queue": (np.array([0.0, halt, halt + 3.0]), np.array([0.0, 0.0, 0.4 * speed])),
         }[behaviour]
-    middle = town.reach - float(Motion(path, 0.0, times, speeds).distance(np.array([seconds / 2]))[0])
-    near = rng.normal(0.0, 4.0) if behaviour == "turn" else rng.normal(-8.0, 10.0)
-    return Drive(Motion(path, middle + near, times, speeds), seconds)
+    middle = town.half_length - float(Motion(path, 0.0, times, speeds).distance(np.array([seconds / 2]))[0])
+    offset = rng.normal(0.0, 4.0) if behaviour == "turn" else rng.normal(-8.0, 10.0)
+    return Drive(Motion(path, middle + offset, times, speeds), seconds)
 
 
 class Placer:
-    """Draws places for actors and keeps those that touch nothing."""
+    """Draws places for actors and adds the actors that collide with nothing."""
 
     def __init__(
         self, rng: np.random.Generator, town: Town, drive: Drive, obstacles_K4: Array, radius: float
@@ -94,38 +91,34 @@ class Placer:
         self.rng, self.town, self.drive, self.radius = rng, town, drive, radius
         self.occupied = Occupancy(np.arange(-HISTORY_S - 0.25, drive.seconds + 0.5, 0.25))
         for x, y, yaw, size in obstacles_K4:
-            self.occupied.add(still(x, y, yaw), size, size)
+            self.occupied.add(stationary(x, y, yaw), size, size)
         self.occupied.add(replace(drive.motion, offset_m=EGO_AHEAD_M), EGO_LENGTH_M + 0.6, EGO_WIDTH_M + 0.4)
-        self.share = 1.0  # of the places to draw from, beginning with the closest
+        self.closest_share = 1.0  # of the places to draw from, closest to the ego's drive first
         self.actors: list[Actor] = []
         self.occluders: list[Mesh] = []
         self.drafts: dict[str, Asset] = {}
         self.routes, self.cycle_routes = routes(town), routes(town, inset=1.2)
-        self.seen_xy = drive.xy(np.linspace(0.0, drive.seconds, 12))
-        plots = {
-            kind: [plot for plot in town.plots if plot.kind == kind] for kind in ("carpark", "works", "park")
+        self.ego_xy = drive.xy(np.linspace(0.0, drive.seconds, 12))
+        places = {
+            "kerb": [kerb_places(town)],
+            "pavement": [pavement_places(rng, town)],
+            "bay": [bay_places(plot) for plot in town.plots_of("carpark")],
+            "yard": [plot.random_places(rng, 40, 2.5) for plot in town.plots_of("works")],
+            "park": [plot.random_places(rng, 20, 1.0) for plot in town.plots_of("park")],
         }
-        nowhere = np.zeros((0, 3))
+        none = np.zeros((0, 3))
         self.places = {
-            "kerb": self._near(kerb_places(town)),
-            "pavement": self._near(pavement_places(rng, town)),
-            "bay": self._near(np.concatenate([*map(bay_places, plots["carpark"]), nowhere])),
-            "yard": self._near(
-                np.concatenate([*(plot.inside(rng, 40, 2.5) for plot in plots["works"]), nowhere])
-            ),
-            "park": self._near(
-                np.concatenate([*(plot.inside(rng, 20, 1.0) for plot in plots["park"]), nowhere])
-            ),
+            kind: self._within_radius(np.concatenate([none, *rows])) for kind, rows in places.items()
         }
 
     @property
     def corridor_m(self) -> float:
-        """Length of what the ego sees of its way."""
-        return float(np.linalg.norm(np.diff(self.seen_xy, axis=0), axis=1).sum()) + 2 * self.radius
+        """Length of the street within the annotated radius during the drive."""
+        return float(np.linalg.norm(np.diff(self.ego_xy, axis=0), axis=1).sum()) + 2 * self.radius
 
-    def _near(self, places: Array) -> Array:
-        """Places within reach of the drive, the closest first."""
-        gaps = np.linalg.norm(places[:, None, :2] - self.seen_xy, axis=-1).min(1)
+    def _within_radius(self, places: Array) -> Array:
+        """Places that come within the annotated radius, closest to the drive first."""
+        gaps = np.linalg.norm(places[:, None, :2] - self.ego_xy, axis=-1).min(1)
         order = np.argsort(gaps, kind="stable")
         return places[order[: int((gaps < 0.92 * self.radius).sum())]]
 
@@ -133,65 +126,68 @@ class Placer:
         return sum(actor.asset.name == name for actor in self.actors)
 
     def draft(self, style: str, build: Callable[[], Asset]) -> Asset:
-        """What found no place last time is tried again: building is the slow part."""
+        """Build an asset, or reuse the last one of its style that could not be placed: building is slow."""
         if style not in self.drafts:
             self.drafts[style] = build()
         return self.drafts[style]
 
-    def put(self, asset: Asset, motion: Motion, at_rest: str, margin: float = 0.3) -> bool:
+    def place(self, asset: Asset, motion: Motion, at_rest: str, margin: float = 0.3) -> bool:
+        """Add an actor if it collides with nothing; return whether it was added."""
         if not self.fits(asset, motion, margin):
             return False
-        self._keep(asset, motion, at_rest)
+        self._add(asset, motion, at_rest)
         return True
 
     def fits(self, asset: Asset, motion: Motion, margin: float) -> bool:
-        return self.occupied.free(motion, asset.size_lwh[0], asset.size_lwh[1], margin)
+        return self.occupied.is_free(motion, asset.size_lwh[0], asset.size_lwh[1], margin)
 
-    def _keep(self, asset: Asset, motion: Motion, at_rest: str) -> None:
+    def _add(self, asset: Asset, motion: Motion, at_rest: str) -> None:
         self.occupied.add(motion, asset.size_lwh[0], asset.size_lwh[1])
         self.actors.append(Actor(asset, motion, at_rest))
         self.drafts = {style: draft for style, draft in self.drafts.items() if draft is not asset}
 
-    def spot(self, kind: str) -> tuple[float, float, float] | None:
+    def draw_place(self, kind: str) -> tuple[float, float, float] | None:
         choices = self.places[kind]
         if len(choices) == 0:
             return None
-        x, y, yaw = choices[self.rng.integers(max(1, int(len(choices) * self.share)))]
+        x, y, yaw = choices[self.rng.integers(max(1, int(len(choices) * self.closest_share)))]
         return float(x), float(y), float(yaw)
 
     def park(self, asset: Asset, kinds: tuple[str, ...], at_rest: str, jitter: float = 0.04) -> bool:
-        place = self.spot(str(self.rng.choice(kinds)))
+        place = self.draw_place(str(self.rng.choice(kinds)))
         if place is None:
             return False
         x, y, yaw = place
         if kinds != ("pavement",) and self.rng.random() < 0.1:
-            yaw += np.pi  # somebody parked the other way round
+            yaw += np.pi  # parked the other way round
         x, y = x + self.rng.normal(0, 0.15), y + self.rng.normal(0, 0.15)
-        return self.put(asset, still(x, y, yaw + self.rng.normal(0, jitter)), at_rest, margin=0.15)
+        return self.place(asset, stationary(x, y, yaw + self.rng.normal(0, jitter)), at_rest, margin=0.15)
 
-    def travel(self, asset: Asset, at_rest: str, *, cycle: bool = False, behind: Asset | None = None) -> bool:
-        """On a lane, so timed that the ego meets it; `behind` is towed."""
+    def place_on_lane(
+        self, asset: Asset, at_rest: str, *, cycle: bool = False, behind: Asset | None = None
+    ) -> bool:
+        """Put an asset on a lane, timed to come close to the ego; `behind` is a trailer that it tows."""
         choices = self.cycle_routes if cycle else self.routes
         path, turns = choices[self.rng.integers(len(choices))]
         speed = self.rng.uniform(2.5, 4.5) if turns or cycle else self.rng.uniform(3.5, 11.0)
         times, speeds = np.zeros(1), np.array([speed])
-        if not cycle and self.rng.random() < 0.2:  # queueing, or about to start
+        if not cycle and self.rng.random() < 0.2:  # waiting in a queue, or about to start
             times = np.array([0.0, self.rng.uniform(0.3, 2.0) * self.drive.seconds, 60.0])
             speeds = np.array([0.0, 0.0, 4.0])
         when = float(self.rng.uniform(0.0, self.drive.seconds))
         ego = self.drive.xy(np.array([when]))
-        close = np.linalg.norm(path.points_K2 - ego, axis=1) < 0.9 * self.share * self.radius
+        close = np.linalg.norm(path.points_K2 - ego, axis=1) < 0.9 * self.closest_share * self.radius
         if not close.any():
             return False
         meet = float(self.rng.choice(path.distance_K[close]))
         start = meet - float(Motion(path, 0.0, times, speeds).distance(np.array([when]))[0])
         motion = Motion(path, start, times, speeds)
         if behind is None:
-            return self.put(asset, motion, at_rest, margin=0.5)
+            return self.place(asset, motion, at_rest, margin=0.5)
         gap = (asset.size_lwh[0] + behind.size_lwh[0]) / 2 - 1.2  # the trailer rests on the tractor's rear
         towed = Motion(path, start - gap, times, speeds)
         if not (self.fits(asset, motion, 0.5) and self.fits(behind, towed, 0.5)):
             return False
-        self._keep(asset, motion, at_rest)
-        self._keep(behind, towed, at_rest)
+        self._add(asset, motion, at_rest)
+        self._add(behind, towed, at_rest)
         return True

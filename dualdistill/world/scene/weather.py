@@ -1,4 +1,4 @@
-"""Kinds of logs: what the time of day and the weather do to cameras and LiDAR, and which scene has which."""
+"""Weather and time of day: their effects on cameras and LiDAR, and the assignment to scenes."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import numpy as np
 
 from dualdistill.world.geometry.mesh import Colour
 
-BAD_SHARE = 0.4  # of the scenes is not a clear day, at weather = 1: about what nuScenes has of rain and night
+BAD_SHARE = 0.4  # of the scenes, at weather = 1: about the share of rain and night in nuScenes
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Weather:
-    """Colours are in linear light; ranges are drawn from once per scene."""
+    """Colours are in linear light; a value is drawn from each range once per scene."""
 
-    words: str  # how a scene's description begins
+    label: str  # the beginning of the scene's description
     sun_colour: Colour
     sky_colour: Colour  # light from above
     horizon_colour: Colour
-    sun_deg: Range = (18.0, 65.0)  # height of the sun
+    sun_deg: Range = (18.0, 65.0)  # elevation of the sun
     fog_per_m: Range = (0.001, 0.003)
     noise: float = 2.5  # of a pixel, in steps of 1/255
-    wet: bool = False  # dark, shining ground and drops on the lens
+    wet: bool = False  # dark, reflecting ground and drops on the lens
     dark: bool = False  # street lamps, lit windows and the ego's headlights are on
     reach: float = 1.0  # of the LiDAR, relative to a clear day
-    loss: float = 0.0  # share of its returns that the air swallows
-    echoes: float = 0.0  # share of its shots that return from drops or droplets near the sensor
+    loss: float = 0.0  # share of its returns that the air absorbs
+    echoes: float = 0.0  # share of its rays that return from drops near the sensor
 
 
 CLEAR = Weather("Clear day", (1.25, 1.18, 1.05), (0.42, 0.53, 0.72), (0.72, 0.78, 0.84), noise=2.0)
 NO_SUN: Colour = (0.0, 0.0, 0.0)
-# in the order in which scenes take their turns
+# in the order in which they are assigned to scenes
 BAD = (
     Weather(
         "Rain",
@@ -97,8 +97,11 @@ BAD = (
 )
 
 
-def of_scene(mix: float, number: int) -> Weather:
-    """The weather of a split's scene; fifteen scenes have all kinds if `mix` is one."""
+def weather_of_scene(mix: float, number: int) -> Weather:
+    """Weather of scene `number` of a split; `mix` scales the share of bad weather.
+
+    At mix = 1 any 15 successive scenes include all kinds.
+    """
     share = BAD_SHARE * mix
-    before, after = (int(np.floor(count * share + 1e-9)) for count in (number, number + 1))
-    return BAD[before % len(BAD)] if after > before else CLEAR
+    bad_before, bad_after = (int(np.floor(count * share + 1e-9)) for count in (number, number + 1))
+    return BAD[bad_before % len(BAD)] if bad_after > bad_before else CLEAR

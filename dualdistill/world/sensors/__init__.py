@@ -1,1 +1,1 @@
-"""Cameras and LiDAR, and what they see."""
+"""The sensor rig, and the rendering of its images and point clouds."""

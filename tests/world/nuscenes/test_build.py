@@ -1,4 +1,4 @@
-"""Making a world: the same bytes however it is made, resumable, and clear about mistakes."""
+"""Building a world is reproducible and resumable, and refuses impossible specs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from dualdistill.config.world import WorldSpec
 from dualdistill.errors import UserError
-from dualdistill.world.nuscenes import build
+from dualdistill.world.nuscenes.build import build_world
 from dualdistill.world.nuscenes.record_scene import fragment_path
 from dualdistill.world.preview import show
 
@@ -28,15 +28,15 @@ SPEC = WorldSpec(
 
 
 def content(root: Path) -> dict[str, str]:
-    """A hash per file; the manifest without its wall time."""
-    found = {
+    """A hash of each file, and the manifest without its wall time."""
+    hashes = {
         str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(root.rglob("*"))
         if path.is_file() and path.name != "world.json"
     }
     manifest = json.loads((root / "world.json").read_text())
     assert manifest.pop("seconds") >= 0
-    return found | {"world.json": json.dumps(manifest)}
+    return hashes | {"world.json": json.dumps(manifest)}
 
 
 def boxes_of(root: Path) -> list[list[float]]:
@@ -47,51 +47,44 @@ def boxes_of(root: Path) -> list[list[float]]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made")
-    build(SPEC, folder, workers=1)
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    build_world(SPEC, folder, workers=1)
     return folder
 
 
-def test_two_workers_write_the_same_bytes_as_one(made: Path, tmp_path: Path) -> None:
-    build(SPEC, tmp_path, workers=2)
-    assert content(tmp_path) == content(made)
+def test_two_workers_write_the_same_bytes_as_one_worker(built: Path, tmp_path: Path) -> None:
+    build_world(SPEC, tmp_path, workers=2)
+    assert content(tmp_path) == content(built)
 
 
-def test_a_lost_scene_is_made_again_and_only_that_one(made: Path) -> None:
-    before = content(made)
-    fragment = fragment_path(made, "world_train", 1)
-    lost = next((made / "samples" / "CAM_BACK").glob("world-train-0001*"))
-    kept = next((made / "samples" / "CAM_BACK").glob("world-train-0000*"))
+def test_only_a_lost_scene_is_recorded_again(built: Path) -> None:
+    before = content(built)
+    fragment = fragment_path(built, "world_train", 1)
+    lost = next((built / "samples" / "CAM_BACK").glob("world-train-0001*"))
+    intact = next((built / "samples" / "CAM_BACK").glob("world-train-0000*"))
     fragment.unlink()
     lost.unlink()
-    untouched = kept.stat().st_mtime_ns
-    build(SPEC, made, workers=1)
-    assert content(made) == before
-    assert kept.stat().st_mtime_ns == untouched
+    modified = intact.stat().st_mtime_ns
+    build_world(SPEC, built, workers=1)
+    assert content(built) == before
+    assert intact.stat().st_mtime_ns == modified
 
 
-def test_another_seed_is_another_world_and_a_split_s_size_is_not(made: Path, tmp_path: Path) -> None:
+def test_a_scene_depends_on_the_seed_and_not_on_the_size_of_its_split(built: Path, tmp_path: Path) -> None:
     smaller = replace(SPEC, train_scenes=1, dev_scenes=0, val_scenes=0)
-    build(smaller, tmp_path / "same", workers=1)
-    build(replace(smaller, seed=2), tmp_path / "other", workers=1)
+    build_world(smaller, tmp_path / "same", workers=1)
+    build_world(replace(smaller, seed=2), tmp_path / "other", workers=1)
     scene = "scenes/world_train-0000.json"
-    assert (tmp_path / "same" / scene).read_bytes() == (made / scene).read_bytes()
-    assert (tmp_path / "other" / scene).read_bytes() != (made / scene).read_bytes()
+    assert (tmp_path / "same" / scene).read_bytes() == (built / scene).read_bytes()
+    assert (tmp_path / "other" / scene).read_bytes() != (built / scene).read_bytes()
 
 
-def test_noise_moves_no_houses_and_no_cars(made: Path, tmp_path: Path) -> None:
-    build(replace(SPEC, train_scenes=1, dev_scenes=0, val_scenes=0, lidar_noise_m=0.1), tmp_path, workers=1)
-    places = [
-        [
-            row["translation"]
-            for row in json.loads((root / "scenes/world_train-0000.json").read_text())["tables"][
-                "sample_annotation"
-            ]
-        ]
-        for root in (made, tmp_path)
-    ]
-    assert places[0] == places[1]
+def test_range_noise_leaves_the_objects_in_place(built: Path, tmp_path: Path) -> None:
+    build_world(
+        replace(SPEC, train_scenes=1, dev_scenes=0, val_scenes=0, lidar_noise_m=0.1), tmp_path, workers=1
+    )
+    assert boxes_of(built) == boxes_of(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -106,13 +99,13 @@ def test_noise_moves_no_houses_and_no_cars(made: Path, tmp_path: Path) -> None:
         ({"lidar_dropout": -0.1}, "lidar_dropout"),
     ],
 )
-def test_impossible_worlds_are_refused_in_a_sentence(tmp_path: Path, change: dict, word: str) -> None:
+def test_impossible_specs_are_refused(tmp_path: Path, change: dict, word: str) -> None:
     with pytest.raises(UserError, match=word):
-        build(replace(SPEC, **change), tmp_path, workers=1)
+        build_world(replace(SPEC, **change), tmp_path, workers=1)
 
 
-def test_an_unknown_scene_is_named_with_those_there_are(made: Path, tmp_path: Path) -> None:
+def test_preview_refuses_an_unknown_scene_and_lists_the_known_ones(built: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="world-val-0000"):
-        show(made, tmp_path / "sheet.png", "world-val-9999", 0)
+        show(built, tmp_path / "preview.png", "world-val-9999", 0)
     with pytest.raises(UserError, match="no key frame 7"):
-        show(made, tmp_path / "sheet.png", "world-val-0000", 7)
+        show(built, tmp_path / "preview.png", "world-val-0000", 7)

@@ -1,4 +1,4 @@
-"""The world is a nuScenes root: complete tables, consistent chains, files that exist."""
+"""The world is a valid nuScenes root: complete tables, consistent chains, existing files."""
 
 from __future__ import annotations
 
@@ -19,24 +19,20 @@ from dualdistill.world.preview import show
 from dualdistill.world.scene import placement
 
 
-def keys(nusc: NuScenes, channel: str) -> list[dict]:
-    return [nusc.get("sample_data", sample["data"][channel]) for sample in nusc.sample]
-
-
-def test_every_split_shows_all_but_large_vehicles_to_the_lidar(root: Path) -> None:
-    """Of a large one the LiDAR may meet an end whose middle lies beyond what is annotated."""
+def test_in_every_split_the_lidar_hits_every_class_but_large_vehicles(root: Path) -> None:
+    """A large vehicle may only be hit at an end while its centre lies beyond the annotated area."""
     boxes = json.loads((root / "world.json").read_text())["boxes"]
     for split, classes in boxes.items():
         missing = [name for name in set(CLASSES) - set(placement.LARGE) if classes[name]["hit"] == 0]
-        assert not missing, f"{split} shows no {missing}"
+        assert not missing, f"no {missing} in {split}"
     assert all(sum(classes[name]["hit"] for classes in boxes.values()) for name in CLASSES)
 
 
-def test_two_scenes_have_all_classes_and_large_vehicles_take_turns() -> None:
-    assert {*placement.cast(0), *placement.cast(1)} == set(CLASSES)
+def test_two_successive_scenes_have_all_classes_and_two_kinds_of_large_vehicles_each() -> None:
+    assert {*placement.classes_of_scene(0), *placement.classes_of_scene(1)} == set(CLASSES)
     for number in range(8):
-        assert sum(name in placement.LARGE for name in placement.cast(number)) == 2
-        assert set(CLASSES) - set(placement.LARGE) < set(placement.cast(number))
+        assert sum(name in placement.LARGE for name in placement.classes_of_scene(number)) == 2
+        assert set(CLASSES) - set(placement.LARGE) < set(placement.classes_of_scene(number))
 
 
 def test_scenes_belong_to_their_splits(root: Path, spec: WorldSpec, nusc: NuScenes) -> None:
@@ -52,14 +48,14 @@ def test_scenes_belong_to_their_splits(root: Path, spec: WorldSpec, nusc: NuScen
     )
 
 
-def test_every_named_file_exists(root: Path, nusc: NuScenes) -> None:
+def test_every_file_named_in_the_tables_exists(root: Path, nusc: NuScenes) -> None:
     names = [row["filename"] for table in (nusc.sample_data, nusc.map) for row in table]
     masks = [mask_name(row["filename"]) for row in nusc.sample_data if row["fileformat"] == "jpg"]
     missing = [name for name in names + masks if not (root / name).is_file()]
     assert not missing
 
 
-def test_tokens_are_unique_and_point_somewhere(nusc: NuScenes) -> None:
+def test_tokens_are_unique_and_references_resolve(nusc: NuScenes) -> None:
     for name in nusc.table_names:
         tokens = [row["token"] for row in getattr(nusc, name)]
         assert len(tokens) == len(set(tokens)), name
@@ -69,7 +65,9 @@ def test_tokens_are_unique_and_point_somewhere(nusc: NuScenes) -> None:
 
 
 @pytest.mark.parametrize("channel", ["LIDAR_TOP", *CAMERAS])
-def test_sensor_chains_run_through_each_scene_in_time(nusc: NuScenes, spec: WorldSpec, channel: str) -> None:
+def test_sensor_data_is_chained_through_each_scene_in_time_order(
+    nusc: NuScenes, spec: WorldSpec, channel: str
+) -> None:
     rows = [row for row in nusc.sample_data if row["channel"] == channel]
     starts = [row for row in rows if not row["prev"]]
     assert len(starts) == len(nusc.scene)
@@ -86,7 +84,9 @@ def test_sensor_chains_run_through_each_scene_in_time(nusc: NuScenes, spec: Worl
         assert chain[0]["sample_token"] == chain[sweeps]["sample_token"]
 
 
-def test_sample_and_annotation_chains_agree_with_their_tables(nusc: NuScenes, spec: WorldSpec) -> None:
+def test_sample_and_annotation_chains_match_their_scenes_and_instances(
+    nusc: NuScenes, spec: WorldSpec
+) -> None:
     for scene in nusc.scene:
         token, count = scene["first_sample_token"], 0
         while token:
@@ -105,28 +105,28 @@ def test_sample_and_annotation_chains_agree_with_their_tables(nusc: NuScenes, sp
         assert times == sorted(times)
 
 
-def test_key_frames_bear_the_lidars_time_and_cameras_come_just_before(nusc: NuScenes) -> None:
+def test_a_key_frame_has_the_lidar_s_timestamp_and_cameras_come_up_to_50_ms_earlier(nusc: NuScenes) -> None:
     for sample in nusc.sample:
         lidar = nusc.get("sample_data", sample["data"]["LIDAR_TOP"])
         assert lidar["timestamp"] == sample["timestamp"]
         for channel in CAMERAS:
-            early = sample["timestamp"] - nusc.get("sample_data", sample["data"][channel])["timestamp"]
-            assert 0 < early < 50_000
+            lead = sample["timestamp"] - nusc.get("sample_data", sample["data"][channel])["timestamp"]
+            assert 0 < lead < 50_000
 
 
-def test_each_sensor_has_the_ego_pose_of_its_own_time(nusc: NuScenes) -> None:
-    driven = 0
+def test_each_sensor_has_an_ego_pose_at_its_timestamp(nusc: NuScenes) -> None:
+    frames_with_motion = 0
     for sample in nusc.sample:
         poses = [nusc.get("sample_data", token)["ego_pose_token"] for token in sample["data"].values()]
         assert len(set(poses)) == len(poses)
         places = np.array([nusc.get("ego_pose", token)["translation"] for token in poses])
         times = [nusc.get("ego_pose", token)["timestamp"] for token in poses]
         assert times == [nusc.get("sample_data", token)["timestamp"] for token in sample["data"].values()]
-        driven += bool(np.ptp(places, axis=0).max() > 0.05)
-    assert driven > 0, "no frame in which the ego moves between its sensors' instants"
+        frames_with_motion += bool(np.ptp(places, axis=0).max() > 0.05)
+    assert frames_with_motion > 0, "the ego never moves between the instants of its sensors"
 
 
-def test_attributes_suit_their_classes(nusc: NuScenes) -> None:
+def test_attributes_are_valid_for_their_classes(nusc: NuScenes) -> None:
     seen = set()
     for row in nusc.sample_annotation:
         name = category_to_detection_name(row["category_name"])
@@ -138,21 +138,21 @@ def test_attributes_suit_their_classes(nusc: NuScenes) -> None:
     assert {"vehicle.moving", "vehicle.parked", "pedestrian.moving", "cycle.without_rider"} <= seen
 
 
-def test_boxes_project_into_some_image(nusc: NuScenes) -> None:
-    """Six cameras see all around: what is in reach of the LiDAR is in some picture."""
+def test_every_box_projects_into_an_image(nusc: NuScenes) -> None:
+    """The six cameras see all around."""
     for sample in nusc.sample:
         _, around, _ = nusc.get_sample_data(sample["data"]["LIDAR_TOP"])
-        # of a bus alongside, the devkit finds no corner in any picture though it fills one
-        pictured = {box.token for box in around if np.hypot(*box.center[:2]) < max(box.wlh) / 2}
+        # a bus alongside may fill an image, yet the devkit sees none of its corners
+        visible = {box.token for box in around if np.hypot(*box.center[:2]) < max(box.wlh) / 2}
         for channel in CAMERAS:
             token = sample["data"][channel]
             _, boxes, intrinsics = nusc.get_sample_data(token, box_vis_level=BoxVisibility.ANY)
             assert intrinsics.shape == (3, 3)
-            pictured |= {box.token for box in boxes}
-        assert pictured >= set(sample["anns"])
+            visible |= {box.token for box in boxes}
+        assert visible >= set(sample["anns"])
 
 
-def test_the_ego_drives_on_the_map_s_drivable_area(nusc: NuScenes) -> None:
+def test_the_ego_is_on_the_map_s_drivable_area(nusc: NuScenes) -> None:
     for scene in nusc.scene:
         sample = nusc.get("sample", scene["first_sample_token"])
         lidar = nusc.get("sample_data", sample["data"]["LIDAR_TOP"])
@@ -163,7 +163,7 @@ def test_the_ego_drives_on_the_map_s_drivable_area(nusc: NuScenes) -> None:
         assert not mask.is_on_mask(2.0, 2.0).any()
 
 
-def test_a_contact_sheet_is_drawn(root: Path, tmp_path: Path) -> None:
-    show(root, tmp_path / "sheet.png", "world-val-0000", 1)
-    with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.width > 1000
+def test_preview_draws_an_image(root: Path, tmp_path: Path) -> None:
+    show(root, tmp_path / "preview.png", "world-val-0000", 1)
+    with Image.open(tmp_path / "preview.png") as image:
+        assert image.width > 1000

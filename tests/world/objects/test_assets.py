@@ -1,4 +1,4 @@
-"""Every object: in its box, of its class's size, standing on the ground."""
+"""Every object fits its box, has a typical size of its class and stands on the ground."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def test_sizes_are_typical_and_vary(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_closed_parts_face_outwards(name: str) -> None:
-    """The signed volume of a mesh of outward-facing solids is positive."""
+def test_triangles_face_outwards(name: str) -> None:
+    """The signed volume of a closed mesh with outward-facing triangles is positive."""
     asset = BUILDERS[name](np.random.default_rng(2))
     a, b, c = np.moveaxis(asset.mesh.corners_T33.astype(float), 1, 0)
     assert np.einsum("tc,tc->t", a, np.cross(b, c)).sum() > 0

@@ -1,4 +1,4 @@
-"""The devkit's own pictures of the world: what its tutorials draw of nuScenes, it draws of this root."""
+"""The devkit renders this root with the functions that its tutorials use for nuScenes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WINDOWS = ("namedWindow", "moveWindow", "imshow", "destroyAllWindows")
 
 @pytest.fixture(autouse=True)
 def canvas():
-    """Figures are drawn into memory, and closed when the test ends."""
+    """Draw figures in memory and close them after each test."""
     plt.switch_backend("Agg")
     yield
     plt.close("all")
@@ -29,26 +29,28 @@ def colours(path: Path) -> int:
         return len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0))
 
 
-def test_a_sample_is_drawn_with_all_its_sensors(nusc: NuScenes, tmp_path: Path) -> None:
+def test_render_sample_draws_all_sensors(nusc: NuScenes, tmp_path: Path) -> None:
     nusc.render_sample(nusc.sample[0]["token"], out_path=str(tmp_path / "sample.png"), verbose=False)
     titles = {axes.get_title().strip() for axes in plt.gcf().axes}
     assert set(nusc.sample[0]["data"]) <= titles
     assert colours(tmp_path / "sample.png") > 5000
 
 
-def test_an_annotation_is_drawn_in_the_cloud_and_in_a_camera(nusc: NuScenes, tmp_path: Path) -> None:
+def test_render_annotation_draws_the_box_in_the_point_cloud_and_in_an_image(
+    nusc: NuScenes, tmp_path: Path
+) -> None:
     people = [row for row in nusc.sample_annotation if row["category_name"].startswith("human")]
     row = max(people, key=lambda row: row["num_lidar_pts"])
     nusc.render_annotation(row["token"], out_path=str(tmp_path / "box.png"))
     above, camera = plt.gcf().axes
-    assert all(axes.lines for axes in (above, camera)), "no box is drawn"
+    assert all(axes.lines for axes in (above, camera)), "the box is missing"
     assert colours(tmp_path / "box.png") > 1000
 
 
-def test_a_camera_s_scene_is_drawn_as_a_video(
+def test_render_scene_channel_writes_a_video_of_the_stored_images(
     nusc: NuScenes, spec: WorldSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # the devkit opens a window even when it writes a file, and OpenCV's headless build has none
+    # the devkit opens a window even when it writes a file; OpenCV's headless build cannot
     for name in WINDOWS:
         monkeypatch.setattr(cv2, name, lambda *_: None)
     monkeypatch.setattr(cv2, "waitKey", lambda *_: -1)
@@ -58,7 +60,7 @@ def test_a_camera_s_scene_is_drawn_as_a_video(
     video, count = cv2.VideoCapture(str(path)), 0
     while (read := video.read())[0]:
         stored = cv2.resize(cv2.imread(str(Path(nusc.dataroot) / data["filename"])), (640, 360))
-        assert np.median(cv2.absdiff(read[1], stored)) < 8, "another picture than the one stored"
+        assert np.median(cv2.absdiff(read[1], stored)) < 8, "not the stored image"
         count += 1
         data = nusc.get("sample_data", data["next"]) if data["next"] else data
     assert count == spec.frames_per_scene
