@@ -23,8 +23,8 @@ from dualdistill.config.run_spec import (
     contents,
 )
 
-# Neutral values of the fields that were added when runs existed already, by class and field. None so far. A value
-# that stands here never changes: it keeps the ids of the runs from before the field.
+# Neutral values of the fields that were added when runs existed already, by class and field; none so far.
+# A value that stands here never changes: it keeps the ids of the runs from before the field.
 NEUTRAL: dict[str, Any] = {}
 
 

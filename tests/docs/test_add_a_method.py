@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from pages import apply_diff, call, write_files
 
 PAGE = "docs/add-a-method.md"
 FILE = re.compile(r"^`(dualdistill/distill/(\w+)\.py)`:\n\n```python\n(.*?)```", re.MULTILINE | re.DOTALL)
-DIFF = re.compile(r"```diff\n(.*?)```", re.DOTALL)
-
-
-def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    paths = {"PYTHONPATH": str(folder)}
-    line = [sys.executable, "-m", *words]
-    return subprocess.run(
-        line, cwd=folder, env=os.environ | paths, capture_output=True, text=True, check=False
-    )
 
 
 @pytest.fixture(scope="module")
 def added(copy: Path) -> tuple[Path, str, str]:
     """The copy once the page was followed, the method and its row."""
     page = (copy / PAGE).read_text()
-    [(name, method, code)] = FILE.findall(page)
-    assert not (copy / name).exists()
-    (copy / name).write_text(code)
-    rows = []
-    for before, line in itertools.pairwise(DIFF.search(page)[1].splitlines()):
-        if line.startswith("+++ b/"):
-            target = copy / line.removeprefix("+++ b/")
-        elif line.startswith("+"):
-            text = target.read_text()
-            assert text.count(before[1:] + "\n") == 1, before
-            target.write_text(text.replace(before[1:] + "\n", f"{before[1:]}\n{line[1:]}\n"))
-            rows.append(line[1:].partition(":")[0])
+    [method] = write_files(copy, FILE.findall(page))
+    rows = apply_diff(copy, page)
     assert len(rows) == 3
     return copy, method, rows[0]
 
@@ -73,7 +51,8 @@ def test_the_row_resolves_and_its_key_is_checked(added: tuple[Path, str, str]) -
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["rows"] == [row]
-    assert found["spec"]["distill"] == {"method": method, "options": {"hint_weight": 1.0}}
+    assert found["spec"]["distill"]["method"] == method
+    assert found["spec"]["distill"]["options"] == {"hint_weight": 1.0}
     example = re.search(r"`(fitnets-\S+: \{.*?\})`", (folder / PAGE).read_text())[1]
     rows = folder / "config" / "variants.yaml"
     text = rows.read_text()

@@ -11,7 +11,7 @@ from mmdet.models.backbones import ResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualdistill.config.run_spec import BEVDepthSpec
+from dualdistill.config.run_spec import StudentSpec
 from dualdistill.models.layers import channels_last, initialise
 
 LAST = 3  # stages 0 to 3 have strides 4, 8, 16 and 32
@@ -34,14 +34,14 @@ def resnet(depth: int, width: int, finest: int = LAST, activation_checkpoint: bo
 class ImageEncoder(nn.Module):
     """Normalised RGB -> one feature map: the stage of the wanted stride with all coarser ones added to it."""
 
-    def __init__(self, spec: BEVDepthSpec) -> None:
+    def __init__(self, spec: StudentSpec, channels: int, activation_checkpoint: bool = False) -> None:
         super().__init__()
         finest = int(log2(spec.feature_stride)) - 2
-        self.backbone = resnet(spec.depth, spec.width, finest, spec.activation_checkpoint)
+        self.backbone = resnet(spec.depth, spec.width, finest, activation_checkpoint)
         self.laterals = nn.ModuleList(
-            nn.Conv2d((4 << stage) * spec.width, spec.neck_channels, 1) for stage in range(finest, LAST + 1)
+            nn.Conv2d((4 << stage) * spec.width, channels, 1) for stage in range(finest, LAST + 1)
         )
-        self.smooth = nn.Conv2d(spec.neck_channels, spec.neck_channels, 3, padding=1)
+        self.smooth = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, images_MCHW: Tensor) -> Tensor:
         stages = self.backbone(channels_last(images_MCHW))

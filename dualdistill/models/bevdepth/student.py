@@ -30,7 +30,7 @@ class BEVDepth(Student):
         super().__init__(spec, grid)
         self.image_channels = spec.neck_channels
         width = spec.context_channels
-        self.image_encoder = ImageEncoder(spec)
+        self.image_encoder = ImageEncoder(spec, spec.neck_channels, spec.activation_checkpoint)
         self.view_transform = ViewTransform(spec, grid)
         self.refine = residual_stage(width, width, blocks=2, stride=1)
         self.bev_encoder = BevEncoder(2 * width, spec.bev_channels)

@@ -1,0 +1,51 @@
+"""Following a page of docs/: write the files it prints, apply the changes it shows, call what it calls."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+DIFF = re.compile(r"```diff\n(.*?)```", re.DOTALL)
+
+
+def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """`python -m WORDS` in a folder, with the package of that folder."""
+    line, paths = [sys.executable, "-m", *words], {"PYTHONPATH": str(folder)}
+    return subprocess.run(
+        line, cwd=folder, env=os.environ | paths, capture_output=True, text=True, check=False
+    )
+
+
+def write_files(folder: Path, files: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Write files given as (path, name, content); their names. None of them may exist."""
+    names = []
+    for path, name, content in files:
+        assert not (folder / path).exists()
+        (folder / path).write_text(content)
+        names.append(name)
+    return names
+
+
+def apply_diff(folder: Path, page: str) -> list[str]:
+    """Add the lines of the page's diff below the lines they are shown under; the keys that were added."""
+    match = DIFF.search(page)
+    assert match
+    keys = []
+    shown = ""
+    target = folder
+    for before, line in itertools.pairwise(match[1].splitlines()):
+        if line.startswith("+++ b/"):
+            target = folder / line.removeprefix("+++ b/")
+        elif line.startswith("+"):
+            shown = shown if before.startswith("+") else before[1:]
+            text = target.read_text()
+            assert text.count(f"{shown}\n") == 1, shown
+            target.write_text(text.replace(f"{shown}\n", f"{shown}\n{line[1:]}\n"))
+            keys.append(line[1:].strip().partition(":")[0])
+            shown = line[1:]
+    return keys
