@@ -1,7 +1,7 @@
 """Distillation methods by file name: distill/tigbev.py holds class TiGBEV, `method: tigbev` in YAML.
 
-The keywords of a method's constructor are its YAML keys, with their defaults and ranges. They are read from the
-source text, because importing a method imports torch and planning must not.
+The keywords of a method's constructor are its YAML keys, with their defaults and ranges. They are read from
+the source text, because importing a method imports torch and planning must not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Profiles: the data set, the networks' sizes and the schedules of every run, as config/profiles/*.yaml write them.
+"""Profiles: the data set, the networks' sizes and the schedules of every run, as config/profiles/*.yaml write
+them.
 
-A profile names what differs from the published values, which are the defaults of the specs. Inside it, schedules
-name what differs from `schedules.base`, and the teacher mvp what differs from centerpoint.
+A profile names what differs from the published values, which are the defaults of the specs. Inside it,
+schedules name what differs from `schedules.base`, and the teacher mvp what differs from centerpoint.
 """
 
 from __future__ import annotations

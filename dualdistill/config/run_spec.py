@@ -1,8 +1,8 @@
 """Specs: everything that decides the result of a run, as frozen dataclasses that pydantic validates.
 
 Every number stands here once, with its published default and its range; profiles and rows name what differs.
-A field belongs in a spec exactly when changing it changes the result: file locations, worker counts and logging
-do not. Imports no torch: the Snakefile plans with it.
+A field belongs in a spec exactly when changing it changes the result: file locations, worker counts and
+logging do not. Imports no torch: the Snakefile plans with it.
 """
 
 from __future__ import annotations
@@ -338,8 +338,8 @@ class RunSpec:
 class AddedLater:
     """Mark, in an annotation, of a field that was added when runs existed already.
 
-    At the neutral value it is left out of the hash, so that those runs keep their ids. The value is never changed,
-    whatever the default becomes.
+    At the neutral value it is left out of the hash, so that those runs keep their ids. The value is never
+    changed, whatever the default becomes.
     """
 
     neutral: Any

@@ -1,7 +1,7 @@
 """Everything under config/, read strictly and checked before anything is planned.
 
-Settings choose what runs, a profile holds the numbers, a recipe changes them by method, variants.yaml names the
-rows, tables.yaml, claims.yaml and figures.yaml show them, reported.csv has the poster's numbers.
+Settings choose what runs, a profile holds the numbers, a recipe changes them by method, variants.yaml names
+the rows, tables.yaml, claims.yaml and figures.yaml show them, reported.csv has the poster's numbers.
 """
 
 from __future__ import annotations

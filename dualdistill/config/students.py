@@ -1,7 +1,7 @@
 """Student networks by name: the spec class of each, found without importing torch.
 
-A student that somebody adds is one file of dualdistill/models/. It holds the network and, above it, a subclass of
-StudentSpec with its numbers. Planning reads that file and runs nothing of it but this class.
+A student that somebody adds is one file of dualdistill/models/. It holds the network and, above it, a
+subclass of StudentSpec with its numbers. Planning reads that file and runs nothing of it but this class.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Hold YAML against types: pydantic finds the first fault, and it is reported as a sentence with file and line.
+"""Hold YAML against types: pydantic finds the first fault, and it is reported as a sentence with file and
+line.
 
-A type is a pydantic dataclass or model, or any annotation. Known keys and allowed words are read off the type, so
-that a misspelled one is answered with the closest match.
+A type is a pydantic dataclass or model, or any annotation. Known keys and allowed words are read off the
+type, so that a misspelled one is answered with the closest match.
 """
 
 from __future__ import annotations

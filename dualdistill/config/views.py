@@ -1,6 +1,7 @@
 """Tables, claims and figures as tables.yaml, claims.yaml and figures.yaml write them.
 
-Only their form is checked here. That the rows, columns and words they name exist is checked where they are planned.
+Only their form is checked here. That the rows, columns and words they name exist is checked where they are
+planned.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The protocol of camera students, which training, distillation, prediction and the probes rely on.
 
-Taps and predictions lie on the BEV grid of the key frame's augmented LIDAR_TOP, which the teacher shares. A student
-that works in another frame, such as the ego vehicle's, resamples its BEV maps before it returns them.
+Taps and predictions lie on the BEV grid of the key frame's augmented LIDAR_TOP, which the teacher shares. A
+student that works in another frame, such as the ego vehicle's, resamples its BEV maps before it returns them.
 Axes: B batch, N cameras, C channels, h w cells of the image map, K boxes.
 """
 

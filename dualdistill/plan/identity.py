@@ -18,9 +18,9 @@ from dualdistill.store.files import sha_of
 
 DIGITS = 10
 
-# Versions of what a stage computes: raise one when the same inputs give another result than before. They are part of
-# the hashes that name data folders, runs and jobs, so a raised number makes exactly those results anew that depend on
-# it. Reformatting or speeding up code raises nothing.
+# Versions of what a stage computes: raise one when the same inputs give another result than before. They are
+# part of the hashes that name data folders, runs and jobs, so a raised number makes exactly those results
+# anew that depend on it. Reformatting or speeding up code raises nothing.
 WORLD = 1  # the synthetic world's content for a given WorldSpec
 INDEX = 1  # what is read from the tables
 CACHE = 1  # decoding of images and points

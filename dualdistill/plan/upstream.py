@@ -61,7 +61,7 @@ class Stages:
         return self._run("pretrain", GridSpec(), InputSpec(), classifier, schedule)
 
     def label_encoder(self, teacher: RunSpec) -> RunSpec:
-        """The run that learns to encode boxes as a teacher's features, from boxes augmented like the students'."""
+        """The run that encodes boxes as a teacher's features; its boxes are augmented like the students'."""
         augmentation = {key: value for key, value in asdict(self.profile.input).items() if key in BEV_FIELDS}
         model, schedule = self.profile.label_encoder, self.profile.schedules.labels
         return replace(

@@ -31,7 +31,8 @@ from dualdistill.plan import identity, sweeps
 from dualdistill.plan.recipe import Recipe
 from dualdistill.plan.upstream import Stages
 
-# A teacher sees no image: these keep the spec's own values, so that turning a camera knob retrains no teacher.
+# A teacher sees no image: these keep the spec's own values, so that turning a camera knob retrains no
+# teacher.
 CAMERA_FIELDS = (
     "image_height",
     "image_width",

@@ -1,7 +1,8 @@
 """Quality of networks that no evaluation scores: classifiers and label encoders.
 
-The numbers are for the record alone: no other stage reads them. Average precision is nuScenes' own, on the frames
-of the dev split, but in the LIDAR_TOP frame and without the ranges and filters of the official evaluation.
+The numbers are for the record alone: no other stage reads them. Average precision is nuScenes' own, on the
+frames of the dev split, but in the LIDAR_TOP frame and without the ranges and filters of the official
+evaluation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Upsample-Conv x3, DistillBEV's alignment, which the poster compares with AOA; and the 1x1 conv of the head level.
+"""Upsample-Conv x3, DistillBEV's alignment, which the poster compares with AOA; and the 1x1 conv of the head
+level.
 
 Axes: B batch, C channels, H W BEV rows and columns.
 """
