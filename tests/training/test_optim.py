@@ -48,8 +48,8 @@ class Learner(nn.Module):
         self.body, self.head = nn.Linear(1, 1), nn.Linear(1, 1)
 
 
-class Taught(nn.Module):
-    """Named like a lesson."""
+class Objective(nn.Module):
+    """With the parameter names of a training objective."""
 
     def __init__(self, method: bool) -> None:
         super().__init__()
@@ -59,15 +59,15 @@ class Taught(nn.Module):
 
 
 @pytest.mark.parametrize("method", [False, True])
-def test_the_head_and_a_methods_layers_learn_at_their_own_rate(method: bool) -> None:
-    lesson = Taught(method)
-    adam = optimizer(lesson, ScheduleSpec(head_rate=5.0, weight_decay=0.0))
-    before = {name: value.detach().clone() for name, value in lesson.named_parameters()}
+def test_the_head_and_the_layers_of_a_method_have_a_learning_rate_of_their_own(method: bool) -> None:
+    objective = Objective(method)
+    adam = optimizer(objective, ScheduleSpec(head_rate=5.0, weight_decay=0.0))
+    before = {name: value.detach().clone() for name, value in objective.named_parameters()}
     set_rate(adam, 1e-3)
-    for value in lesson.parameters():
+    for value in objective.parameters():
         value.grad = torch.ones_like(value)
     adam.step()
-    for name, value in lesson.named_parameters():  # Adam's first step is as long as the rate
+    for name, value in objective.named_parameters():  # Adam's first step is as long as the rate
         moved = (before[name] - value.detach()).abs()
         expected = 1e-3 if "body" in name else 5e-3
         torch.testing.assert_close(moved, torch.full_like(moved, expected), rtol=1e-3, atol=0)
