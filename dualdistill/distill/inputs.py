@@ -63,6 +63,7 @@ class FeaturePair:
     depth: ImageDepth
     grid: GridSpec
     teacher_head: DetectionHead
+    progress: float  # share of the training done: 0 at the first step, (total - 1) / total at the last
 
     def sealed(self) -> FeaturePair:
         """The same pair in float32, with the teacher's tensors cut from the graph."""

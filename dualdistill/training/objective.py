@@ -50,18 +50,20 @@ class Objective(nn.Module):
         self.learner = learner
         self.method = method
 
-    def forward(self, batch: Any, teachers: Teachers | None) -> dict[str, Tensor]:
-        """The losses by name; a classifier's batch holds crops, a detector's holds frames."""
+    def forward(self, batch: Any, teachers: Teachers | None, progress: float) -> dict[str, Tensor]:
+        """The losses by name; `progress` is the share of the training done."""
         assert not isinstance(self.learner, models.LabelEncoder)  # it has LabelEncoderObjective
         output = self.learner(batch)
         losses = self.learner.losses(output, batch)
         if self.method is None or teachers is None:
             return losses
         assert isinstance(self.learner, models.Student)  # only students are distilled
-        return losses | self.method(feature_pair(self.learner, output, teachers, batch))
+        return losses | self.method(feature_pair(self.learner, output, teachers, batch, progress))
 
 
-def feature_pair(student: models.Student, output: Output, teachers: Teachers, batch: Batch) -> FeaturePair:
+def feature_pair(
+    student: models.Student, output: Output, teachers: Teachers, batch: Batch, progress: float
+) -> FeaturePair:
     """The input of a method: one batch as both detectors see it."""
     teacher_output, label_BCHW = teachers(batch)
     assert output.image_BNChw is not None
@@ -81,6 +83,7 @@ def feature_pair(student: models.Student, output: Output, teachers: Teachers, ba
         depth=student.image_depth(output, batch),
         grid=teachers.detector.grid,
         teacher_head=teachers.detector.head,
+        progress=progress,
     )
 
 
@@ -91,7 +94,7 @@ class DetectorObjective(Objective):
         super().__init__(student)
         self.naming, self.weight = Naming(student.spec.neck_channels), weight
 
-    def forward(self, batch: Batch, teachers: Teachers | None) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, teachers: Teachers | None, progress: float) -> dict[str, Tensor]:
         assert isinstance(self.learner, models.Student)
         output = self.learner(batch)
         owner_BNhw = given(batch.owner_BNhw, "owner_BNhw")
@@ -104,7 +107,7 @@ class DetectorObjective(Objective):
 class LabelEncoderObjective(Objective):
     """The detection loss of the teacher's frozen neck and head on a label encoder's maps."""
 
-    def forward(self, batch: Batch, teachers: Teachers | None) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, teachers: Teachers | None, progress: float) -> dict[str, Tensor]:
         assert teachers is not None
         teacher = teachers.detector
         return teacher.losses(teacher.read(self.learner(batch)), batch)

@@ -105,7 +105,7 @@ def train(spec: RunSpec, run_dir: Path, data: DataPaths, upstream: Upstream, log
         fabric = _launch(spec.schedule)
         networks = build_networks(spec, upstream)
         feed = _feed(spec, data, networks.objective)
-        state, setup = _on_device(spec, state_dir, fabric, feed, networks)
+        state, setup = set_up(spec, state_dir, fabric, feed, networks)
         seconds_before = 0.0
         if saved := load_state(state_dir, spec.sha):
             state.restore(saved)
@@ -152,7 +152,7 @@ def train_step(state: State, setup: Setup, batches: Iterator[Any]) -> dict[str, 
     for part in range(schedule.accumulate):
         batch = next(batches).to(fabric.device)
         with fabric.no_backward_sync(module, enabled=part + 1 < schedule.accumulate):
-            terms = module(batch, setup.teachers)
+            terms = module(batch, setup.teachers, state.step / setup.feed.total)
             _check_finite(terms, state.step, batch)
             fabric.backward(torch.stack(list(terms.values())).sum() / schedule.accumulate)
         for name, value in terms.items():
@@ -214,9 +214,10 @@ def _feed(spec: RunSpec, data: DataPaths, objective: Objective) -> Feed:
     return of_frames(spec, data, images=learner.needs_images, points=points)
 
 
-def _on_device(
+def set_up(
     spec: RunSpec, folder: Path, fabric: Fabric, feed: Feed, networks: Networks
 ) -> tuple[State, Setup]:
+    """Networks on their device, the optimizer, and the moving average."""
     objective, schedule = networks.objective, spec.schedule
     place(objective, fabric.device)
     if networks.teachers is not None:

@@ -92,6 +92,7 @@ def make_pair(
         depth=depth,
         grid=GRID,
         teacher_head=head,
+        progress=0.5,
     )
 
 

@@ -110,7 +110,7 @@ def test_one_full_size_step_fits_a_cpu_with_24_gb(preset: tuple, taps: dict[str,
 def test_one_full_size_step_of_a_label_encoder():
     teachers = Teachers(Teacher(TeacherSpec(), GRID))
     objective = LabelEncoderObjective(LabelEncoder(LabelEncoderSpec(), GRID, teachers.detector.tap_shapes()))
-    losses = objective(random_batch(1, grid=GRID, image=(16, 16), boxes=30, per_box=1), teachers)
+    losses = objective(random_batch(1, grid=GRID, image=(16, 16), boxes=30, per_box=1), teachers, 0.0)
     torch.stack(list(losses.values())).sum().backward()
     assert all(weight.grad.isfinite().all() for weight in objective.parameters())
 
@@ -140,7 +140,7 @@ def training_step(name: str) -> tuple[dict[str, float], bool, float]:
     encoder = LabelEncoder(LabelEncoderSpec(), GRID, teacher.tap_shapes()) if method.label_encoder else None
     objective = Objective(student, method)
     batch = with_objects(random_batch(1, grid=GRID, image=image, boxes=30, per_box=500), image)
-    losses = objective(batch, Teachers(teacher, encoder))
+    losses = objective(batch, Teachers(teacher, encoder), progress=0.0)
     torch.stack(list(losses.values())).sum().backward()
     graded = [weight.grad for weight in objective.parameters() if weight.grad is not None]
     finite = all(gradient.isfinite().all().item() for gradient in graded)

@@ -116,7 +116,7 @@ def test_the_cell_classifier_adds_a_loss_that_reaches_only_the_image_encoder(
     losses = {}
     for weight in (0.0, 1.0, 5.0):
         objective = build(detector(spec, weight), pretrained).objective
-        losses[weight] = objective(batch, None)
+        losses[weight] = objective(batch, None, progress=0.0)
     assert losses[0.0].keys() == {"heatmap", "box", "depth", "naming"}
     assert losses[0.0]["naming"] == 0
     assert losses[5.0]["naming"].item() == pytest.approx(5 * losses[1.0]["naming"].item(), rel=1e-6)
