@@ -13,8 +13,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from dualdistill.distill.inputs import DetectionHead, FeaturePair, Shape
+from dualdistill.distill.inputs import FeaturePair, Shape
 from dualdistill.errors import UserError
+from dualdistill.models.center_head import Head
 
 
 class Distiller(nn.Module, ABC):
@@ -37,7 +38,7 @@ class Distiller(nn.Module, ABC):
         The student's map of an image comes as the tap `image`.
         """
 
-    def prepare(self, student_head: DetectionHead, teacher_head: DetectionHead) -> None:
+    def prepare(self, student_head: Head, teacher_head: Head) -> None:
         """Run once, before the first step."""
         if self.inherit_head:
             inherit_task_heads(student_head, teacher_head)
@@ -55,7 +56,7 @@ class Distiller(nn.Module, ABC):
         """The terms by name, weighted; here everything is float32 and the teacher cut from the graph."""
 
 
-def inherit_task_heads(student_head: DetectionHead, teacher_head: DetectionHead) -> None:
+def inherit_task_heads(student_head: Head, teacher_head: Head) -> None:
     """The student's task heads start as the teacher's; the shared conv cannot, its inputs differ."""
     try:
         student_head.layers.task_heads.load_state_dict(teacher_head.layers.task_heads.state_dict())

@@ -6,43 +6,15 @@ Axes: B batch, C channels, H W BEV rows (y) and columns (x), N cameras, h w cell
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
-from dualdistill.config.run_spec import GridSpec, HeadSpec
-from dualdistill.data.batch import Detections, ImageDepth, Instances
+from dualdistill.config.run_spec import GridSpec
+from dualdistill.data.batch import ImageDepth, Instances
+from dualdistill.models.center_head import Head
 
 Shape = tuple[int, int, int]  # C, H, W of a tap
 LEVELS = (("s2", "t2"), ("s3", "t3"), ("head", "neck"))  # student tap -> the teacher tap it imitates
-
-
-class DetectionHead(Protocol):
-    """The part of a CenterHead that methods use; dualdistill.models.head.Head is one."""
-
-    layers: Any  # mmdet3d's CenterHead, with shared_conv and task_heads
-    spec: HeadSpec
-
-    def __call__(self, feature_BCHW: Tensor) -> list[dict[str, Tensor]]: ...
-
-    def loss(
-        self, predictions: list[dict[str, Tensor]], boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...]
-    ) -> dict[str, Tensor]: ...
-
-    def decode(
-        self,
-        predictions: list[dict[str, Tensor]],
-        *,
-        temperature: float = 1.0,
-        score_threshold: float | None = None,
-        rank_by: Literal["sharpened", "logit"] = "sharpened",
-    ) -> list[Detections]: ...
-
-    def heatmaps(self, boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...]) -> Tensor: ...
-
-    def eval(self) -> Any: ...
-
-    def requires_grad_(self, requires_grad: bool = True) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +34,7 @@ class FeaturePair:
     history_s_B: Tensor | None  # age of the student's previous frame
     depth: ImageDepth
     grid: GridSpec
-    teacher_head: DetectionHead
+    teacher_head: Head
     progress: float  # share of the training done: 0 at the first step, (total - 1) / total at the last
 
     def sealed(self) -> FeaturePair:

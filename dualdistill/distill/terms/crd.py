@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dualdistill.distill.inputs import DetectionHead, FeaturePair
+from dualdistill.distill.inputs import FeaturePair
+from dualdistill.models.center_head import BOX_WEIGHT, REGRESSION, Head
 
-REGRESSION = ("reg", "height", "dim", "rot", "vel")  # a head's outputs beside its heatmap
-BOX_WEIGHT = 0.25  # of regression beside heatmap in CenterHead's own loss
 RankBy = Literal["sharpened", "logit"]
 Labels = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]  # boxes_K9 and labels_K of every sample
 
@@ -43,14 +42,14 @@ def without_velocity(boxes_K9: Tensor) -> Tensor:
     return torch.cat([boxes_K9[:, :7], torch.full_like(boxes_K9[:, 7:], math.nan)], dim=1)
 
 
-def crd_loss(teacher_head: DetectionHead, aligned_BCHW: Tensor, labels: Labels) -> Tensor:
+def crd_loss(teacher_head: Head, aligned_BCHW: Tensor, labels: Labels) -> Tensor:
     """L_CRD = the teacher head's own detection losses, summed, of its outputs for the student's features."""
     losses = teacher_head.loss(teacher_head(aligned_BCHW), *labels)
     return torch.stack(list(losses.values())).sum()
 
 
 def soft_crd_loss(
-    teacher_head: DetectionHead,
+    teacher_head: Head,
     aligned_BCHW: Tensor,
     teacher_predictions: list[dict[str, Tensor]],
     temperature: float,

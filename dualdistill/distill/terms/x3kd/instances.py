@@ -17,7 +17,6 @@ from dualdistill.config.nuscenes import CLASSES
 from dualdistill.data.batch import Instances
 from dualdistill.distill.terms.x3kd import rois
 from dualdistill.distill.terms.x3kd.instance_targets import (
-    BACKGROUND,
     BOX_SIDE,
     REGIONS_PER_IMAGE,
     Regions,
@@ -25,6 +24,7 @@ from dualdistill.distill.terms.x3kd.instance_targets import (
     regions,
     truth,
 )
+from dualdistill.models.cell_classifier import BACKGROUND
 
 ANCHORS_PER_IMAGE = 256  # that count in the loss
 

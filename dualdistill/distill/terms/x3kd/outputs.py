@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualdistill.data.batch import SHORTEST_HISTORY_S
+from dualdistill.models.center_head import REGRESSION
 
 BETA = 2.0  # of the quality focal loss
-REGRESSION = ("reg", "height", "dim", "rot", "vel")  # all that a CenterHead says of a box; vel comes last
 Predictions = list[dict[str, Tensor]]
 
 
