@@ -1,6 +1,7 @@
-"""DualDistill (BMVC 2025): alignment x multi-scale feature distillation x cross-head response distillation.
+"""DualDistill (BMVC 2025): alignment (AOA), multi-scale feature distillation (MFD), cross-head response
+distillation (CRD).
 
-The method of the poster; its ablations switch `alignment`, `mfd` and `crd`. Defaults are the released values.
+The ablations switch `alignment`, `mfd` and `crd`. Defaults are the released values.
 Axes: B batch, C channels, H W BEV rows and columns.
 """
 
@@ -28,16 +29,18 @@ class DualDistill(Distiller):
         alignment: Literal["aoa", "upsample_conv3", "orthogonal", "attention"] = "aoa",
         aoa_out_act: Literal["none", "relu"] = "none",  # teacher maps are post-ReLU, AOA's output is signed
         mfd: bool = True,
-        mfd_weight: float = 1.0,  # multiplies all MFD terms: their sums grow with cells and channels
+        mfd_weight: float = 1.0,  # multiplies all MFD terms, whose sums grow with cells and channels
         fg_weight: float = 6e-3,  # alpha
         tn_weight: float = 4e-2,  # beta
         fp_weight: float = 6e-2,  # eta', head level only
         spatial_weight: float = 2.5e-3,
-        fp_threshold: float = 0.1,  # the teacher fires above it, the Gaussian targets stay below it; 1: never
-        tau: float = 0.5,  # softness of both attentions
+        fp_threshold: float = 0.1,  # as in distillbev.py; 1: no false positives
+        tau: float = 0.5,  # temperature of both attentions
         crd: bool = True,
         crd_weight: float = 1.0,
-        labels: Literal["teacher", "gt", "soft"] = "teacher",  # soft: the teacher's outputs, not its boxes
+        labels: Literal[
+            "teacher", "gt", "soft"
+        ] = "teacher",  # soft: the teacher's raw outputs instead of its boxes
         temperature: float = 0.1,
         crd_threshold: float = 0.1,  # score cut of the pseudo labels, after the temperature
         rank_by: Literal["sharpened", "logit"] = "sharpened",
@@ -70,7 +73,7 @@ class DualDistill(Distiller):
         )
 
     def bind(self, student_shapes: Mapping[str, Shape], teacher_shapes: Mapping[str, Shape]) -> None:
-        """Adapters of the levels in use; MFD and CRD share the head level's."""
+        """Create the adapters of the levels in use; MFD and CRD share that of the head level."""
         levels = LEVELS if self.mfd else LEVELS[-1:] if self.crd else ()
         self.adapters = alignments.adapters(
             self.alignment, levels, student_shapes, teacher_shapes, out_act=self.aoa_out_act

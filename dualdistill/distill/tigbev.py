@@ -1,4 +1,4 @@
-"""TiG-BEV (arXiv 2212.13979): learn objects' inner geometry from LiDAR depth and the teacher's BEV map.
+"""TiG-BEV (arXiv 2212.13979): learn the inner geometry of objects from LiDAR depth and the teacher's BEV map.
 
 Defaults are the released values for a ResNet-50 student trained without class balancing.
 Axes: K boxes of the whole batch, C student channels, T teacher channels, P keypoints.
@@ -24,7 +24,7 @@ class TiGBEV(Distiller):
         *,
         depth_weight: float = 1.0,
         keypoint_weight: float = 100.0,
-        channel_weight: float = 20.0,  # released with class-balanced sampling: 10
+        channel_weight: float = 20.0,  # 10 in the release with class-balanced sampling
         keypoints: int = 24,  # per side of a box
         enlarge_m: float = 1.6,  # added on every side of a box
         channel_norm: bool = False,  # on: the channel adapter's bias becomes a batch norm
@@ -35,7 +35,7 @@ class TiGBEV(Distiller):
         self.keypoints, self.enlarge_m = keypoints, enlarge_m
 
     def bind(self, student_shapes: Mapping[str, Shape], teacher_shapes: Mapping[str, Shape]) -> None:
-        """Relations between keypoints compare any two widths; those between channels need equal ones."""
+        """Create the channel adapter; relations between keypoints need none, whatever the widths."""
         student, teacher = student_shapes["head"][0], teacher_shapes["neck"][0]
         conv = nn.Conv1d(student, teacher, 1, bias=not self.channel_norm)
         self.adapter = nn.Sequential(conv, nn.BatchNorm1d(teacher)) if self.channel_norm else conv

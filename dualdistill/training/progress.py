@@ -24,7 +24,7 @@ SAVE_EVERY_S = 300.0
 
 
 class StopSignal:
-    """Records that the process was asked to stop, so that the loop can save first."""
+    """A flag that the process was asked to stop, so that the loop can save first."""
 
     def __init__(self) -> None:
         self.received = 0
