@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dualdistill.config.run_spec import ScheduleSpec
 
@@ -60,24 +61,10 @@ def _cyclic(progress: float) -> float:
     return CYCLIC_PEAK * 0.5 * (1 + math.cos(math.pi * fall))
 
 
-class MovingAverage:
-    """An exponential average of a module's weights; its running statistics are copied as they are."""
+def moving_average(module: nn.Module, decay: float) -> AveragedModel:
+    """An exponential average of weights and batch-norm statistics, which starts with the first update.
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.weights: dict[str, Tensor] = {
-            name: value.detach().clone() for name, value in module.state_dict().items()
-        }
-        self._trained = {name for name, _ in module.named_parameters()}
-
-    @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
-        for name, value in module.state_dict().items():
-            if name in self._trained:
-                self.weights[name].lerp_(value, 1 - self.decay)
-            else:
-                self.weights[name].copy_(value)
-
-    def load(self, weights: dict[str, Tensor]) -> None:
-        for name, value in weights.items():
-            self.weights[name].copy_(value)
+    Every floating-point entry of the state dict is averaged, as in Megvii's BEVDepth (ModelEMA in
+    bevdepth/callbacks/ema.py). Integer entries are step counters, which are never read.
+    """
+    return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)

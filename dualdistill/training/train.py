@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from dualdistill.config.run_spec import RunSpec, ScheduleSpec
 from dualdistill.data.loader import Feed, of_crops, of_frames
@@ -33,7 +34,6 @@ from dualdistill.store.records import RUN_SCHEMA
 from dualdistill.training import optim
 from dualdistill.training.checkpoint import load_state, save_state, save_weights
 from dualdistill.training.objective import Networks, Objective, Teachers, Upstream, build_networks
-from dualdistill.training.optim import MovingAverage
 from dualdistill.training.progress import Clock, StopSignal, log_event, log_failure, peak_memory_mb
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class State:
 
     objective: Objective
     optimizer: torch.optim.Optimizer
-    average: MovingAverage | None
+    average: AveragedModel | None  # of the learner
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     earlier_peak_mb: float = 0.0  # memory, of the processes that trained this run before
@@ -60,7 +60,7 @@ class State:
             "step": self.step,
             "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "average": self.average.weights if self.average else {},
+            "average": self.average.state_dict() if self.average else {},
             "random": random_state(),
             "history": self.history,
             "seconds": seconds,
@@ -72,14 +72,15 @@ class State:
         self.objective.load_state_dict(plain["objective"])
         self.optimizer.load_state_dict(plain["optimizer"])
         if self.average:
-            self.average.load(plain["average"])
+            self.average.load_state_dict(plain["average"])
         restore_random_state(plain["random"])
         self.step, self.history = plain["step"], plain["history"]
         self.earlier_peak_mb = plain["memory_mb"]
 
     def weights(self) -> dict[str, Tensor]:
         """The learner's weights, averaged over the steps if the schedule asks for it."""
-        return self.average.weights if self.average else self.objective.learner.state_dict()
+        learner = self.average.module if self.average else self.objective.learner
+        return learner.state_dict()
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def train_step(state: State, setup: Setup, batches: Iterator[Any]) -> dict[str, 
     setup.stepper.step()
     setup.stepper.zero_grad(set_to_none=True)
     if state.average:
-        state.average.update(state.objective.learner)
+        state.average.update_parameters(state.objective.learner)
     state.step += 1
     state.history.append({"step": state.step, "lr": rate, "grad_norm": norm, **losses})
     return losses
@@ -222,7 +223,7 @@ def set_up(
     place(objective, fabric.device)
     if networks.teachers is not None:
         place(networks.teachers, fabric.device)
-    average = MovingAverage(objective.learner, schedule.ema) if schedule.ema else None
+    average = optim.moving_average(objective.learner, schedule.ema) if schedule.ema else None
     state = State(objective, optim.optimizer(objective, schedule), average)
     module, stepper = fabric.setup(objective, state.optimizer)
     return state, Setup(spec, folder, fabric, feed, module, stepper, networks.teachers)

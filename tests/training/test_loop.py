@@ -1,4 +1,4 @@
-"""The training loop: a method is given the share of the training done, also after a resume."""
+"""The training loop: progress is passed to the method, and a resumed run ends like an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dualdistill.plan import plan
 from dualdistill.training.checkpoint import load_state
 from dualdistill.training.objective import Networks, Objective, Teachers
 from dualdistill.training.progress import Clock
-from dualdistill.training.train import set_up, train_steps
+from dualdistill.training.train import State, set_up, train_steps
 
 
 class Recorder(Distiller):
@@ -67,7 +67,7 @@ def spec(checkout: Path) -> RunSpec:
     return replace(spec, schedule=replace(spec.schedule, batch=1))
 
 
-def train(spec: RunSpec, folder: Path, method: Recorder) -> list[float]:
+def train(spec: RunSpec, folder: Path, method: Recorder) -> State:
     """Train until the end or a stop, from the checkpoint in the folder if there is one."""
     torch.manual_seed(0)
     objective = Objective(Student(SLIM_STUDENT, SLIM_GRID), method)
@@ -78,13 +78,31 @@ def train(spec: RunSpec, folder: Path, method: Recorder) -> list[float]:
         state.restore(saved)
     with suppress(SystemExit):  # if the method asked for a stop
         train_steps(state, setup, Clock(state.step, setup.feed.total, 0.0), log_every=1)
-    return method.progress
+    return state
 
 
 def test_progress_grows_from_zero_to_the_last_step(spec: RunSpec, tmp_path: Path) -> None:
-    assert train(spec, tmp_path, Recorder()) == [0, 1 / 4, 2 / 4, 3 / 4]
+    method = Recorder()
+    train(spec, tmp_path, method)
+    assert method.progress == [0, 1 / 4, 2 / 4, 3 / 4]
 
 
 def test_progress_goes_on_after_a_resume(spec: RunSpec, tmp_path: Path) -> None:
-    assert train(spec, tmp_path, Recorder(stop_at=3)) == [0, 1 / 4, 2 / 4]
-    assert train(spec, tmp_path, Recorder()) == [3 / 4]
+    before, after = Recorder(stop_at=3), Recorder()
+    train(spec, tmp_path, before)
+    train(spec, tmp_path, after)
+    assert before.progress == [0, 1 / 4, 2 / 4]
+    assert after.progress == [3 / 4]
+
+
+def test_a_resumed_run_ends_in_the_same_averaged_weights(spec: RunSpec, tmp_path: Path) -> None:
+    averaged = replace(spec, schedule=replace(spec.schedule, ema=0.5))
+    whole = train(averaged, tmp_path / "whole", Recorder())
+    train(averaged, tmp_path / "broken", Recorder(stop_at=2))
+    resumed = train(averaged, tmp_path / "broken", Recorder())
+    assert resumed.step == whole.step == 4
+    learner = whole.objective.learner.state_dict()
+    for name, value in whole.weights().items():
+        assert torch.equal(resumed.weights()[name], value), name
+    name = "image_encoder.backbone.bn1.running_mean"
+    assert not torch.equal(whole.weights()[name], learner[name])

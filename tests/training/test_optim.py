@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dualdistill.config.run_spec import ScheduleSpec
-from dualdistill.training.optim import MovingAverage, learning_rate, optimizer, set_rate
+from dualdistill.training.optim import learning_rate, moving_average, optimizer, set_rate
 
 
 def test_the_published_student_schedule_warms_up_and_steps_at_16_and_22() -> None:
@@ -73,12 +73,14 @@ def test_the_head_and_the_layers_of_a_method_have_a_learning_rate_of_their_own(m
         torch.testing.assert_close(moved, torch.full_like(moved, expected), rtol=1e-3, atol=0)
 
 
-def test_the_average_follows_weights_and_copies_statistics() -> None:
+def test_the_average_holds_weights_and_statistics_and_starts_with_the_first_update() -> None:
     module = nn.BatchNorm1d(2)
-    average = MovingAverage(module, 0.9)
-    with torch.no_grad():
-        module.weight.fill_(2.0)
-        module.running_mean.fill_(5.0)
-    average.update(module)
-    assert torch.allclose(average.weights["weight"], torch.full((2,), 1.1))
-    assert torch.equal(average.weights["running_mean"], torch.full((2,), 5.0))
+    average = moving_average(module, 0.9)
+    for value in (1.0, 2.0):
+        with torch.no_grad():
+            module.weight.fill_(value)
+            module.running_mean.fill_(5 * value)
+        average.update_parameters(module)
+    assert torch.allclose(average.module.weight, torch.full((2,), 1.1))
+    assert torch.allclose(average.module.running_mean, torch.full((2,), 5.5))
+    assert average.state_dict().keys() == {f"module.{name}" for name in module.state_dict()} | {"n_averaged"}
