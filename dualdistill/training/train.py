@@ -97,7 +97,7 @@ class Setup:
 
 
 def train(spec: RunSpec, run_dir: Path, data: DataPaths, upstream: Upstream, log_every: int = 20) -> None:
-    """Train one run, or resume an interrupted one; run.json is written last."""
+    """Train one run, or resume an interrupted one; run.json is written last, when all else is complete."""
     state_dir = run_dir / "state"
     # of several processes that train one run together, the first takes the lock
     lock = run_lock(state_dir) if os.environ.get("RANK", "0") == "0" else nullcontext()
@@ -116,10 +116,10 @@ def train(spec: RunSpec, run_dir: Path, data: DataPaths, upstream: Upstream, log
         clock = Clock(state.step, feed.total, seconds_before)
         train_steps(state, setup, clock, log_every)
         if fabric.global_rank == 0:
-            save_weights(run_dir / "model.safetensors", state.weights())
-            diagnostics = _diagnose(spec, data, state, networks.teachers)
-            extra = {"start": networks.start, "seconds": round(clock.seconds, 1), **diagnostics}
-            _write_records(run_dir, spec, state, extra)
+            record = {"start": networks.start, "seconds": round(clock.seconds, 1)}
+            record |= _write_outputs(run_dir, spec, state)
+            write_json(run_dir / "run.json", record | _diagnose(spec, data, state, networks.teachers))
+            log.info("wrote %s", run_dir / "run.json")
 
 
 def train_steps(state: State, setup: Setup, clock: Clock, log_every: int) -> None:
@@ -139,7 +139,7 @@ def train_steps(state: State, setup: Setup, clock: Clock, log_every: int) -> Non
             state.save(setup, clock.seconds)
         if stop.received:
             where = (stop.received, state.step)
-            log.warning("stopped by signal %d at step %d; the same command resumes the run here", *where)
+            log.warning("stopped by signal %d at step %d; the same command continues from here", *where)
             raise SystemExit(128 + stop.received)
 
 
@@ -229,12 +229,13 @@ def set_up(
     return state, Setup(spec, folder, fabric, feed, module, stepper, networks.teachers)
 
 
-def _write_records(run_dir: Path, spec: RunSpec, state: State, extra: dict[str, Any]) -> None:
-    """Write the history, then run.json, whose presence means that the other outputs are complete."""
+def _write_outputs(run_dir: Path, spec: RunSpec, state: State) -> dict[str, Any]:
+    """Write weights and history; return what run.json records of them."""
+    save_weights(run_dir / "model.safetensors", state.weights())
     with replacing(run_dir / "history.jsonl") as temporary:
         temporary.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in state.history))
     objective = state.objective
-    record = {
+    return {
         "schema": RUN_SCHEMA,
         "run": run_dir.name,
         "spec": asdict(spec),
@@ -247,8 +248,6 @@ def _write_records(run_dir: Path, spec: RunSpec, state: State, extra: dict[str, 
         },
         "provenance": collect(),
     }
-    write_json(run_dir / "run.json", record | extra)
-    log.info("wrote %s", run_dir / "run.json")
 
 
 def _count_parameters(module: nn.Module) -> int:
