@@ -12,6 +12,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from dualdistill.config.ranges import Positive, PositiveShare, Weight
 from dualdistill.distill import alignment as alignments
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import LEVELS, FeaturePair, Shape
@@ -24,14 +25,14 @@ class DistillBEV(Distiller):
     def __init__(
         self,
         *,
-        mfd_weight: float = 1.0,  # multiplies all terms, whose sums grow with cells and channels
-        fg_weight: float = 6e-3,  # alpha
-        tn_weight: float = 4e-2,  # beta
-        fp_weight: float = 6e-2,  # eta'
-        spatial_weight: float = 2.5e-3,
-        fp_threshold: float = 0.1,  # a false positive scores above it where all Gaussian targets are below
+        mfd_weight: Weight = 1.0,  # multiplies all terms, whose sums grow with cells and channels
+        fg_weight: Weight = 6e-3,  # alpha
+        tn_weight: Weight = 4e-2,  # beta
+        fp_weight: Weight = 6e-2,  # eta'
+        spatial_weight: Weight = 2.5e-3,
+        fp_threshold: PositiveShare = 0.1,  # false positives: teacher score above, all targets below
         fp_levels: Literal["head", "all", "none"] = "head",  # none: these cells count as background
-        tau: float = 0.5,  # temperature of both attentions
+        tau: Positive = 0.5,  # temperature of both attentions
         student_attention: bool = True,  # off: attention of the teacher only
         regions: bool = True,  # off: each region's weight is spread evenly over the map
         inherit_head: bool = True,

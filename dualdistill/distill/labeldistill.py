@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from mmdet.models.backbones.resnet import BasicBlock
 from torch import Tensor, nn
 
+from dualdistill.config.ranges import Weight
 from dualdistill.distill.alignment.upsample_conv import upsample
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import FeaturePair, Shape
@@ -30,7 +31,7 @@ class LabelDistill(Distiller):
     label_encoder = True
 
     def __init__(
-        self, *, lidar_weight: float = 0.3, label_weight: float = 0.3, response_weight: float = 1.0
+        self, *, lidar_weight: Weight = 0.3, label_weight: Weight = 0.3, response_weight: Weight = 1.0
     ) -> None:
         super().__init__()
         self.weights = {"label": label_weight, "lidar": lidar_weight}

@@ -7,9 +7,12 @@ Axes: K boxes of the whole batch, C student channels, T teacher channels, P keyp
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
+from pydantic import Field
 from torch import Tensor, nn
 
+from dualdistill.config.ranges import NotNegative, Weight
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import FeaturePair, Shape
 from dualdistill.distill.terms.inner_depth import inner_depth_loss
@@ -22,11 +25,11 @@ class TiGBEV(Distiller):
     def __init__(
         self,
         *,
-        depth_weight: float = 1.0,
-        keypoint_weight: float = 100.0,
-        channel_weight: float = 20.0,  # 10 in the release with class-balanced sampling
-        keypoints: int = 24,  # per side of a box
-        enlarge_m: float = 1.6,  # added on every side of a box
+        depth_weight: Weight = 1.0,
+        keypoint_weight: Weight = 100.0,
+        channel_weight: Weight = 20.0,  # 10 in the release with class-balanced sampling
+        keypoints: Annotated[int, Field(ge=2)] = 24,  # per side of a box
+        enlarge_m: NotNegative = 1.6,  # added on every side of a box
         channel_norm: bool = False,  # on: the channel adapter's bias becomes a batch norm
     ) -> None:
         super().__init__()

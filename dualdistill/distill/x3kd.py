@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from dualdistill.config.ranges import NotNegative, Share, ShareBelowOne, Weight
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import FeaturePair, Shape
 from dualdistill.distill.terms.regions import resize_mask
@@ -30,19 +31,19 @@ class X3KD(Distiller):
         self,
         *,
         xis: bool = True,  # instance segmentation, on the student's image map
-        xis_weight: float = 1.0,
-        xis_score_threshold: float = 0.2,  # instances below it are not used as targets
+        xis_weight: Weight = 1.0,
+        xis_score_threshold: Share = 0.2,  # instances below it are not used as targets
         xfd: bool = True,  # feature distillation, on the BEV map in front of the heads
-        xfd_weight: float = 10.0,
+        xfd_weight: Weight = 10.0,
         xfd_norm: Literal["l1", "l2"] = "l1",
         xfd_nonempty: bool = True,  # off: cells without a LiDAR point count too
         xat: bool = True,  # adversarial training, on the same map
-        xat_weight: float = 10.0,
-        xat_lambda: float = 1.0,  # factor of the reversed gradient
+        xat_weight: Weight = 10.0,
+        xat_lambda: NotNegative = 1.0,  # factor of the reversed gradient
         xat_spectral_norm: bool = False,
         xod: bool = True,  # output distillation, on the student's predictions
-        xod_weight: float = 1.0,
-        xod_threshold: float = 0.6,  # teacher score above which a cell counts
+        xod_weight: Weight = 1.0,
+        xod_threshold: ShareBelowOne = 0.6,  # teacher score above which a cell counts
     ) -> None:
         super().__init__()
         self.xis, self.xfd, self.xat, self.xod = xis, xfd, xat, xod

@@ -21,7 +21,6 @@ from dualdistill.distill.terms.crd import (
     soft_task_loss,
     teacher_labels,
 )
-from dualdistill.errors import UserError
 
 VARIANTS = Path(__file__).parents[3] / "config" / "variants.yaml"
 EFFECTIVE = {T: 1 / (1 + 9**T) for T in (1.0, 0.5, 0.1)}  # sigmoid(T ln(1/9)): the equivalent cut at T = 1
@@ -160,8 +159,3 @@ def test_crd_does_not_change_the_statistics_of_the_frozen_head() -> None:
     toy.bound(DualDistill())(pair)
     for name, tensor in pair.teacher_head.state_dict().items():
         assert torch.equal(tensor, before[name])
-
-
-def test_temperature_zero_is_refused() -> None:
-    with pytest.raises(UserError, match="temperature > 0"):
-        DualDistill(temperature=0.0)
