@@ -92,12 +92,13 @@ def make_virtual(plan: Plan, options: argparse.Namespace) -> None:
 def train(plan: Plan, options: argparse.Namespace) -> None:
     run = plan.run(options.run)
     os.environ.setdefault("DUALDISTILL_LOADERS", str(plan.settings.loaders))
-    needs = (plan.teacher_folder(run), plan.start_file(run), plan.label_encoder_folder(run))
     if run.spec.masks:
         plan.check_masks(run.spec.masks)
     from dualdistill.training import train
+    from dualdistill.training.objective import Upstream
 
-    train.train(run.spec, plan.folder(run), plan.paths, *needs, log_every=options.log_every)
+    upstream = Upstream(plan.teacher_folder(run), plan.start_file(run), plan.label_encoder_folder(run))
+    train.train(run.spec, plan.folder(run), plan.paths, upstream, log_every=options.log_every)
 
 
 def predict(plan: Plan, options: argparse.Namespace) -> None:

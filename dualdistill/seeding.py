@@ -1,7 +1,7 @@
-"""Seeds by axis, a fixed thread count, and the random state a resumed run needs.
+"""Seeds by purpose, a fixed number of threads, and the random state for resuming.
 
-Runs that share a seed share the initialisation of shared modules, the batch order and the augmentation: every
-seed is derived from the axis it serves, so adding a module to one variant does not shift another's draws.
+Runs with the same seed share the initialisation of common modules, the batch order and the augmentation: each
+seed is derived from its purpose, so a module added to one row does not shift the random numbers of another.
 """
 
 from __future__ import annotations
@@ -15,31 +15,32 @@ import numpy as np
 import torch
 
 
-def seed_for(seed: int, *axis: object) -> int:
+def seed_for(seed: int, *purpose: object) -> int:
     """A 63-bit seed for a named purpose, e.g. seed_for(0, "init", "student")."""
-    digest = hashlib.sha256(repr((seed, *axis)).encode()).digest()
+    digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's and torch's global generators."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
 def pin(threads: int) -> None:
-    """The same number of threads and deterministic kernels: on one CPU, the same bits."""
+    """Fix the number of threads and use deterministic kernels, so that one CPU gives the same bits."""
     torch.set_num_threads(threads)
     # cuBLAS reads this before its first call; without it deterministic matmuls raise
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # says the same as use_deterministic_algorithms, which loads torch's compiler to do so
+    # like use_deterministic_algorithms, which would load torch's compiler
     torch.set_deterministic_debug_mode("warn" if torch.cuda.is_available() else "error")
-    # else every new tensor is filled with NaN before it is written, an eighth of a camera's step
+    # otherwise every new tensor is first filled with NaN, an eighth of the time of a student's step
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def random_state() -> dict[str, Any]:
-    """Plain tensors and integers only, so that a checkpoint loads without running code."""
+    """The state of all generators, in tensors and numbers that a checkpoint loads without running code."""
     kind, keys, position, has_gauss, cached = np.random.get_state()
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),

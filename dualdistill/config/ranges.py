@@ -19,6 +19,9 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Weight = NotNegative  # of a loss term
 Share = Annotated[float, Field(ge=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+ShareBelowOne = Annotated[float, Field(ge=0, lt=1)]
+OpenShare = Annotated[float, Field(gt=0, lt=1)]  # neither 0 nor 1
 Degrees = Annotated[float, Field(ge=0, le=180)]  # the largest turn to either side
 Interval = tuple[float, float]  # from, to
 Triple = tuple[Count, Count, Count]  # one per stage of a network

@@ -1,5 +1,4 @@
-"""Distillation methods: one file, one subclass of `base.Distiller`, registered by file name.
+"""Distillation methods: one file each with one subclass of `base.Distiller`, registered by file name.
 
-The other modules here are mathematics that methods share: regions, mfd, crd, relations, inner_depth,
-response and the alignments.
+`terms/` holds the loss terms that they are made of, `alignment/` the adapters between the two networks' maps.
 """

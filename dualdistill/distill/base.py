@@ -1,4 +1,4 @@
-"""What every distillation method shares: input, frozen teacher, float32 arithmetic, head inheritance.
+"""The base class of all methods: frozen teacher, float32 arithmetic, head inheritance.
 
 A method is one file with one subclass of Distiller; the keywords of its constructor are its YAML keys.
 Axes: B batch, C channels, H W BEV rows (y) and columns (x), K boxes.
@@ -13,37 +13,38 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from dualdistill.distill.inputs import DetectionHead, FeaturePair, Shape
+from dualdistill.distill.inputs import FeaturePair, Shape
 from dualdistill.errors import UserError
+from dualdistill.models.center_head import Head
 
 
 class Distiller(nn.Module, ABC):
-    """A method: `bind` makes its adapters, calling it gives named losses that are already weighted.
+    """A distillation method: `bind` creates its adapters, a call returns weighted losses by name.
 
-    What a class says of itself is read from its file without running it (registry.trait).
+    The class attributes below are read from a method's file without importing it (method_options.trait).
     """
 
-    reconstruction: ClassVar[bool] = False  # True: neither code nor text could be read; every table says so
-    masks_option: ClassVar[str | None] = None  # the switch of what reads instance masks
-    label_encoder: ClassVar[bool] = False  # True: every teacher gets one, trained before the student
+    reconstruction: ClassVar[bool] = False  # True: neither code nor text was available; every table marks it
+    masks_option: ClassVar[str | None] = None  # the option that switches instance masks on
+    label_encoder: ClassVar[bool] = False  # True: a label encoder is trained for its teacher
 
     def __init__(self, *, inherit_head: bool = False) -> None:
         super().__init__()
         self.inherit_head = inherit_head
 
     def bind(self, student_shapes: Mapping[str, Shape], teacher_shapes: Mapping[str, Shape]) -> None:
-        """Create what depends on the shapes of the taps; a method without adapters has nothing to do.
+        """Create the layers that depend on the shapes of the taps, if there are any.
 
-        The student's map of an image comes as the tap `image`.
+        The student's feature map of one image is the tap `image`.
         """
 
-    def prepare(self, student_head: DetectionHead, teacher_head: DetectionHead) -> None:
-        """Run once, before the first step."""
+    def prepare(self, student_head: Head, teacher_head: Head) -> None:
+        """Change the student's head before the first step."""
         if self.inherit_head:
             inherit_task_heads(student_head, teacher_head)
 
     def forward(self, pair: FeaturePair) -> dict[str, Tensor]:
-        # Sums over up to 384 x 128 x 128 entries overflow in half precision, and so do Householder products.
+        # Sums over up to 384 x 128 x 128 entries overflow in half precision, as do Householder products.
         pair.teacher_head.eval()
         pair.teacher_head.requires_grad_(False)
         device = next(iter(pair.student_BCHW.values())).device.type
@@ -52,11 +53,11 @@ class Distiller(nn.Module, ABC):
 
     @abstractmethod
     def losses(self, pair: FeaturePair) -> dict[str, Tensor]:
-        """The terms by name, weighted; here everything is float32 and the teacher cut from the graph."""
+        """The weighted terms by name; the pair is in float32 and the teacher's tensors are detached."""
 
 
-def inherit_task_heads(student_head: DetectionHead, teacher_head: DetectionHead) -> None:
-    """The student's task heads start as the teacher's; the shared conv cannot, its inputs differ."""
+def inherit_task_heads(student_head: Head, teacher_head: Head) -> None:
+    """Copy the teacher's task heads into the student; the shared conv has other inputs and stays."""
     try:
         student_head.layers.task_heads.load_state_dict(teacher_head.layers.task_heads.state_dict())
     except RuntimeError as mismatch:

@@ -1,7 +1,7 @@
 """DistillBEV (ICCV 2023): imitate the teacher's BEV maps, weighted by region, object size and attention.
 
-DualDistill grew out of it and shares its feature imitation (mfd.py), its regions and its adapters. Defaults
-are the released values for a BEVDepth4D student.
+DualDistill extends it and shares its feature imitation (terms/mfd.py), regions and adapters. Defaults are the
+released values for a BEVDepth4D student.
 Axes: B batch, C channels, H W BEV rows and columns.
 """
 
@@ -12,6 +12,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from dualdistill.config.ranges import Positive, PositiveShare, Weight
 from dualdistill.distill import alignment as alignments
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import LEVELS, FeaturePair, Shape
@@ -24,16 +25,16 @@ class DistillBEV(Distiller):
     def __init__(
         self,
         *,
-        mfd_weight: float = 1.0,  # multiplies all terms: their sums grow with cells and channels
-        fg_weight: float = 6e-3,  # alpha
-        tn_weight: float = 4e-2,  # beta
-        fp_weight: float = 6e-2,  # eta'
-        spatial_weight: float = 2.5e-3,
-        fp_threshold: float = 0.1,  # the teacher fires above it, the Gaussian targets stay below it
-        fp_levels: Literal["head", "all", "none"] = "head",  # none: these cells are plain background
-        tau: float = 0.5,  # softness of both attentions
-        student_attention: bool = True,  # off: the teacher alone says where to look
-        regions: bool = True,  # off: attention alone says where, regions keep their total weight
+        mfd_weight: Weight = 1.0,  # multiplies all terms, whose sums grow with cells and channels
+        fg_weight: Weight = 6e-3,  # alpha
+        tn_weight: Weight = 4e-2,  # beta
+        fp_weight: Weight = 6e-2,  # eta'
+        spatial_weight: Weight = 2.5e-3,
+        fp_threshold: PositiveShare = 0.1,  # false positives: teacher score above, all targets below
+        fp_levels: Literal["head", "all", "none"] = "head",  # none: these cells count as background
+        tau: Positive = 0.5,  # temperature of both attentions
+        student_attention: bool = True,  # off: attention of the teacher only
+        regions: bool = True,  # off: each region's weight is spread evenly over the map
         inherit_head: bool = True,
     ) -> None:
         super().__init__(inherit_head=inherit_head)

@@ -1,6 +1,7 @@
-"""DualDistill (BMVC 2025): alignment x multi-scale feature distillation x cross-head response distillation.
+"""DualDistill (BMVC 2025): alignment (AOA), multi-scale feature distillation (MFD), cross-head response
+distillation (CRD).
 
-The method of the poster; its ablations switch `alignment`, `mfd` and `crd`. Defaults are the released values.
+The ablations switch `alignment`, `mfd` and `crd`. Defaults are the released values.
 Axes: B batch, C channels, H W BEV rows and columns.
 """
 
@@ -11,12 +12,12 @@ from typing import Literal
 
 from torch import Tensor
 
+from dualdistill.config.ranges import OpenShare, Positive, PositiveShare, Weight
 from dualdistill.distill import alignment as alignments
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import LEVELS, FeaturePair, Shape
 from dualdistill.distill.terms.crd import Labels, crd_loss, ground_truth_labels, soft_crd_loss, teacher_labels
 from dualdistill.distill.terms.mfd import MFD
-from dualdistill.errors import UserError
 
 
 class DualDistill(Distiller):
@@ -28,29 +29,25 @@ class DualDistill(Distiller):
         alignment: Literal["aoa", "upsample_conv3", "orthogonal", "attention"] = "aoa",
         aoa_out_act: Literal["none", "relu"] = "none",  # teacher maps are post-ReLU, AOA's output is signed
         mfd: bool = True,
-        mfd_weight: float = 1.0,  # multiplies all MFD terms: their sums grow with cells and channels
-        fg_weight: float = 6e-3,  # alpha
-        tn_weight: float = 4e-2,  # beta
-        fp_weight: float = 6e-2,  # eta', head level only
-        spatial_weight: float = 2.5e-3,
-        fp_threshold: float = 0.1,  # the teacher fires above it, the Gaussian targets stay below it; 1: never
-        tau: float = 0.5,  # softness of both attentions
+        mfd_weight: Weight = 1.0,  # multiplies all MFD terms, whose sums grow with cells and channels
+        fg_weight: Weight = 6e-3,  # alpha
+        tn_weight: Weight = 4e-2,  # beta
+        fp_weight: Weight = 6e-2,  # eta', head level only
+        spatial_weight: Weight = 2.5e-3,
+        fp_threshold: PositiveShare = 0.1,  # as in distillbev.py; 1: no false positives
+        tau: Positive = 0.5,  # temperature of both attentions
         crd: bool = True,
-        crd_weight: float = 1.0,
-        labels: Literal["teacher", "gt", "soft"] = "teacher",  # soft: the teacher's outputs, not its boxes
-        temperature: float = 0.1,
-        crd_threshold: float = 0.1,  # score cut of the pseudo labels, after the temperature
+        crd_weight: Weight = 1.0,
+        labels: Literal[
+            "teacher", "gt", "soft"
+        ] = "teacher",  # soft: the teacher's raw outputs instead of its boxes
+        temperature: Positive = 0.1,
+        crd_threshold: OpenShare = 0.1,  # score cut of the pseudo labels, after the temperature
         rank_by: Literal["sharpened", "logit"] = "sharpened",
         gt_velocity: bool = True,
         inherit_head: bool = True,
     ) -> None:
         super().__init__(inherit_head=inherit_head)
-        if not (temperature > 0 and 0 < crd_threshold < 1):
-            raise UserError(
-                f"temperature {temperature} and crd_threshold {crd_threshold} do not make a score cut",
-                where="dualdistill",
-                hint="temperature > 0 and 0 < crd_threshold < 1",
-            )
         self.alignment, self.aoa_out_act = alignment, aoa_out_act
         self.crd, self.crd_weight, self.labels = crd, crd_weight, labels
         self.temperature, self.crd_threshold, self.rank_by = temperature, crd_threshold, rank_by
@@ -70,7 +67,7 @@ class DualDistill(Distiller):
         )
 
     def bind(self, student_shapes: Mapping[str, Shape], teacher_shapes: Mapping[str, Shape]) -> None:
-        """Adapters of the levels in use; MFD and CRD share the head level's."""
+        """Create the adapters of the levels in use; MFD and CRD share that of the head level."""
         levels = LEVELS if self.mfd else LEVELS[-1:] if self.crd else ()
         self.adapters = alignments.adapters(
             self.alignment, levels, student_shapes, teacher_shapes, out_act=self.aoa_out_act

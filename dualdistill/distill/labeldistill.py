@@ -1,7 +1,7 @@
-"""LabelDistill (ECCV 2024): learn from LiDAR and from labels, each with its own share of the channels.
+"""LabelDistill (ECCV 2024): distil LiDAR and label features into separate parts of the channels.
 
-The second teacher encodes the labels without the ambiguity of a measurement (models/labels.py). Defaults are
-the released values.
+The second teacher encodes ground-truth boxes without the ambiguity of a measurement
+(models/label_encoder.py). Defaults are the released values.
 Axes: B batch, C channels, H W BEV rows and columns, K boxes of the whole batch.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from mmdet.models.backbones.resnet import BasicBlock
 from torch import Tensor, nn
 
+from dualdistill.config.ranges import Weight
 from dualdistill.distill.alignment.upsample_conv import upsample
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import FeaturePair, Shape
@@ -20,8 +21,8 @@ from dualdistill.errors import UserError
 from dualdistill.models.bevdepth.student import displaced, given
 from dualdistill.models.center_targets import centre_targets
 
-LEVELS = (("s0", "t2"), ("s1", "t3"))  # what enters the student's BEV encoder, and its first stage
-PARTS = ("label", "lidar", "free")  # of the channels; the last third learns from neither
+LEVELS = (("s0", "t2"), ("s1", "t3"))  # input of the student's BEV encoder, and its first stage
+PARTS = ("label", "lidar", "free")  # thirds of the channels; the last one imitates neither teacher
 
 
 class LabelDistill(Distiller):
@@ -30,22 +31,21 @@ class LabelDistill(Distiller):
     label_encoder = True
 
     def __init__(
-        self, *, lidar_weight: float = 0.3, label_weight: float = 0.3, response_weight: float = 1.0
+        self, *, lidar_weight: Weight = 0.3, label_weight: Weight = 0.3, response_weight: Weight = 1.0
     ) -> None:
         super().__init__()
         self.weights = {"label": label_weight, "lidar": lidar_weight}
         self.response_weight = response_weight
 
     def bind(self, student_shapes: Mapping[str, Shape], teacher_shapes: Mapping[str, Shape]) -> None:
-        """An adapter for each source at each level; the student's maps are as large as the teacher's."""
+        """Create an adapter per source and level; student and teacher maps must have the same size."""
         self.adapters = nn.ModuleDict()
         for tap, target in LEVELS:
-            (channels, *size_HW), (outputs, *taught_HW) = student_shapes[tap], teacher_shapes[target]
-            if size_HW != taught_HW:
-                what = f"the student's {tap} has {size_HW[0]} rows, the teacher's {target} has {taught_HW[0]}"
-                raise UserError(
-                    what, where="labeldistill", hint="a cell must be 4 pillars of the teacher wide"
-                )
+            (channels, rows, columns), (outputs, *size_HW) = student_shapes[tap], teacher_shapes[target]
+            if [rows, columns] != size_HW:
+                what = f"the student's {tap} has {rows} rows, the teacher's {target} has {size_HW[0]}"
+                hint = "a cell must be 4 pillars of the teacher wide"
+                raise UserError(what, where="labeldistill", hint=hint)
             for source, width in zip(self.weights, part_widths(channels), strict=False):
                 self.adapters[f"{source}_{tap}"] = adapter(width, outputs)
 
@@ -53,30 +53,30 @@ class LabelDistill(Distiller):
         history_s_B = given(pair.history_s_B, "history_s_B")
         heatmaps_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K)
         targets = centre_targets(displaced(pair.boxes_K9, history_s_B), pair.labels_K, pair.grid)
-        said = (pair.student_predictions, pair.teacher_predictions)
+        predictions = (pair.student_predictions, pair.teacher_predictions)
         return self.feature_losses(pair, heatmaps_BNHW.sum(dim=1, keepdim=True)) | {
-            "response_heatmap": self.response_weight * heatmap_response(*said, heatmaps_BNHW),
-            "response_box": self.response_weight * box_response(*said, targets, history_s_B),
+            "response_heatmap": self.response_weight * heatmap_response(*predictions, heatmaps_BNHW),
+            "response_box": self.response_weight * box_response(*predictions, targets, history_s_B),
         }
 
     def feature_losses(self, pair: FeaturePair, heatmap_B1HW: Tensor) -> dict[str, Tensor]:
-        taught_BCHW = {"label": pair.label_BCHW, "lidar": pair.teacher_BCHW}
+        sources_BCHW = {"label": pair.label_BCHW, "lidar": pair.teacher_BCHW}
         losses = {}
         for tap, target in LEVELS:
             student_BCHW = pair.student_BCHW[tap]
-            near_B1HW = upsample(heatmap_B1HW, (student_BCHW.shape[2], student_BCHW.shape[3]))
-            # the LiDAR is surest at an object's centre, its label everywhere
-            mask_B1HW = {"label": (near_B1HW > 0).to(near_B1HW), "lidar": near_B1HW}
+            resized_B1HW = upsample(heatmap_B1HW, (student_BCHW.shape[2], student_BCHW.shape[3]))
+            # LiDAR features are most reliable at an object's centre, label features everywhere
+            mask_B1HW = {"label": (resized_B1HW > 0).to(resized_B1HW), "lidar": resized_B1HW}
             parts_BCHW = student_BCHW.split(part_widths(student_BCHW.shape[1]), dim=1)
             for source, part_BCHW in zip(self.weights, parts_BCHW, strict=False):
                 aligned_BCHW = self.adapters[f"{source}_{tap}"](part_BCHW)
-                loss = feature_loss(aligned_BCHW, taught_BCHW[source][target], mask_B1HW[source])
+                loss = feature_loss(aligned_BCHW, sources_BCHW[source][target], mask_B1HW[source])
                 losses[f"{source}_{tap}"] = self.weights[source] * loss
         return losses
 
 
 def part_widths(channels: int) -> list[int]:
-    """Thirds of the channels, the first ones wider by one where three does not divide them."""
+    """Thirds of the channels; the first ones are wider by one if three does not divide the number."""
     return [(channels + len(PARTS) - 1 - i) // len(PARTS) for i in range(len(PARTS))]
 
 

@@ -1,4 +1,4 @@
-"""TiG-BEV (arXiv 2212.13979): learn objects' inner geometry from LiDAR depth and the teacher's BEV map.
+"""TiG-BEV (arXiv 2212.13979): learn the inner geometry of objects from LiDAR depth and the teacher's BEV map.
 
 Defaults are the released values for a ResNet-50 student trained without class balancing.
 Axes: K boxes of the whole batch, C student channels, T teacher channels, P keypoints.
@@ -7,9 +7,12 @@ Axes: K boxes of the whole batch, C student channels, T teacher channels, P keyp
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
+from pydantic import Field
 from torch import Tensor, nn
 
+from dualdistill.config.ranges import NotNegative, Weight
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import FeaturePair, Shape
 from dualdistill.distill.terms.inner_depth import inner_depth_loss
@@ -22,11 +25,11 @@ class TiGBEV(Distiller):
     def __init__(
         self,
         *,
-        depth_weight: float = 1.0,
-        keypoint_weight: float = 100.0,
-        channel_weight: float = 20.0,  # released with class-balanced sampling: 10
-        keypoints: int = 24,  # per side of a box
-        enlarge_m: float = 1.6,  # added on every side of a box
+        depth_weight: Weight = 1.0,
+        keypoint_weight: Weight = 100.0,
+        channel_weight: Weight = 20.0,  # 10 in the release with class-balanced sampling
+        keypoints: Annotated[int, Field(ge=2)] = 24,  # per side of a box
+        enlarge_m: NotNegative = 1.6,  # added on every side of a box
         channel_norm: bool = False,  # on: the channel adapter's bias becomes a batch norm
     ) -> None:
         super().__init__()
@@ -35,7 +38,7 @@ class TiGBEV(Distiller):
         self.keypoints, self.enlarge_m = keypoints, enlarge_m
 
     def bind(self, student_shapes: Mapping[str, Shape], teacher_shapes: Mapping[str, Shape]) -> None:
-        """Relations between keypoints compare any two widths; those between channels need equal ones."""
+        """Create the channel adapter; relations between keypoints need none, whatever the widths."""
         student, teacher = student_shapes["head"][0], teacher_shapes["neck"][0]
         conv = nn.Conv1d(student, teacher, 1, bias=not self.channel_norm)
         self.adapter = nn.Sequential(conv, nn.BatchNorm1d(teacher)) if self.channel_norm else conv

@@ -1,7 +1,7 @@
-"""X3KD (CVPR 2023), reconstructed: knowledge across tasks, modalities and stages.
+"""X3KD (CVPR 2023), reconstructed: distillation across tasks, modalities and stages.
 
-Neither code nor full text could be read. The four parts are the abstract's; what they compute, and every
-constant, is our reconstruction (docs/methods/x3kd.md).
+Neither code nor full text was available. The four parts come from the abstract; their formulas and all
+constants are our reconstruction (docs/methods/x3kd.md).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from dualdistill.config.ranges import NotNegative, Share, ShareBelowOne, Weight
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import FeaturePair, Shape
 from dualdistill.distill.terms.regions import resize_mask
@@ -30,19 +31,19 @@ class X3KD(Distiller):
         self,
         *,
         xis: bool = True,  # instance segmentation, on the student's image map
-        xis_weight: float = 1.0,
-        xis_score_threshold: float = 0.2,  # instances below it are no targets
+        xis_weight: Weight = 1.0,
+        xis_score_threshold: Share = 0.2,  # instances below it are not used as targets
         xfd: bool = True,  # feature distillation, on the BEV map in front of the heads
-        xfd_weight: float = 10.0,
+        xfd_weight: Weight = 10.0,
         xfd_norm: Literal["l1", "l2"] = "l1",
-        xfd_nonempty: bool = True,  # off: cells without a LiDAR point count, too
+        xfd_nonempty: bool = True,  # off: cells without a LiDAR point count too
         xat: bool = True,  # adversarial training, on the same map
-        xat_weight: float = 10.0,
-        xat_lambda: float = 1.0,  # of the gradient that the student gets
+        xat_weight: Weight = 10.0,
+        xat_lambda: NotNegative = 1.0,  # factor of the reversed gradient
         xat_spectral_norm: bool = False,
         xod: bool = True,  # output distillation, on the student's predictions
-        xod_weight: float = 1.0,
-        xod_threshold: float = 0.6,  # the teacher's score from which a cell counts
+        xod_weight: Weight = 1.0,
+        xod_threshold: ShareBelowOne = 0.6,  # teacher score above which a cell counts
     ) -> None:
         super().__init__()
         self.xis, self.xfd, self.xat, self.xod = xis, xfd, xat, xod
@@ -52,7 +53,7 @@ class X3KD(Distiller):
         self.xod_weight, self.xod_threshold = xod_weight, xod_threshold
 
     def bind(self, student_shapes: Mapping[str, Shape], teacher_shapes: Mapping[str, Shape]) -> None:
-        """X-FD and X-AT share the adapter."""
+        """Create the networks of the parts in use; X-FD and X-AT share the adapter."""
         student, teacher = student_shapes["head"][0], teacher_shapes["neck"][0]
         if self.xfd or self.xat:
             self.adapter = adapter(student, teacher)
@@ -69,15 +70,15 @@ class X3KD(Distiller):
         if self.xfd or self.xat:
             aligned_BCHW, teacher_BCHW = self.adapter(pair.student_BCHW["head"]), pair.teacher_BCHW["neck"]
         if self.xfd:
-            where_BHW = resize_mask(pair.occupied_BYX, (teacher_BCHW.shape[2], teacher_BCHW.shape[3]))
-            where_BHW = where_BHW if self.xfd_nonempty else where_BHW.new_ones(where_BHW.shape)
-            imitation = feature_loss(aligned_BCHW, teacher_BCHW, where_BHW, self.xfd_norm)
-            losses["xfd"] = self.xfd_weight * imitation
+            counted_BHW = resize_mask(pair.occupied_BYX, (teacher_BCHW.shape[2], teacher_BCHW.shape[3]))
+            counted_BHW = counted_BHW if self.xfd_nonempty else counted_BHW.new_ones(counted_BHW.shape)
+            feature = feature_loss(aligned_BCHW, teacher_BCHW, counted_BHW, self.xfd_norm)
+            losses["xfd"] = self.xfd_weight * feature
         if self.xat:
-            guess = domain_loss(self.discriminator, aligned_BCHW, teacher_BCHW, self.xat_lambda)
-            losses["xat"] = self.xat_weight * guess
+            domain = domain_loss(self.discriminator, aligned_BCHW, teacher_BCHW, self.xat_lambda)
+            losses["xat"] = self.xat_weight * domain
         if self.xod:
-            assert pair.history_s_B is not None  # a student always looks back
+            assert pair.history_s_B is not None  # a student always has a previous frame
             score, box = output_losses(
                 pair.student_predictions, pair.teacher_predictions, pair.history_s_B, self.xod_threshold
             )

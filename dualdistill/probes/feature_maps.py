@@ -26,8 +26,8 @@ from dualdistill.plan.plan import Plan, Run
 from dualdistill.probes import key_frame
 from dualdistill.probes.key_frame import Arrays
 from dualdistill.store.records import WEIGHTS, read_run
-from dualdistill.training import objective as lessons
 from dualdistill.training.checkpoint import load_state, load_weights
+from dualdistill.training.objective import Objective, Upstream, build_networks, feature_pair
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def alignment(plan: Plan, view: View) -> Arrays:
     return found | _around(seen.pair)
 
 
-def restore(plan: Plan, run: Run, lesson: lessons.Lesson) -> None:
+def restore(plan: Plan, run: Run, objective: Objective) -> None:
     """Student and method as the training left them."""
     folder = plan.folder(run)
     saved = load_state(folder / "state", run.spec.sha)
@@ -82,9 +82,9 @@ def restore(plan: Plan, run: Run, lesson: lessons.Lesson) -> None:
             where=str(folder / "state"),
             hint="delete the run's run.json to train it again, or show another row",
         )
-    lesson.load_state_dict(saved["lesson"])
+    objective.load_state_dict(saved["objective"])
     # the checkpoint may be of an unfinished training, or before the moving average
-    load_weights(folder / WEIGHTS, lesson.learner, read_run(folder)["outputs"][WEIGHTS])
+    load_weights(folder / WEIGHTS, objective.learner, read_run(folder)["outputs"][WEIGHTS])
 
 
 def frames_of(plan: Plan, run: Run, *, images: bool, points: bool) -> FrameDataset:
@@ -97,13 +97,13 @@ def frames_of(plan: Plan, run: Run, *, images: bool, points: bool) -> FrameDatas
 def _look(plan: Plan, view: View) -> Seen:
     """The view's student at the view's frame, both networks as in a test."""
     run = plan.runs[view.runs[0]]
-    needs = (plan.teacher_folder(run), plan.start_file(run), plan.label_encoder_folder(run))
-    setting = lessons.prepare(run.spec, *needs)
-    lesson, teachers = setting.lesson.eval(), setting.teachers
-    student, adapters = lesson.learner, getattr(lesson.method, "adapters", None)
+    upstream = Upstream(plan.teacher_folder(run), plan.start_file(run), plan.label_encoder_folder(run))
+    networks = build_networks(run.spec, upstream)
+    objective, teachers = networks.objective.eval(), networks.teachers
+    student, adapters = objective.learner, getattr(objective.method, "adapters", None)
     if adapters is None or teachers is None or not isinstance(student, models.Student):
         raise UserError(f"figure '{view.name}' needs a student that aligns its maps", hint="another row")
-    restore(plan, run, lesson)
+    restore(plan, run, objective)
     frames = frames_of(plan, run, images=True, points=True)
     batch = collate([frames.get(key_frame.position(frames.index, plan.scored_split, view))])
     output = student(batch)
@@ -111,9 +111,9 @@ def _look(plan: Plan, view: View) -> Seen:
     assert output.depth_logits_BNDhw is not None
     none_BNhw = torch.zeros_like(output.depth_logits_BNDhw[:, :, 0])
     batch = replace(batch, depth_BNhw=none_BNhw, owner_BNhw=none_BNhw.long())
-    pair = lessons.compared(student, output, teachers, batch).sealed()
+    pair = feature_pair(student, output, teachers, batch, progress=1.0).sealed()
     aligned_BCHW = {tap: adapter(pair.student_BCHW[tap]) for tap, adapter in adapters.items()}
-    return Seen(pair, aligned_BCHW, lesson.method)
+    return Seen(pair, aligned_BCHW, objective.method)
 
 
 def _strength(feature_BCHW: Tensor) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
-"""Training state that survives a kill, and weights that run no code when loaded.
+"""Checkpoints that survive a kill at any moment, and weight files that run no code when loaded.
 
-`state/head.json` names the current checkpoint and its checksum; it is moved only after the checkpoint is on
-disk, and the one before is removed only after that. So at any instant one whole checkpoint is named.
+`state/head.json` names the current checkpoint and its checksum. It is replaced only when the new checkpoint
+is on disk, and older checkpoints are removed only after that, so it always names a complete one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HEAD = "head.json"
 
 
 def save_state(folder: Path, step: int, total: int, spec_sha: str, state: Mapping[str, Any]) -> None:
-    """Write one checkpoint, point head.json at it, keep the one before as a spare."""
+    """Write a checkpoint, point head.json at it, and keep the previous one as a spare."""
     name = f"step-{step:08d}.pt"
     with replacing(folder / name) as temporary:
         torch.save(dict(state), temporary)
@@ -40,19 +40,19 @@ def save_state(folder: Path, step: int, total: int, spec_sha: str, state: Mappin
 
 
 def load_state(folder: Path, spec_sha: str) -> dict[str, Any] | None:
-    """The newest checkpoint that is whole; None, said aloud, when a run has to start over."""
+    """The newest intact checkpoint; None, with a warning in the log, when the run has to start over."""
     if not (folder / HEAD).exists():
         return None
     try:
         head = read_json(folder / HEAD)
         checkpoints = [(item["name"], item["sha256"]) for item in head["checkpoints"]]
-        found_sha = head["spec_sha"]
+        state_sha = head["spec_sha"]
     except (DataError, KeyError, TypeError):
         log.warning("%s is damaged: the run starts over", folder / HEAD)
         return None
-    if found_sha != spec_sha:
+    if state_sha != spec_sha:
         raise CheckpointError(
-            f"the state belongs to another spec ({found_sha[:10]}, this run is {spec_sha[:10]})",
+            f"the state belongs to another spec ({state_sha[:10]}, this run is {spec_sha[:10]})",
             where=str(folder),
             hint="move the folder away; the run then starts over",
         )
@@ -60,13 +60,13 @@ def load_state(folder: Path, spec_sha: str) -> dict[str, Any] | None:
         path = folder / name
         if path.exists() and path.parent == folder and sha256_file(path) == sha:
             return load_plain(path)
-        log.warning("%s is missing or damaged: falling back to the checkpoint before it", path)
-    log.warning("no whole checkpoint in %s: the run starts over", folder)
+        log.warning("%s is missing or damaged: falling back to the previous checkpoint", path)
+    log.warning("no intact checkpoint in %s: the run starts over", folder)
     return None
 
 
 def load_plain(path: Path) -> dict[str, Any]:
-    """A torch file of tensors and plain values; anything that would run code is refused."""
+    """Load a torch file of tensors and plain values; refuse anything that would run code."""
     try:
         loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
@@ -75,18 +75,19 @@ def load_plain(path: Path) -> dict[str, Any]:
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     with replacing(path) as temporary:
         save_file(plain, temporary)
 
 
 def load_weights(path: Path, module: nn.Module, sha256: str | None = None) -> None:
-    """Weights that `save_weights` wrote, into the same module."""
-    fit(module, read_weights(path, sha256), path)
+    """Load a file of `save_weights` into a module of the same structure."""
+    load_exactly(module, read_weights(path, sha256), path)
 
 
 def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
-    """What `save_weights` wrote, if it still is what a run.json recorded."""
+    """Read a file of `save_weights`; refuse it if it differs from the checksum in run.json."""
     if not path.exists():
         raise CheckpointError("the weights do not exist", where=str(path), hint="train the run first")
     if sha256 is not None and sha256_file(path) != sha256:
@@ -100,11 +101,11 @@ def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     return weights
 
 
-def fit(module: nn.Module, weights: Mapping[str, Tensor], path: Path, hint: str = "") -> None:
-    """Load weights that come from a file; every key must fit, a wrong file never half-loads."""
-    own = module.state_dict()
-    missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    shapes = [name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape]
+def load_exactly(module: nn.Module, weights: Mapping[str, Tensor], path: Path, hint: str = "") -> None:
+    """Load weights that were read from a file; names and shapes must all match, or nothing is loaded."""
+    ours = module.state_dict()
+    missing, extra = sorted(ours.keys() - weights.keys()), sorted(weights.keys() - ours.keys())
+    shapes = [name for name in ours.keys() & weights.keys() if ours[name].shape != weights[name].shape]
     if missing or extra or shapes:
         first = (missing + extra + sorted(shapes))[0]
         raise CheckpointError(

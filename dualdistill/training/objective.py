@@ -1,4 +1,7 @@
-"""What a run trains, as one module, made in the order that its seeds were drawn for."""
+"""The training objective: learner, distiller and frozen teachers in one module.
+
+Built in a fixed order so that shared modules get the same initial weights.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ Learner = models.Detector | models.Classifier | models.LabelEncoder
 
 
 class Teachers(nn.Module):
-    """The frozen networks that a run learns from: a LiDAR detector, and if asked an encoder of labels."""
+    """The frozen networks that a run learns from: a LiDAR detector and, for some methods, a label encoder."""
 
     def __init__(self, detector: models.Teacher, label_encoder: models.LabelEncoder | None = None) -> None:
         super().__init__()
@@ -39,117 +42,129 @@ class Teachers(nn.Module):
         return self.detector(batch), self.label_encoder(batch) if self.label_encoder else {}
 
 
-class Lesson(nn.Module):
-    """Everything that is optimised, as one module, so that DDP and autocast see one forward pass."""
+class Objective(nn.Module):
+    """Everything that is optimised, in one module, so that DDP and autocast see one forward pass."""
 
     def __init__(self, learner: Learner, method: Distiller | None = None) -> None:
         super().__init__()
         self.learner = learner
         self.method = method
 
-    def forward(self, batch: Any, teachers: Teachers | None) -> dict[str, Tensor]:
-        """The losses by name; the batch is of the kind that the learner's feed gives."""
-        assert not isinstance(self.learner, models.LabelEncoder)  # whose lesson is the next class
+    def forward(self, batch: Any, teachers: Teachers | None, progress: float) -> dict[str, Tensor]:
+        """The losses by name; `progress` is the share of the training done."""
+        assert not isinstance(self.learner, models.LabelEncoder)  # it has LabelEncoderObjective
         output = self.learner(batch)
         losses = self.learner.losses(output, batch)
         if self.method is None or teachers is None:
             return losses
-        assert isinstance(self.learner, models.Student)  # nothing else has a method
-        return losses | self.method(compared(self.learner, output, teachers, batch))
+        assert isinstance(self.learner, models.Student)  # only students are distilled
+        return losses | self.method(feature_pair(self.learner, output, teachers, batch, progress))
 
 
-def compared(student: models.Student, output: Output, teachers: Teachers, batch: Batch) -> FeaturePair:
-    """What a method sees of both sides."""
-    taught, labels_BCHW = teachers(batch)
+def feature_pair(
+    student: models.Student, output: Output, teachers: Teachers, batch: Batch, progress: float
+) -> FeaturePair:
+    """The input of a method: one batch as both detectors see it."""
+    teacher_output, label_BCHW = teachers(batch)
     assert output.image_BNChw is not None
-    assert taught.occupied_BYX is not None
+    assert teacher_output.occupied_BYX is not None
     return FeaturePair(
         student_BCHW=output.taps_BCHW,
-        teacher_BCHW=taught.taps_BCHW,
-        label_BCHW=labels_BCHW,
+        teacher_BCHW=teacher_output.taps_BCHW,
+        label_BCHW=label_BCHW,
         student_predictions=output.predictions,
-        teacher_predictions=taught.predictions,
+        teacher_predictions=teacher_output.predictions,
         image_BNChw=output.image_BNChw,
         instances=batch.instances,
-        occupied_BYX=taught.occupied_BYX,
+        occupied_BYX=teacher_output.occupied_BYX,
         boxes_K9=batch.boxes_K9,
         labels_K=batch.labels_K,
         history_s_B=batch.history_s_B,
         depth=student.image_depth(output, batch),
         grid=teachers.detector.grid,
         teacher_head=teachers.detector.head,
+        progress=progress,
     )
 
 
-class NamingLesson(Lesson):
-    """A student without a teacher that also names what its image map shows."""
+class DetectorObjective(Objective):
+    """A student without a teacher that also classifies the cells of its image map."""
 
     def __init__(self, student: models.Student, weight: float) -> None:
         super().__init__(student)
         self.naming, self.weight = Naming(student.image_channels), weight
 
-    def forward(self, batch: Batch, teachers: Teachers | None) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, teachers: Teachers | None, progress: float) -> dict[str, Tensor]:
         assert isinstance(self.learner, models.Student)
         output = self.learner(batch)
         owner_BNhw = given(batch.owner_BNhw, "owner_BNhw")
-        named_BNhw = named_cells(owner_BNhw, batch.labels_K)
+        labels_BNhw = named_cells(owner_BNhw, batch.labels_K)
         hit_BNhw = given(batch.depth_BNhw, "depth_BNhw") > 0
-        naming = self.naming(given(output.image_BNChw, "image_BNChw"), named_BNhw, hit_BNhw)
+        naming = self.naming(given(output.image_BNChw, "image_BNChw"), labels_BNhw, hit_BNhw)
         return self.learner.losses(output, batch) | {"naming": self.weight * naming}
 
 
-class LabelLesson(Lesson):
-    """A label encoder's maps, judged by the neck and head that shall find the boxes in them."""
+class LabelEncoderObjective(Objective):
+    """The detection loss of the teacher's frozen neck and head on a label encoder's maps."""
 
-    def forward(self, batch: Batch, teachers: Teachers | None) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, teachers: Teachers | None, progress: float) -> dict[str, Tensor]:
         assert teachers is not None
-        judge = teachers.detector
-        return judge.losses(judge.read(self.learner(batch)), batch)
+        teacher = teachers.detector
+        return teacher.losses(teacher.read(self.learner(batch)), batch)
 
 
 @dataclass(frozen=True)
-class Setting:
-    """A lesson before its first step, with what surrounds it."""
+class Upstream:
+    """Results of earlier runs that a run builds on; None where it needs none."""
 
-    lesson: Lesson
-    teachers: Teachers | None  # outside of the optimised module
-    start: dict[str, Any]  # where the learner's first weights came from, for run.json
+    teacher_dir: Path | None = None
+    start_file: Path | None = None  # initial weights of the learner
+    label_encoder_dir: Path | None = None
 
 
-def prepare(
-    spec: RunSpec, teacher_dir: Path | None, start_file: Path | None, label_dir: Path | None = None
-) -> Setting:
-    """The run's modules with their first weights."""
+@dataclass(frozen=True)
+class Networks:
+    """All networks of a training before its first step."""
+
+    objective: Objective
+    teachers: Teachers | None  # not part of the optimised module
+    start: dict[str, Any]  # origin of the learner's initial weights, for run.json
+
+
+def build_networks(spec: RunSpec, upstream: Upstream) -> Networks:
+    """The run's networks with their initial weights."""
     if isinstance(spec.model, LabelEncoderSpec):
-        return _label_setting(spec, spec.model, teacher_dir)
+        return _label_encoder_networks(spec, spec.model, upstream.teacher_dir)
     seed_everything(seed_for(spec.seed, "init", spec.kind))
     if isinstance(spec.model, ClassifierSpec):
         classifier = models.Classifier(spec.model)
         seed_everything(seed_for(spec.seed, "train"))
-        return Setting(Lesson(classifier), None, {"from": "random"})
-    detector, started = models.build(spec), {"from": "random"}
+        return Networks(Objective(classifier), None, {"from": "random"})
+    detector, start = models.build(spec), {"from": "random"}
     if isinstance(spec.model, StudentSpec) and isinstance(detector, models.Student):
-        # draws no number: the rest of the student stays paired with students of another start
-        grows = spec.kind == "detector" and spec.model.start == "detector"
-        started = initial_weights.load(spec.model, start_file, detector, grows=grows)
-    elif start_file is not None:
-        started = initial_weights.copy(start_file, detector)
+        # draws no random number: the rest of the student equals that of students with another start
+        grow = spec.kind == "detector" and spec.model.start == "detector"
+        start = initial_weights.fill_student(detector, spec.model, upstream.start_file, grow=grow)
+    elif upstream.start_file is not None:
+        start = initial_weights.fill_teacher(detector, upstream.start_file)
     if spec.distill is None or spec.teacher is None:
-        lesson = Lesson(detector)
+        objective = Objective(detector)
         if spec.naming_weight and isinstance(detector, models.Student):
-            lesson = NamingLesson(detector, spec.naming_weight)
+            objective = DetectorObjective(detector, spec.naming_weight)
         seed_everything(seed_for(spec.seed, "train"))
-        return Setting(lesson, None, started)
-    # a seed of its own: the method's weights must not shift the student's
+        return Networks(objective, None, start)
+    # a separate seed: the method's weights must not shift the student's
     seed_everything(seed_for(spec.seed, "init", "method"))
     method: Distiller = method_options.load(spec.distill.method)(**spec.distill.options)
     assert isinstance(detector, models.Student)
     method.bind(student_shapes(spec, detector), models.build(spec.teacher).tap_shapes())
     seed_everything(seed_for(spec.seed, "train"))
-    teacher = _trained_teacher(spec.teacher, teacher_dir)
-    encoder = _trained_encoder(spec.label_encoder, teacher, label_dir) if spec.label_encoder else None
+    teacher = _load_teacher(spec.teacher, upstream.teacher_dir)
+    encoder = None
+    if spec.label_encoder:
+        encoder = _load_label_encoder(spec.label_encoder, teacher, upstream.label_encoder_dir)
     method.prepare(detector.head, teacher.head)
-    return Setting(Lesson(detector, method), Teachers(teacher, encoder), started)
+    return Networks(Objective(detector, method), Teachers(teacher, encoder), start)
 
 
 def student_shapes(spec: RunSpec, student: models.Student) -> dict[str, Shape]:
@@ -157,16 +172,16 @@ def student_shapes(spec: RunSpec, student: models.Student) -> dict[str, Shape]:
     return student.tap_shapes() | {"image": student.image_shape(spec.input)}
 
 
-def _label_setting(spec: RunSpec, model: LabelEncoderSpec, teacher_dir: Path | None) -> Setting:
-    assert spec.teacher is not None  # without one there is nobody whose terms could be learned
-    teacher = _trained_teacher(spec.teacher, teacher_dir)
+def _label_encoder_networks(spec: RunSpec, model: LabelEncoderSpec, teacher_dir: Path | None) -> Networks:
+    assert spec.teacher is not None  # its frozen neck and head give the loss
+    teacher = _load_teacher(spec.teacher, teacher_dir)
     seed_everything(seed_for(spec.seed, "init", spec.kind))
     encoder = models.LabelEncoder(model, spec.grid, teacher.tap_shapes())
     seed_everything(seed_for(spec.seed, "train"))
-    return Setting(LabelLesson(encoder), Teachers(teacher), {"from": "random"})
+    return Networks(LabelEncoderObjective(encoder), Teachers(teacher), {"from": "random"})
 
 
-def _trained_teacher(spec: RunSpec, folder: Path | None) -> models.Teacher:
+def _load_teacher(spec: RunSpec, folder: Path | None) -> models.Teacher:
     if folder is None:
         raise UserError("a distilled run needs its teacher's folder", hint="train the teacher first")
     teacher = models.build(spec)
@@ -175,7 +190,7 @@ def _trained_teacher(spec: RunSpec, folder: Path | None) -> models.Teacher:
     return teacher
 
 
-def _trained_encoder(spec: RunSpec, teacher: models.Teacher, folder: Path | None) -> models.LabelEncoder:
+def _load_label_encoder(spec: RunSpec, teacher: models.Teacher, folder: Path | None) -> models.LabelEncoder:
     if folder is None:
         raise UserError("the method needs its label encoder's folder", hint="train the label encoder first")
     assert isinstance(spec.model, LabelEncoderSpec)

@@ -1,23 +1,24 @@
-"""The optimizer, the learning rate over time, and the moving average of weights."""
+"""The optimizer, the learning rate of each step, and the moving average of weights."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dualdistill.config.run_spec import ScheduleSpec
 
 CYCLIC_PEAK = 10.0  # mmdet3d's cyclic schedule: up to ten times the base rate ...
 CYCLIC_RISE = 0.4  # ... over the first 40 % of the steps
 WARMUP_START = 1e-3  # of the base rate
-FRESH = ("learner.head.", "method.")  # what no start has trained yet
+FRESH = ("learner.head.", "method.")  # parameters that start untrained in every run
 
 
-def optimizer(lesson: nn.Module, schedule: ScheduleSpec) -> torch.optim.AdamW:
-    """AdamW over a lesson's parameters; `scale` of a group is what its rate is multiplied by."""
-    named = list(lesson.named_parameters())
+def optimizer(objective: nn.Module, schedule: ScheduleSpec) -> torch.optim.AdamW:
+    """AdamW over the objective's parameters; a group's `scale` multiplies its learning rate."""
+    named = list(objective.named_parameters())
     body = [value for name, value in named if not name.startswith(FRESH)]
     fresh = [value for name, value in named if name.startswith(FRESH)]
     groups = [{"params": body, "scale": 1.0}, {"params": fresh, "scale": schedule.head_rate}]
@@ -35,7 +36,11 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def learning_rate(schedule: ScheduleSpec, step: int, steps_per_epoch: int) -> float:
-    """The rate of one optimizer step (models.md 2.4 and 6.1)."""
+    """The learning rate of one optimizer step.
+
+    `step` is BEVDet's schedule for students (configs/bevdepth/bevdepth4d-r50.py), `cyclic` is mmdet3d's for
+    LiDAR detectors (configs/_base_/schedules/cyclic-20e.py).
+    """
     total = round(schedule.epochs * steps_per_epoch)
     if schedule.policy == "cyclic":
         return schedule.lr * _cyclic(step / total)
@@ -45,8 +50,8 @@ def learning_rate(schedule: ScheduleSpec, step: int, steps_per_epoch: int) -> fl
     if schedule.policy == "cosine":
         progress = (step - warmup) / max(1, total - warmup)
         return schedule.lr * 0.5 * (1 + math.cos(math.pi * progress))
-    passed = sum(step >= epoch * steps_per_epoch for epoch in schedule.steps)
-    return schedule.lr * 0.1**passed
+    drops = sum(step >= epoch * steps_per_epoch for epoch in schedule.steps)
+    return schedule.lr * 0.1**drops
 
 
 def _cyclic(progress: float) -> float:
@@ -56,24 +61,10 @@ def _cyclic(progress: float) -> float:
     return CYCLIC_PEAK * 0.5 * (1 + math.cos(math.pi * fall))
 
 
-class MovingAverage:
-    """An exponential average of a module's weights; its running statistics are copied as they are."""
+def moving_average(module: nn.Module, decay: float) -> AveragedModel:
+    """An exponential average of weights and batch-norm statistics, which starts with the first update.
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.weights: dict[str, Tensor] = {
-            name: value.detach().clone() for name, value in module.state_dict().items()
-        }
-        self._trained = {name for name, _ in module.named_parameters()}
-
-    @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
-        for name, value in module.state_dict().items():
-            if name in self._trained:
-                self.weights[name].lerp_(value, 1 - self.decay)
-            else:
-                self.weights[name].copy_(value)
-
-    def load(self, weights: dict[str, Tensor]) -> None:
-        for name, value in weights.items():
-            self.weights[name].copy_(value)
+    Every floating-point entry of the state dict is averaged, as in Megvii's BEVDepth (ModelEMA in
+    bevdepth/callbacks/ema.py). Integer entries are step counters, which are never read.
+    """
+    return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)

@@ -1,4 +1,4 @@
-"""What a person sees of a running training, and how she stops it."""
+"""Progress lines and signal handling of a training run."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ SAVE_EVERY_S = 300.0
 
 
 class StopSignal:
-    """Remembers that somebody asked to stop; the loop saves before it goes."""
+    """A flag that the process was asked to stop, so that the loop can save first."""
 
     def __init__(self) -> None:
         self.received = 0
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._remember)
+            signal.signal(number, self._record)
 
-    def _remember(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         self.received = number
 
 
 class Clock:
-    """Progress in one line: where, how fast, how long still, how much memory."""
+    """Time spent and time left of a training, over all processes that worked on it."""
 
     def __init__(self, step: int, total: int, seconds_before: float) -> None:
         self.first, self.total, self.before = step, total, seconds_before
         self.started = self.saved = time.monotonic()
 
     def save_is_due(self) -> bool:
-        """True once every SAVE_EVERY_S: an epoch at full size takes hours, and a kill may not cost them."""
+        """True once every SAVE_EVERY_S: an epoch at full size takes hours, which a kill must not cost."""
         if time.monotonic() - self.saved < SAVE_EVERY_S:
             return False
         self.saved = time.monotonic()
@@ -54,15 +54,21 @@ class Clock:
         return self.before + time.monotonic() - self.started
 
     def pace(self, step: int) -> float:
-        """Seconds per step of this process: one before it may have run on another machine."""
+        """Seconds per step of this process; an earlier one may have run on another machine."""
         return (self.seconds - self.before) / (step - self.first)
 
-    def leave(self, folder: Path, step: int) -> None:
-        """What `status` says of a training that runs; nothing reads it again."""
-        found = {"step": step, "total": self.total, "seconds_per_step": self.pace(step), "time": time.time()}
-        write_json(folder / PROGRESS, found)
+    def write_progress(self, folder: Path, step: int) -> None:
+        """Write the file from which `status` shows a running training."""
+        progress = {
+            "step": step,
+            "total": self.total,
+            "seconds_per_step": self.pace(step),
+            "time": time.time(),
+        }
+        write_json(folder / PROGRESS, progress)
 
     def line(self, step: int, epoch: float, losses: dict[str, float]) -> str:
+        """Progress in one line: step, losses, pace, time left, memory."""
         pace = self.pace(step)
         left = int(pace * (self.total - step))
         terms = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
@@ -79,19 +85,19 @@ def peak_memory_mb() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
 
 
-def note(folder: Path, **event: Any) -> None:
-    """A line more in the run's diary."""
+def log_event(folder: Path, **event: Any) -> None:
+    """Append a line to the run's event log."""
     with (folder / DIARY).open("a") as stream:
         stream.write(json.dumps({"time": time.time(), "pid": os.getpid(), **event}) + "\n")
 
 
 @contextmanager
-def noting_failure(folder: Path) -> Iterator[None]:
-    """Leave in the diary what ends the block, for `status`; to be stopped is no failure."""
+def log_failure(folder: Path) -> Iterator[None]:
+    """Log an exception that ends the block, for `status`; a stop by signal is not a failure."""
     try:
         yield
     except Exception as error:
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        with suppress(OSError):  # of a full disk the error itself tells
-            note(folder, event="failure", why=f"{kind}{error}")
+        with suppress(OSError):  # when the disk is full, the exception itself reaches the user
+            log_event(folder, event="failure", why=f"{kind}{error}")
         raise

@@ -1,4 +1,4 @@
-"""What every distillation method promises; a new file in dualdistill/distill/ is tested unnamed."""
+"""Requirements on every distillation method; a new file in dualdistill/distill/ is found and tested."""
 
 from __future__ import annotations
 
@@ -72,19 +72,19 @@ def change_samples(pair: FeaturePair, change: Callable[[Tensor], Tensor], order:
 
 
 def test_every_distiller_in_the_folder_is_registered() -> None:
-    found = []
+    names = []
     for path in Path(dualdistill.distill.__path__[0]).glob("*.py"):
         module = importlib.import_module(f"dualdistill.distill.{path.stem}")
-        own = [
+        defined = [
             value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__
         ]
-        found += [path.stem for value in own if inspect.isclass(value) and issubclass(value, Distiller)]
-    found.remove("base")
-    assert sorted(found) == METHODS
+        names += [path.stem for value in defined if inspect.isclass(value) and issubclass(value, Distiller)]
+    names.remove("base")
+    assert sorted(names) == METHODS
 
 
 @each_method
-def test_constructor_is_the_schema(name: str) -> None:
+def test_the_constructor_defines_the_options(name: str) -> None:
     parameters = inspect.signature(method_options.load(name).__init__).parameters
     keywords = [parameter for parameter in parameters.values() if parameter.name != "self"]
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in keywords)
@@ -93,7 +93,7 @@ def test_constructor_is_the_schema(name: str) -> None:
 
 
 @each_method
-def test_what_a_class_says_of_itself_is_read_without_running_it(name: str) -> None:
+def test_class_attributes_are_read_without_importing_the_class(name: str) -> None:
     for trait in ("reconstruction", "masks_option", "label_encoder"):
         assert method_options.trait(name, trait, getattr(Distiller, trait)) == getattr(
             method_options.load(name), trait
@@ -106,8 +106,8 @@ def test_what_a_class_says_of_itself_is_read_without_running_it(name: str) -> No
 @pytest.mark.parametrize("case", CASES)
 def test_losses_are_finite_float32_scalars_with_finite_gradients(name: str, case: str) -> None:
     pair, method = toy.make_pair(*CASES[case]), make(name)
-    said = [tensor for task in pair.student_predictions for tensor in task.values()]
-    for tensor in said:
+    predictions = [tensor for task in pair.student_predictions for tensor in task.values()]
+    for tensor in predictions:
         tensor.retain_grad()
     losses = method(pair)
     assert losses
@@ -116,8 +116,8 @@ def test_losses_are_finite_float32_scalars_with_finite_gradients(name: str, case
         assert loss.dtype == torch.float32
         assert loss.isfinite()
     total(losses).backward()
-    given = [*pair.student_BCHW.values(), pair.depth.logits_BNDhw, *said]
-    gradients = [tensor.grad for tensor in given if tensor.grad is not None]
+    inputs = [*pair.student_BCHW.values(), pair.depth.logits_BNDhw, *predictions]
+    gradients = [tensor.grad for tensor in inputs if tensor.grad is not None]
     gradients += [parameter.grad for parameter in method.parameters() if parameter.grad is not None]
     assert all(gradient.isfinite().all() for gradient in gradients)
 
@@ -125,18 +125,18 @@ def test_losses_are_finite_float32_scalars_with_finite_gradients(name: str, case
 @each_method
 def test_student_and_adapters_learn_and_the_teacher_does_not(name: str) -> None:
     pair, method = toy.make_pair(), make(name)
-    taught = [
+    frozen = [
         *pair.teacher_BCHW.values(),
         *pair.label_BCHW.values(),
         *(tensor for task in pair.teacher_predictions for tensor in task.values()),
     ]
-    for tensor in taught:
+    for tensor in frozen:
         tensor.requires_grad_()
     pair.teacher_head.train()
     total(method(pair)).backward()
     assert any(feature.grad is not None and feature.grad.any() for feature in pair.student_BCHW.values())
     assert all(parameter.grad is not None for parameter in method.parameters())
-    assert all(tensor.grad is None for tensor in taught)
+    assert all(tensor.grad is None for tensor in frozen)
     assert all(parameter.grad is None for parameter in pair.teacher_head.parameters())
 
 
@@ -147,13 +147,13 @@ def test_all_weights_zero_make_every_loss_exactly_zero(name: str) -> None:
 
 
 @each_method
-def test_each_weight_silences_its_own_terms_and_no_other(name: str) -> None:
+def test_each_weight_switches_off_only_its_terms(name: str) -> None:
     pair = toy.make_pair()
     losses = make(name)(pair)
     for option in weights_of(name):
-        silenced = make(name, {option: 0.0})(pair)
-        assert any(silenced[term] == 0 for term in losses if losses[term] != 0), option
-        assert all(silenced[term] in (0, losses[term]) for term in losses), option
+        without = make(name, {option: 0.0})(pair)
+        assert any(without[term] == 0 for term in losses if losses[term] != 0), option
+        assert all(without[term] in (0, losses[term]) for term in losses), option
 
 
 @each_method

@@ -22,5 +22,5 @@ def toy_grid() -> GridSpec:
 
 @pytest.fixture
 def toy_boxes_K9() -> tuple[Tensor, ...]:
-    """Two that overlap, none, and a lone one, in float64."""
+    """Two overlapping boxes, none, and a single one, in float64."""
     return toy.make_boxes(dtype=torch.float64)

@@ -1,6 +1,6 @@
-"""The equations of DistillBEV and DualDistill again, as loops over cells, channels and boxes in plain floats.
+"""The equations of DistillBEV and DualDistill as loops over cells, channels and boxes in plain floats.
 
-Written from the formulas, not from the production code; slow and only for small maps.
+Written from the formulas, not from the production code; slow, for small maps only.
 Axes: B batch, C channels, N classes, H W BEV rows (y) and columns (x), K boxes.
 """
 
@@ -19,7 +19,7 @@ def cells(height: int, width: int) -> Iterator[tuple[int, int]]:
 
 
 def contains(box: list[float], x: float, y: float) -> bool:
-    """Rotate the point into the box's own frame."""
+    """Rotate the point into the frame of the box."""
     centre_x, centre_y, _, length, width, _, yaw, *_ = box
     distance, angle = math.hypot(x - centre_x, y - centre_y), math.atan2(y - centre_y, x - centre_x) - yaw
     return abs(distance * math.cos(angle)) <= length / 2 and abs(distance * math.sin(angle)) <= width / 2
@@ -36,14 +36,14 @@ def foreground_scale(boxes_K9: Tensor, half_extent_m: float, size: int) -> Map:
     return scale
 
 
-def false_positives(truth_NHW: Tensor, logits_NHW: Tensor, threshold: float) -> Map:
-    height, width = truth_NHW.shape[1:]
-    found = [[0.0] * width for _ in range(height)]
+def false_positives(target_NHW: Tensor, logits_NHW: Tensor, threshold: float) -> Map:
+    height, width = target_NHW.shape[1:]
+    mask = [[0.0] * width for _ in range(height)]
     for row, column in cells(height, width):
-        truth = max(truth_NHW[:, row, column].tolist())
+        target = max(target_NHW[:, row, column].tolist())
         score = max(1 / (1 + math.exp(-logit)) for logit in logits_NHW[:, row, column].tolist())
-        found[row][column] = float(truth < threshold < score)
-    return found
+        mask[row][column] = float(target < threshold < score)
+    return mask
 
 
 def regions(foreground: Map, candidates: Map) -> dict[str, Map]:
@@ -123,29 +123,29 @@ def spatial_loss(student_BCHW: Tensor, teacher_BCHW: Tensor, kernel_33: Tensor, 
 
 
 def spread(scale: Map) -> Map:
-    """The same total on every cell alike."""
+    """The same total, spread evenly over the cells."""
     count = len(scale) * len(scale[0])
     return [[sum(map(sum, scale)) / count] * len(line) for line in scale]
 
 
 def upsample(feature_CHW: Tensor, size: int) -> list[Map]:
-    """Bilinear, the first and the last cells of both maps on each other."""
+    """Bilinear with aligned corners."""
     channels, height, width = feature_CHW.shape
     source = feature_CHW.tolist()
-    found = [[[0.0] * size for _ in range(size)] for _ in range(channels)]
+    upsampled = [[[0.0] * size for _ in range(size)] for _ in range(channels)]
     for channel in range(channels):
         for row, column in cells(size, size):
             y, x = row * (height - 1) / (size - 1), column * (width - 1) / (size - 1)
             for i, j in cells(height, width):
                 share = max(0.0, 1 - abs(y - i)) * max(0.0, 1 - abs(x - j))
-                found[channel][row][column] += share * source[channel][i][j]
-    return found
+                upsampled[channel][row][column] += share * source[channel][i][j]
+    return upsampled
 
 
 def conv_norm_relu(
     maps: list[list[Map]], weight_OI: Tensor, gain_O: Tensor, bias_O: Tensor
 ) -> list[list[Map]]:
-    """1x1 conv, batch norm with the batch's own statistics, ReLU; maps are nested as [B][I][H][W]."""
+    """1x1 conv, batch norm with batch statistics, ReLU; maps are nested as [B][I][H][W]."""
     size, outputs = len(maps[0][0]), []
     for weight_I, gain, bias in zip(weight_OI.tolist(), gain_O.tolist(), bias_O.tolist(), strict=True):
         mixed = [
@@ -178,9 +178,9 @@ def soft_loss(
             best = 0.0
             for name in range(classes):
                 target = sigmoid(teacher["heatmap"][sample, name, row, column].item() / temperature)
-                guess = sigmoid(student["heatmap"][sample, name, row, column].item())
-                entropy = -target * math.log(guess) - (1 - target) * math.log(1 - guess)
-                focal += abs(target - guess) * entropy
+                probability = sigmoid(student["heatmap"][sample, name, row, column].item())
+                entropy = -target * math.log(probability) - (1 - target) * math.log(1 - probability)
+                focal += abs(target - probability) * entropy
                 scores += target
                 best = max(best, target)
             difference = 0.0

@@ -1,6 +1,6 @@
-"""The equations of TiG-BEV again, as loops over cells, boxes and keypoints in plain floats.
+"""The equations of TiG-BEV as loops over cells, boxes and keypoints in plain floats.
 
-Written from the formulas, not from the production code; slow and only for small maps.
+Written from the formulas, not from the production code; slow, for small maps only.
 Axes: C channels, D depth bins, H W BEV rows (y) and columns (x), h w cells of the lifted map, K boxes.
 """
 
@@ -39,20 +39,20 @@ def inner_depth(logits_BNDhw: Tensor, bins: list[float], target_BNhw: Tensor, ow
 
 
 def keypoints(box: list[float], count: int, enlarge_m: float) -> list[tuple[float, float]]:
-    """Metres of a count x count grid over the enlarged box, its corners included."""
+    """A count x count grid over the enlarged box with its corners, in metres."""
     x, y, _, length, width, _, yaw, *_ = box
     corner_length, corner_width = length + 2 * enlarge_m, width + 2 * enlarge_m
-    found = []
+    points = []
     for i in range(count):
         for j in range(count):
             along, across = corner_length * (i / (count - 1) - 0.5), corner_width * (j / (count - 1) - 0.5)
             distance, angle = math.hypot(along, across), math.atan2(across, along) + yaw
-            found.append((x + distance * math.cos(angle), y + distance * math.sin(angle)))
-    return found
+            points.append((x + distance * math.cos(angle), y + distance * math.sin(angle)))
+    return points
 
 
 def sample(feature_CHW: Tensor, x: float, y: float, half_extent_m: float) -> list[float]:
-    """All channels at a point in metres, its coordinates read as released; zero beyond the map."""
+    """All channels at a point in metres, with the released coordinates; zero beyond the map."""
     maps = feature_CHW.tolist()
     size = len(maps[0])
     cell = 2 * half_extent_m / size
@@ -65,7 +65,9 @@ def sample(feature_CHW: Tensor, x: float, y: float, half_extent_m: float) -> lis
         for column in (math.floor(place[1]), math.floor(place[1]) + 1):
             if 0 <= row < size and 0 <= column < size:
                 share = (1 - abs(place[0] - row)) * (1 - abs(place[1] - column))
-                values = [value + share * own[row][column] for value, own in zip(values, maps, strict=True)]
+                values = [
+                    value + share * channel[row][column] for value, channel in zip(values, maps, strict=True)
+                ]
     return values
 
 
@@ -96,8 +98,8 @@ def linear(points: Matrix, weight_TC: Tensor, bias_T: Tensor) -> Matrix:
 
 
 def relations(rows: Matrix) -> Matrix:
-    """Inner products of the rows with one another, every line of them with unit length."""
-    products = [[sum(a * b for a, b in zip(one, other, strict=True)) for other in rows] for one in rows]
+    """Inner products of all pairs of rows, each line normalised to unit length."""
+    products = [[sum(a * b for a, b in zip(first, second, strict=True)) for second in rows] for first in rows]
     return [[value / math.sqrt(sum(v**2 for v in line)) for value in line] for line in products]
 
 
@@ -105,6 +107,6 @@ def relation_loss(students: list[Matrix], teachers: list[Matrix]) -> float:
     """Mean over boxes and rows, sum over columns, of squared differences of relations."""
     distances = []
     for student, teacher in zip(students, teachers, strict=True):
-        for one, other in zip(relations(student), relations(teacher), strict=True):
-            distances.append(sum((a - b) ** 2 for a, b in zip(one, other, strict=True)))
+        for ours, theirs in zip(relations(student), relations(teacher), strict=True):
+            distances.append(sum((a - b) ** 2 for a, b in zip(ours, theirs, strict=True)))
     return sum(distances) / len(distances)

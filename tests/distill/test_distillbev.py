@@ -19,7 +19,7 @@ TAPS = ("s2", "s3", "head")
 
 
 def make(**options: Any) -> DistillBEV:
-    """In float64, with batch norms that do something."""
+    """In float64, with batch norms that change the values."""
     torch.manual_seed(1)
     method = toy.bound(DistillBEV(**options)).double()
     assert isinstance(method, DistillBEV)
@@ -38,7 +38,7 @@ def naive_aligned(method: DistillBEV, pair: FeaturePair, tap: str, target: str) 
             for weight_I, bias in zip(adapter.weight[:, :, 0, 0].tolist(), adapter.bias.tolist(), strict=True)
         ]
         return torch.stack(mixed, dim=1)
-    maps = [naive.upsample(own, pair.teacher_BCHW[target].shape[2]) for own in student_BCHW]
+    maps = [naive.upsample(student_CHW, pair.teacher_BCHW[target].shape[2]) for student_CHW in student_BCHW]
     for conv, norm, _ in adapter.convs:
         maps = naive.conv_norm_relu(maps, conv.weight[:, :, 0, 0], norm.weight, norm.bias)
     return torch.tensor(maps, dtype=torch.float64)
@@ -47,12 +47,12 @@ def naive_aligned(method: DistillBEV, pair: FeaturePair, tap: str, target: str) 
 def naive_scales(
     pair: FeaturePair, tap: str, size: int, *, fp_levels: str, regions: bool
 ) -> dict[str, list[naive.Map]]:
-    """S * mask of every sample by region; the toy's levels are as fine as its heatmap or coarser."""
-    truth_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K)
+    """S * mask of every sample by region; no level is finer than the heatmap."""
+    target_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K)
     logits_BNHW = torch.cat([task["heatmap"] for task in pair.teacher_predictions], dim=1)
     scales: dict[str, list[naive.Map]] = {"fg": [], "fp": [], "tn": []}
     for sample, boxes in enumerate(pair.boxes_K9):
-        fires = naive.false_positives(truth_BNHW[sample], logits_BNHW[sample], 0.1)
+        fires = naive.false_positives(target_BNHW[sample], logits_BNHW[sample], 0.1)
         step = len(fires) // size
         fp = [
             [max(fires[step * r + i][step * c + j] for i, j in naive.cells(step, step)) for c in range(size)]
@@ -121,7 +121,7 @@ def test_published_adapters() -> None:
     assert method.adapters["head"].weight.shape == (384, 256, 1, 1)
 
 
-def test_it_is_dualdistill_without_its_two_novelties() -> None:
+def test_it_equals_dualdistill_without_aoa_and_crd() -> None:
     pair = toy.make_pair()
     torch.manual_seed(5)
     ours = toy.bound(DistillBEV())
@@ -132,27 +132,27 @@ def test_it_is_dualdistill_without_its_two_novelties() -> None:
     assert all(torch.equal(loss, expected[name]) for name, loss in losses.items())
 
 
-def test_without_regions_the_weights_keep_their_total() -> None:
-    """On a constant error and constant attention both ways cost the same."""
+def test_without_regions_the_total_weight_is_unchanged() -> None:
+    """With constant error and attention, both losses are equal."""
     pair = toy.in_float64(toy.make_pair())
     constant = {tap: torch.ones_like(feature) for tap, feature in pair.teacher_BCHW.items()}
-    apart, together = make().mfd, make(regions=False).mfd
+    by_region, even = make().mfd, make(regions=False).mfd
     for tap, target in LEVELS:
         teacher_BCHW = constant[target]
-        terms = apart.level(tap, 2 * teacher_BCHW, teacher_BCHW, pair)
-        for name, loss in together.level(tap, 2 * teacher_BCHW, teacher_BCHW, pair).items():
+        terms = by_region.level(tap, 2 * teacher_BCHW, teacher_BCHW, pair)
+        for name, loss in even.level(tap, 2 * teacher_BCHW, teacher_BCHW, pair).items():
             torch.testing.assert_close(loss, terms[name])
 
 
 def test_cells_without_a_false_positive_region_are_background() -> None:
     pair = toy.in_float64(toy.make_pair())
     plain = make(fp_levels="none").mfd.regions("head", pair, (16, 16))
-    apart = make().mfd.regions("head", pair, (16, 16))
+    separate = make().mfd.regions("head", pair, (16, 16))
     assert not plain.fp_BHW.any()
-    assert torch.equal(plain.tn_BHW > 0, (apart.tn_BHW > 0) | (apart.fp_BHW > 0))
+    assert torch.equal(plain.tn_BHW > 0, (separate.tn_BHW > 0) | (separate.fp_BHW > 0))
 
 
-def test_the_teachers_attention_alone_ignores_the_student() -> None:
+def test_attention_of_the_teacher_only_ignores_the_student() -> None:
     student_BCHW, teacher_BCHW = torch.randn(2, 5, 8, 8), torch.randn(2, 5, 8, 8)
     alone = DistillBEV(student_attention=False).mfd.attention
     assert torch.equal(alone(student_BCHW, teacher_BCHW), alone(2 * student_BCHW, teacher_BCHW))
@@ -161,7 +161,7 @@ def test_the_teachers_attention_alone_ignores_the_student() -> None:
 
 
 @pytest.mark.parametrize("inherit", [True, False])
-def test_head_inheritance_is_a_switch(inherit: bool) -> None:
+def test_head_inheritance_can_be_switched(inherit: bool) -> None:
     torch.manual_seed(0)
     student, teacher = toy.make_head(inputs=8), toy.make_head()
     DistillBEV(inherit_head=inherit).prepare(student, teacher)

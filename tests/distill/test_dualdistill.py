@@ -62,7 +62,7 @@ def test_mfd_weight_multiplies_every_mfd_term_and_nothing_else() -> None:
         torch.testing.assert_close(larger[name], 3 * loss if name in MFD_TERMS else loss)
 
 
-def test_a_false_positive_threshold_of_one_makes_the_region_plain_background() -> None:
+def test_a_false_positive_threshold_of_one_makes_the_region_background() -> None:
     pair = toy.make_pair()
     method, size_HW = toy.bound(DualDistill(fp_threshold=1.0)), (16, 16)
     with_region = toy.bound(DualDistill()).mfd.regions("head", pair, size_HW)
@@ -74,31 +74,31 @@ def test_a_false_positive_threshold_of_one_makes_the_region_plain_background() -
 
 
 @pytest.mark.parametrize("alignment", KINDS)
-def test_every_adapter_learns_from_the_sum(alignment: str) -> None:
+def test_every_adapter_gets_a_gradient(alignment: str) -> None:
     pair, method = toy.make_pair(), toy.bound(DualDistill(alignment=alignment))
     torch.stack(list(method(pair).values())).sum().backward()
     silent = [name for name, parameter in method.named_parameters() if parameter.grad is None]
     assert not silent
 
 
-def test_inherited_task_heads_equal_the_teachers_then_go_their_own_way() -> None:
+def test_inherited_task_heads_equal_the_teachers_and_are_then_trained() -> None:
     torch.manual_seed(0)
     student, teacher = toy.make_head(inputs=8, velocity_weight=1.0), toy.make_head()
     shared = {name: tensor.clone() for name, tensor in student.layers.shared_conv.state_dict().items()}
     DualDistill().prepare(student, teacher)
-    taught = teacher.layers.task_heads.state_dict()
+    inherited = teacher.layers.task_heads.state_dict()
     for name, tensor in student.layers.task_heads.state_dict().items():
-        assert torch.equal(tensor, taught[name])
+        assert torch.equal(tensor, inherited[name])
     for name, tensor in student.layers.shared_conv.state_dict().items():
         assert torch.equal(tensor, shared[name])
 
-    before = {name: tensor.clone() for name, tensor in taught.items()}
+    before = {name: tensor.clone() for name, tensor in inherited.items()}
     pair = toy.make_pair()
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-3)
     sum(student.loss(student(pair.student_BCHW["head"]), pair.boxes_K9, pair.labels_K).values()).backward()
     optimizer.step()
     weights = student.layers.task_heads.named_parameters()
-    assert all(not torch.equal(tensor, taught[name]) for name, tensor in weights if tensor.grad.any())
+    assert all(not torch.equal(tensor, inherited[name]) for name, tensor in weights if tensor.grad.any())
     for name, tensor in teacher.layers.task_heads.state_dict().items():
         assert torch.equal(tensor, before[name])
 

@@ -1,4 +1,4 @@
-"""LabelDistill against loops, its released constants, and which channels learn from whom."""
+"""LabelDistill against loops, its released constants, and the channels that each teacher trains."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEVELS = (("s0", "t2"), ("s1", "t3"))
 
 
 def make() -> LabelDistill:
-    """In float64, with batch norms that do something."""
+    """In float64, with batch norms that change the values."""
     torch.manual_seed(1)
     method = toy.bound(LabelDistill()).double()
     assert isinstance(method, LabelDistill)
@@ -34,11 +34,13 @@ def make() -> LabelDistill:
 
 @pytest.fixture
 def pair() -> FeaturePair:
-    """One velocity is unknown, and one sample's two frames are the same."""
-    found = toy.in_float64(toy.make_pair())
-    boxes_K9 = tuple(boxes.clone() for boxes in found.boxes_K9)
+    """With an unknown velocity, and a sample whose two frames are the same."""
+    toy_pair = toy.in_float64(toy.make_pair())
+    boxes_K9 = tuple(boxes.clone() for boxes in toy_pair.boxes_K9)
     boxes_K9[0][0, 7] = math.nan
-    return replace(found, boxes_K9=boxes_K9, history_s_B=torch.tensor([1.5, 0.75, 0.0], dtype=torch.float64))
+    return replace(
+        toy_pair, boxes_K9=boxes_K9, history_s_B=torch.tensor([1.5, 0.75, 0.0], dtype=torch.float64)
+    )
 
 
 def naive_adapted(adapter: nn.Sequential, part_BCHW: Tensor) -> loops.Maps:
@@ -54,27 +56,29 @@ def naive_adapted(adapter: nn.Sequential, part_BCHW: Tensor) -> loops.Maps:
 def test_every_term_equals_its_loop_with_the_released_weights(pair: FeaturePair) -> None:
     method = make()
     losses = method.losses(pair)
-    truth_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K).double()
-    taught = {"label": pair.label_BCHW, "lidar": pair.teacher_BCHW}
-    # 7 channels enter at s0 and 4 at s1: of three thirds the first ones are the wider
+    heatmap_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K).double()
+    teachers = {"label": pair.label_BCHW, "lidar": pair.teacher_BCHW}
+    # 7 channels at s0 and 4 at s1: the first parts are wider
     shares = {"s0": {"label": (0, 3), "lidar": (3, 5)}, "s1": {"label": (0, 2), "lidar": (2, 3)}}
     for tap, target in LEVELS:
         size = pair.student_BCHW[tap].shape[2]
-        near = [naive.upsample(own[None], size)[0] for own in truth_BNHW.sum(dim=1)]
+        near = [naive.upsample(heatmap_HW[None], size)[0] for heatmap_HW in heatmap_BNHW.sum(dim=1)]
         masks = {
             "lidar": near,
-            "label": [[[float(value > 0) for value in row] for row in own] for own in near],
+            "label": [[[float(value > 0) for value in row] for row in map_HW] for map_HW in near],
         }
         for source, (first, last) in shares[tap].items():
             adapted = naive_adapted(method.adapters[f"{source}_{tap}"], pair.student_BCHW[tap][:, first:last])
-            value = 0.3 * loops.feature_loss(adapted, taught[source][target].tolist(), masks[source])
+            value = 0.3 * loops.feature_loss(adapted, teachers[source][target].tolist(), masks[source])
             assert value > 0
             assert losses.pop(f"{source}_{tap}").item() == pytest.approx(value, rel=1e-6)
-    said = (pair.student_predictions, pair.teacher_predictions)
-    value = loops.heatmap_response(*said, truth_BNHW)
+    predictions = (pair.student_predictions, pair.teacher_predictions)
+    value = loops.heatmap_response(*predictions, heatmap_BNHW)
     assert losses.pop("response_heatmap").item() == pytest.approx(value, rel=1e-6)
     where = (pair.boxes_K9, pair.labels_K, pair.history_s_B.tolist(), 6.4, 0.8)
-    assert losses.pop("response_box").item() == pytest.approx(loops.box_response(*said, *where), rel=1e-6)
+    assert losses.pop("response_box").item() == pytest.approx(
+        loops.box_response(*predictions, *where), rel=1e-6
+    )
     assert not losses
 
 
@@ -89,25 +93,25 @@ def test_defaults_are_the_released_constants() -> None:
 @pytest.mark.parametrize(
     ("channels", "widths"), [(6, [2, 2, 2]), (7, [3, 2, 2]), (8, [3, 3, 2]), (128, [43, 43, 42])]
 )
-def test_a_third_of_the_channels_is_for_each(channels: int, widths: list[int]) -> None:
+def test_each_part_has_a_third_of_the_channels(channels: int, widths: list[int]) -> None:
     assert part_widths(channels) == widths
 
 
 @pytest.mark.parametrize(
     ("source", "learns"), [("label", range(3)), ("lidar", range(3, 5)), ("response", ())]
 )
-def test_each_source_reaches_its_own_channels(source: str, learns: range) -> None:
+def test_each_source_trains_only_its_channels(source: str, learns: range) -> None:
     pair, method = toy.make_pair(), toy.bound(LabelDistill())
     losses = method(pair)
     sum(loss for name, loss in losses.items() if name.startswith(source)).backward()
     gradient = pair.student_BCHW["s0"].grad
     touched = [] if gradient is None else [c for c in range(7) if gradient[:, c].any()]
     assert touched == list(learns)
-    # and what neither teaches, the detection loss alone shapes
+    # the other maps are trained by the detection loss only
     assert pair.student_BCHW["s2"].grad is None
 
 
-def test_a_map_that_imitates_perfectly_costs_nothing() -> None:
+def test_perfect_imitation_has_no_loss() -> None:
     teacher_BCHW, mask_B1HW = torch.randn(2, 3, 4, 4), torch.rand(2, 1, 4, 4)
     assert feature_loss(teacher_BCHW, teacher_BCHW, mask_B1HW) == 0
     # one cell off by two in all three channels
@@ -117,16 +121,16 @@ def test_a_map_that_imitates_perfectly_costs_nothing() -> None:
     torch.testing.assert_close(feature_loss(student_BCHW, teacher_BCHW, mask_B1HW), expected)
 
 
-def test_the_heatmap_response_only_ever_lowers_scores() -> None:
+def test_the_heatmap_response_only_lowers_scores() -> None:
     pair = toy.make_pair()
-    truth_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K)
+    heatmap_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K)
     student = [{"heatmap": task["heatmap"].detach().requires_grad_()} for task in pair.student_predictions]
     sure = [{"heatmap": torch.full_like(task["heatmap"], 20.0)} for task in pair.teacher_predictions]
-    heatmap_response(student, sure, truth_BNHW).backward()
+    heatmap_response(student, sure, heatmap_BNHW).backward()
     assert all((task["heatmap"].grad >= 0).all() for task in student)
-    peaks_BNHW = truth_BNHW == 1
+    peaks_BNHW = heatmap_BNHW == 1
     gradient_BNHW = torch.cat([task["heatmap"].grad for task in student], dim=1)
-    assert gradient_BNHW[peaks_BNHW].max() < 1e-12 < gradient_BNHW[truth_BNHW == 0].min()
+    assert gradient_BNHW[peaks_BNHW].max() < 1e-12 < gradient_BNHW[heatmap_BNHW == 0].min()
 
 
 def test_a_teacher_in_metres_per_second_agrees_with_a_student_in_metres() -> None:

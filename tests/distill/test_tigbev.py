@@ -1,4 +1,4 @@
-"""TiG-BEV's three terms against loops and hand-made cases, weights and normalisers included."""
+"""TiG-BEV's three terms with weights and normalisers, against loops and hand-made cases."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dualdistill.distill.tigbev import TiGBEV
 
 
 def certain(expected_m: list[float], measured_m: list[float], owner: list[int]) -> ImageDepth:
-    """One image of a row of cells; the student is sure of a depth in whole metres below ten."""
+    """One image of a single row of cells; the student is certain of a depth in whole metres below ten."""
     logits = torch.full((10, len(expected_m)), -1e4)
     logits[torch.tensor(expected_m).long(), torch.arange(len(expected_m))] = 0
     return ImageDepth(
@@ -40,7 +40,9 @@ def test_every_term_equals_its_loop_with_the_released_weights() -> None:
     boxes, half_extent_m = pair.boxes_K9, toy.GRID.half_extent_m
     students = naive.box_features(pair.student_BCHW["head"], boxes, half_extent_m, 5, 1.6)
     teachers = naive.box_features(pair.teacher_BCHW["neck"], boxes, half_extent_m, 5, 1.6)
-    adapted = [naive.linear(own, method.adapter.weight[:, :, 0], method.adapter.bias) for own in students]
+    adapted = [
+        naive.linear(points, method.adapter.weight[:, :, 0], method.adapter.bias) for points in students
+    ]
     expected = {
         "inner_depth": 1.0
         * naive.inner_depth(
@@ -67,17 +69,17 @@ def test_defaults_are_the_released_constants() -> None:
     }
 
 
-def test_depth_counts_relative_to_the_best_predicted_cell() -> None:
+def test_depth_is_relative_to_the_best_predicted_cell() -> None:
     # errors 2, 1 and -3 inside the box: relative to the second 1, 0 and -4; outside it nothing counts
     depth = certain([5, 5, 5, 9], [3, 4, 8, 2], [1, 1, 1, 0])
     assert inner_depth_loss(depth).item() == pytest.approx((1 + 0 + 16) / 3)
 
 
-def test_a_common_offset_of_a_box_costs_nothing() -> None:
+def test_a_common_offset_of_a_box_has_no_loss() -> None:
     assert inner_depth_loss(certain([5, 6, 7, 2], [3, 4, 5, 2], [1, 1, 1, 2])).item() == pytest.approx(0)
 
 
-def test_the_reference_cell_is_a_constant_to_the_gradient() -> None:
+def test_the_reference_cell_gets_no_gradient() -> None:
     depth = certain([5, 5], [3, 4], [1, 1])
     soft = replace(depth, logits_BNDhw=torch.zeros(1, 1, 10, 1, 2, requires_grad=True))  # expects 4.5 m
     inner_depth_loss(soft).backward()
@@ -92,7 +94,7 @@ def test_every_image_and_box_has_a_reference_of_its_own() -> None:
     assert reference_error(error_MP, owner_MP).tolist() == [[-1, -1, 2, 0], [4, 4, 0, -8]]
 
 
-def test_no_cell_of_any_object_costs_nothing() -> None:
+def test_without_object_cells_the_loss_is_zero() -> None:
     loss = inner_depth_loss(certain([5, 5], [3, 4], [0, 0]))
     assert loss == 0
     assert loss.requires_grad
@@ -117,7 +119,7 @@ def test_keypoints_beyond_the_map_move_to_its_border(grid: GridSpec) -> None:
     assert keypoints(box, grid, 24, 1.6).abs().max() == 1
 
 
-def test_a_box_off_the_diagonal_reads_row_y_and_column_x(toy_grid: GridSpec) -> None:
+def test_a_box_off_the_diagonal_samples_row_y_and_column_x(toy_grid: GridSpec) -> None:
     feature_BCHW = torch.zeros(1, 1, 16, 16)
     feature_BCHW[0, 0, 3, 12] = 1  # y around -3.6, x around 3.6
     box = torch.tensor([[3.6, -3.8, 0, 1.0, 1.0, 1.5, 0, 0, 0]])
@@ -128,25 +130,27 @@ def test_a_box_off_the_diagonal_reads_row_y_and_column_x(toy_grid: GridSpec) -> 
 
 
 @pytest.mark.parametrize("rows", [3, 40])
-def test_the_loss_is_that_of_relations_written_out(rows: int) -> None:
+def test_the_loss_equals_that_of_explicit_relations(rows: int) -> None:
     """With rows fewer than features, more than features, and a row of zeros on either side."""
     student_KRF = torch.randn(2, rows, 8, dtype=torch.float64)
     teacher_KRF = torch.randn(2, rows, 5, dtype=torch.float64)
     student_KRF[0, 1] = teacher_KRF[1, 2] = 0
     student_KRF.requires_grad_()
-    written_out = [functional.normalize(own @ own.mT, dim=2) for own in (student_KRF, teacher_KRF)]
-    expected = (written_out[0] - written_out[1]).square().sum(dim=2).mean()
-    found = relation_loss(student_KRF, teacher_KRF)
-    torch.testing.assert_close(found, expected)
-    gradients = [torch.autograd.grad(loss, student_KRF)[0] for loss in (found, expected)]
+    relations = [
+        functional.normalize(rows_KRF @ rows_KRF.mT, dim=2) for rows_KRF in (student_KRF, teacher_KRF)
+    ]
+    expected = (relations[0] - relations[1]).square().sum(dim=2).mean()
+    loss = relation_loss(student_KRF, teacher_KRF)
+    torch.testing.assert_close(loss, expected)
+    gradients = [torch.autograd.grad(value, student_KRF)[0] for value in (loss, expected)]
     torch.testing.assert_close(*gradients)
 
 
-def test_relations_ignore_the_feature_space() -> None:
-    """A turn of the features, or a factor, changes none of them."""
+def test_relations_do_not_depend_on_the_feature_space() -> None:
+    """A rotation or a factor of the features does not change them."""
     feature_KRF = torch.randn(2, 6, 4, dtype=torch.float64)
-    turn_FF = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64))[0]
-    assert relation_loss(3 * feature_KRF @ turn_FF, feature_KRF).item() == pytest.approx(0, abs=1e-14)
+    rotation_FF = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64))[0]
+    assert relation_loss(3 * feature_KRF @ rotation_FF, feature_KRF).item() == pytest.approx(0, abs=1e-14)
 
 
 def test_the_teacher_may_have_another_width_and_boxes_may_be_missing() -> None:

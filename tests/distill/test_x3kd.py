@@ -1,4 +1,4 @@
-"""X3KD's terms against loops and hand-made cases, weights, normalisers and switches included."""
+"""X3KD's terms with weights, normalisers and switches, against loops and hand-made cases."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from distill import toy
 from torch import Tensor, nn
 
 from dualdistill.config import method_options
-from dualdistill.data.batch import Instances
 from dualdistill.distill.terms.x3kd import rois
 from dualdistill.distill.terms.x3kd.adversarial import discriminator, domain_loss
 from dualdistill.distill.terms.x3kd.features import feature_loss
 from dualdistill.distill.terms.x3kd.outputs import output_losses
 from dualdistill.distill.x3kd import X3KD
 
-PARTS = {"xis": "segmenter", "xfd": None, "xat": "discriminator", "xod": None}  # and the modules they own
+PARTS = {"xis": "segmenter", "xfd": None, "xat": "discriminator", "xod": None}  # and their modules
 
 
 def made(**options: object) -> X3KD:
@@ -27,14 +26,9 @@ def made(**options: object) -> X3KD:
 
 
 def one_cell(name: str, values: list[float], row: int = 3, column: int = 12) -> Tensor:
-    found = torch.zeros(1, len(values), 16, 16)
-    found[0, :, row, column] = torch.tensor(values)
-    return found
-
-
-def sure(one: Instances) -> Instances:
-    kept = one.scores_S > 0.2
-    return Instances(one.masks_SHW[kept], one.labels_S[kept], one.scores_S[kept])
+    map_BCHW = torch.zeros(1, len(values), 16, 16)
+    map_BCHW[0, :, row, column] = torch.tensor(values)
+    return map_BCHW
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2"])
@@ -83,14 +77,14 @@ def test_defaults_are_the_reconstruction() -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_switch_takes_its_terms_and_leaves_the_others(part: str) -> None:
+def test_a_switch_removes_its_terms_only(part: str) -> None:
     pair, method = toy.make_pair(), made(**{part: False})
     every, left = made()(pair), method(replace(pair, instances=()) if part == "xis" else pair)
     assert set(left) == {term for term in every if not term.startswith(part)} != set(every)
     assert PARTS[part] is None or not hasattr(method, PARTS[part])
 
 
-def test_nothing_is_left_of_an_adapter_that_nobody_reads() -> None:
+def test_an_unused_adapter_is_not_created() -> None:
     assert not list(made(xis=False, xfd=False, xat=False).parameters())
 
 
@@ -105,22 +99,22 @@ def test_the_student_learns_against_the_discriminator() -> None:
         domain_loss(judge, student, teacher, factor).backward()
         return student.grad.clone(), judge[0].weight.grad.clone()
 
-    honest, own = gradients(-1.0)
-    assert honest.any()
+    plain, unchanged = gradients(-1.0)
+    assert plain.any()
     for factor in (0.5, 1.0):
-        turned, same = gradients(factor)
-        torch.testing.assert_close(turned, -factor * honest)
-        torch.testing.assert_close(same, own)
-    # what is minimised teaches the discriminator and, at the same time, misleads it
+        turned, discriminator_gradient = gradients(factor)
+        torch.testing.assert_close(turned, -factor * plain)
+        torch.testing.assert_close(discriminator_gradient, unchanged)
+    # one loss trains the discriminator, and the student against it
     before = domain_loss(judge, student, teacher, 1.0)
-    turned, own = gradients(1.0)
+    turned, discriminator_gradient = gradients(1.0)
     with torch.no_grad():
         fooled = domain_loss(judge, student - turned, teacher, 1.0)
-        judge[0].weight -= 0.1 * own
+        judge[0].weight -= 0.1 * discriminator_gradient
         assert domain_loss(judge, student, teacher, 1.0) < before < fooled
 
 
-def test_a_discriminator_that_cannot_tell_costs_log_two() -> None:
+def test_an_undecided_discriminator_has_a_loss_of_log_two() -> None:
     judge = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
     nn.init.zeros_(judge[-1].weight)
     nn.init.zeros_(judge[-1].bias)
@@ -153,7 +147,7 @@ def test_cells_without_points_do_not_count() -> None:
     assert made(xfd_nonempty=False)(silent)["xfd"] > 0
 
 
-def test_outputs_count_where_the_teacher_is_sure_and_in_the_students_units() -> None:
+def test_outputs_count_where_the_teacher_scores_high_and_in_the_students_units() -> None:
     names = {"reg": 2, "height": 1, "dim": 3, "rot": 2}
     zeros = {name: torch.zeros(1, size, 16, 16) for name, size in names.items()}
     teacher = [zeros | {"heatmap": one_cell("heatmap", [2.0]), "vel": one_cell("vel", [4.0, -2.0])}]
@@ -164,20 +158,20 @@ def test_outputs_count_where_the_teacher_is_sure_and_in_the_students_units() -> 
     assert [loss.item() for loss in output_losses(agreed, teacher, age, 0.9)] == [0, 0]
     faster = [agreed[0] | {"vel": one_cell("vel", [7.0, -3.0])}]
     assert output_losses(faster, teacher, age, 0.6)[1].item() == pytest.approx(0.880797)
-    # the frame before is the same one: its displacement says nothing
+    # both frames are the same: no displacement
     assert output_losses(faster, teacher, torch.tensor([0.0]), 0.6)[1] == 0
     mirrored = [{name: value.mT for name, value in agreed[0].items()}]
     assert output_losses(mirrored, teacher, age, 0.6)[0] > 0.1
 
 
-def test_an_instance_below_the_threshold_is_no_target() -> None:
+def test_an_instance_below_the_threshold_is_not_a_target() -> None:
     pair = toy.make_pair()
     without = tuple(
         tuple(
-            replace(one, **{name: getattr(one, name)[one.scores_S > 0.2] for name in vars(one)})
-            for one in own
+            replace(image, **{name: getattr(image, name)[image.scores_S > 0.2] for name in vars(image)})
+            for image in sample
         )
-        for own in pair.instances
+        for sample in pair.instances
     )
     assert any(len(a.labels_S) != len(b.labels_S) for a, b in zip(pair.instances[0], without[0], strict=True))
     whole, cut = made()(pair), made()(replace(pair, instances=without))
@@ -186,7 +180,7 @@ def test_an_instance_below_the_threshold_is_no_target() -> None:
     assert every["xis_region_class"] != whole["xis_region_class"]
 
 
-def test_a_box_off_the_diagonal_is_where_its_mask_is() -> None:
+def test_a_box_off_the_diagonal_surrounds_its_mask() -> None:
     mask_1HW = torch.zeros(1, 24, 40, dtype=torch.bool)
     mask_1HW[0, 3:7, 20:39] = True
     mask_1HW[0, 7:15, 20:24] = True
@@ -197,8 +191,8 @@ def test_a_box_off_the_diagonal_is_where_its_mask_is() -> None:
     torch.testing.assert_close(crop > 0.5, expected > 0.5)
 
 
-def test_crops_read_what_a_linear_map_says() -> None:
-    """On a plane the mean of bilinear readings is exact, and tells x from y."""
+def test_crops_of_a_linear_map_are_exact() -> None:
+    """On a plane the mean of bilinear samples is exact, and x and y differ."""
     row, column = torch.meshgrid(torch.arange(6.0), torch.arange(10.0), indexing="ij")
     plane_1CHW = torch.stack([column + 0.5, row + 0.5])[None].double()
     box = torch.tensor([[[2.0, 1.0, 8.0, 5.0]]]).double()
@@ -207,7 +201,7 @@ def test_crops_read_what_a_linear_map_says() -> None:
     torch.testing.assert_close(y_ss[:, 0], torch.tensor([1.5, 2.5, 3.5, 4.5]).double())
 
 
-def test_samples_are_spread_and_at_most_a_share_is_positive() -> None:
+def test_samples_are_spread_evenly_with_a_limited_share_of_positives() -> None:
     owner_P = torch.tensor([1] * 50 + [0] * 100 + [-1] * 5)
     positive, negative = rois.sampled(owner_P, 20, 0.25)
     assert positive.tolist() == [0, 10, 20, 30, 40]

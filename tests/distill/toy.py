@@ -1,4 +1,4 @@
-"""A batch of three toy samples as both detectors would see it, with a real head on a 16 x 16 grid.
+"""A batch of three toy samples as both detectors see it, with a real head on a 16 x 16 grid.
 
 Axes: B batch, C channels, H W BEV rows and columns, K boxes.
 """
@@ -18,7 +18,7 @@ from dualdistill.models.center_head import Head
 
 GRID = GridSpec(half_extent_m=6.4, cell_m=0.8)
 STUDENT_SHAPES = {"s0": (7, 16, 16), "s1": (4, 8, 8), "s2": (8, 4, 4), "s3": (16, 2, 2), "head": (8, 16, 16)}
-IMAGE_SHAPE, CAMERAS, STRIDE = (8, 6, 10), 2, 4  # of the map of one of the images
+IMAGE_SHAPE, CAMERAS, STRIDE = (8, 6, 10), 2, 4  # of the map of one image
 TEACHER_SHAPES = {"t1": (4, 32, 32), "t2": (4, 16, 16), "t3": (8, 8, 8), "neck": (12, 16, 16)}
 BOXES = (
     (1.0, -2.0, 0.0, 4.1, 2.3, 1.5, 0.7, 1.0, 2.0),  # overlaps the next one
@@ -32,7 +32,7 @@ def make_head(inputs: int = 12, velocity_weight: float = 0.2) -> Head:
 
 
 def make_boxes(counts: tuple[int, ...] = (2, 0, 1), dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
-    """Sample after sample takes the next boxes of BOXES."""
+    """The samples take the boxes of BOXES in order."""
     rows = iter(BOXES)
     return tuple(
         torch.tensor([next(rows) for _ in range(count)], dtype=dtype).reshape(-1, 9) for count in counts
@@ -40,7 +40,7 @@ def make_boxes(counts: tuple[int, ...] = (2, 0, 1), dtype: torch.dtype = torch.f
 
 
 def make_depth(counts: tuple[int, ...]) -> ImageDepth:
-    """Two cameras of 3 x 5 cells each, all with a point, in a box or in none."""
+    """Two cameras of 3 x 5 cells, each with a point, inside a box or not."""
     owner_BNhw = torch.stack([torch.randint(0, count + 1, (2, 3, 5)) for count in counts])
     return ImageDepth(
         logits_BNDhw=torch.randn(len(counts), 2, 6, 3, 5, requires_grad=True),
@@ -51,7 +51,7 @@ def make_depth(counts: tuple[int, ...]) -> ImageDepth:
 
 
 def make_instances(count: int) -> Instances:
-    """Rectangles of several sizes in an image that the map is a quarter of; the last one is unlikely."""
+    """Rectangles of several sizes in an image of four times the map's size; the last has a low score."""
     height, width = (STRIDE * cells for cells in IMAGE_SHAPE[1:])
     masks_SHW = torch.zeros(count, height, width, dtype=torch.bool)
     for number, mask_HW in enumerate(masks_SHW):
@@ -63,7 +63,7 @@ def make_instances(count: int) -> Instances:
 def make_pair(
     counts: tuple[int, ...] = (2, 0, 1), labels: tuple[int, ...] = (0, 8, 3), *, seed: int = 0
 ) -> FeaturePair:
-    """Student taps ask for gradients; the teacher fires here and there with scores far from 0 and 1."""
+    """Student taps require gradients; the teacher's scores are far from 0 and 1."""
     torch.manual_seed(seed)
     head, batch = make_head(), len(counts)
     student = {tap: torch.randn(batch, *shape, requires_grad=True) for tap, shape in STUDENT_SHAPES.items()}
@@ -72,16 +72,16 @@ def make_pair(
         predictions = head.eval()(teacher["neck"])
     for task in predictions:
         task["heatmap"] = torch.randn_like(task["heatmap"]).clamp(max=0.8) - 1
-        task["heatmap"][:, 0, 3, 12] = 0.9  # and is sure of one place, off the diagonal
+        task["heatmap"][:, 0, 3, 12] = 0.9  # a high score off the diagonal
     labels_BCHW = {tap: torch.randn_like(teacher[tap]).relu() for tap in ("t2", "t3")}
     depth = make_depth(counts)
-    own_head = make_head(inputs=8)
+    student_head = make_head(inputs=8)
     images = torch.randn(batch, CAMERAS, *IMAGE_SHAPE, requires_grad=True)
     return FeaturePair(
         student_BCHW=student,
         teacher_BCHW=teacher,
         label_BCHW=labels_BCHW,
-        student_predictions=own_head(student["head"]),
+        student_predictions=student_head(student["head"]),
         teacher_predictions=predictions,
         image_BNChw=images,
         instances=tuple(tuple(make_instances(count + n) for n in range(CAMERAS)) for count in counts),
@@ -92,11 +92,12 @@ def make_pair(
         depth=depth,
         grid=GRID,
         teacher_head=head,
+        progress=0.5,
     )
 
 
 def in_float64(pair: FeaturePair) -> FeaturePair:
-    """What loops in plain floats are compared with; the head keeps its type."""
+    """A copy for the comparison with loops in plain floats; the head keeps its type."""
     return replace(
         pair,
         student_BCHW={tap: feature.detach().double() for tap, feature in pair.student_BCHW.items()},

@@ -52,7 +52,7 @@ def test_the_row_resolves_and_its_key_is_checked(added: tuple[Path, str, str]) -
     found = json.loads(done.stdout)
     assert found["rows"] == [row]
     assert found["spec"]["distill"]["method"] == method
-    assert found["spec"]["distill"]["options"] == {"hint_weight": 1.0}
+    assert found["spec"]["distill"]["options"] == {"hint_weight": 1.0, "hint_until": 1.0}
     example = re.search(r"`(fitnets-\S+: \{.*?\})`", (folder / PAGE).read_text())[1]
     rows = folder / "config" / "variants.yaml"
     text = rows.read_text()

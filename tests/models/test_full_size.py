@@ -27,7 +27,7 @@ from dualdistill.config.run_spec import (
 from dualdistill.data.batch import Batch, Instances
 from dualdistill.models import LabelEncoder, Teacher
 from dualdistill.models.bevdepth.student import BEVDepth
-from dualdistill.training.objective import LabelLesson, Lesson, Teachers
+from dualdistill.training.objective import LabelEncoderObjective, Objective, Teachers
 
 GRID = GridSpec()
 R50 = (BEVDepthSpec(), (256, 704))
@@ -117,10 +117,10 @@ def test_one_full_size_step_fits_a_cpu_with_24_gb(preset: tuple, taps: dict[str,
 
 def test_one_full_size_step_of_a_label_encoder():
     teachers = Teachers(Teacher(TeacherSpec(), GRID))
-    lesson = LabelLesson(LabelEncoder(LabelEncoderSpec(), GRID, teachers.detector.tap_shapes()))
-    losses = lesson(random_batch(1, grid=GRID, image=(16, 16), boxes=30, per_box=1), teachers)
+    objective = LabelEncoderObjective(LabelEncoder(LabelEncoderSpec(), GRID, teachers.detector.tap_shapes()))
+    losses = objective(random_batch(1, grid=GRID, image=(16, 16), boxes=30, per_box=1), teachers, 0.0)
     torch.stack(list(losses.values())).sum().backward()
-    assert all(weight.grad.isfinite().all() for weight in lesson.parameters())
+    assert all(weight.grad.isfinite().all() for weight in objective.parameters())
 
 
 def with_objects(batch: Batch, image: tuple[int, int]) -> Batch:
@@ -136,7 +136,7 @@ def with_objects(batch: Batch, image: tuple[int, int]) -> Batch:
     )
 
 
-def lesson_step(name: str) -> tuple[dict[str, float], bool, float]:
+def training_step(name: str) -> tuple[dict[str, float], bool, float]:
     """One step of R50 with a pillar teacher: losses, whether all is finite, peak memory in GB."""
     torch.manual_seed(0)
     spec, image = R50
@@ -146,11 +146,11 @@ def lesson_step(name: str) -> tuple[dict[str, float], bool, float]:
     method.bind(shapes, teacher.tap_shapes())
     method.prepare(student.head, teacher.head)
     encoder = LabelEncoder(LabelEncoderSpec(), GRID, teacher.tap_shapes()) if method.label_encoder else None
-    lesson = Lesson(student, method)
+    objective = Objective(student, method)
     batch = with_objects(random_batch(1, grid=GRID, image=image, boxes=30, per_box=500), image)
-    losses = lesson(batch, Teachers(teacher, encoder))
+    losses = objective(batch, Teachers(teacher, encoder), progress=0.0)
     torch.stack(list(losses.values())).sum().backward()
-    graded = [weight.grad for weight in lesson.parameters() if weight.grad is not None]
+    graded = [weight.grad for weight in objective.parameters() if weight.grad is not None]
     finite = all(gradient.isfinite().all().item() for gradient in graded)
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {name: loss.item() for name, loss in losses.items()}, finite, peak_gb
@@ -161,7 +161,7 @@ def lesson_step(name: str) -> tuple[dict[str, float], bool, float]:
 @pytest.mark.parametrize("name", sorted(method_options.methods()))
 def test_one_full_size_step_of_every_method_fits_a_cpu_with_24_gb(name: str):
     with ProcessPoolExecutor(1, mp_context=forked.CONTEXT) as alone:
-        losses, finite, peak_gb = alone.submit(lesson_step, name).result()
+        losses, finite, peak_gb = alone.submit(training_step, name).result()
     detection = {"heatmap", "box", "depth"}
     assert detection < set(losses)
     assert all(math.isfinite(loss) for loss in losses.values())

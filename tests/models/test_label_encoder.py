@@ -13,7 +13,7 @@ from dualdistill.config.run_spec import GridSpec, LabelEncoderSpec, TeacherSpec
 from dualdistill.errors import UserError
 from dualdistill.models import LabelEncoder, Teacher
 from dualdistill.models.label_encoder import owners, paint
-from dualdistill.training.objective import LabelLesson, Teachers
+from dualdistill.training.objective import LabelEncoderObjective, Teachers
 
 GRID = GridSpec(half_extent_m=6.4, cell_m=0.8)
 SLIM = LabelEncoderSpec(channels=16)
@@ -98,17 +98,17 @@ def test_its_maps_have_the_teacher_s_shapes_and_the_finest_stays_silent(teachers
 def test_a_frozen_neck_and_head_teach_it(teachers: Teachers) -> None:
     """The loss falls, all of the encoder learns, and the teacher stays as it is to the last bit."""
     torch.manual_seed(0)
-    lesson = LabelLesson(LabelEncoder(SLIM, SLIM_GRID, teachers.detector.tap_shapes()))
+    objective = LabelEncoderObjective(LabelEncoder(SLIM, SLIM_GRID, teachers.detector.tap_shapes()))
     before = {name: value.clone() for name, value in teachers.state_dict().items()}
-    optimizer, batch, history = torch.optim.AdamW(lesson.parameters(), lr=3e-3), random_batch(2), []
+    optimizer, batch, history = torch.optim.AdamW(objective.parameters(), lr=3e-3), random_batch(2), []
     for _ in range(40):
         optimizer.zero_grad()
-        loss = torch.stack(list(lesson(batch, teachers).values())).sum()
+        loss = torch.stack(list(objective(batch, teachers, progress=0.0).values())).sum()
         loss.backward()
         optimizer.step()
         history.append(loss.item())
     assert history[-1] < 0.4 * history[0]
-    assert all(weight.grad is not None and weight.grad.any() for weight in lesson.parameters())
+    assert all(weight.grad is not None and weight.grad.any() for weight in objective.parameters())
     assert all(torch.equal(value, before[name]) for name, value in teachers.state_dict().items())
     assert all(weight.grad is None for weight in teachers.parameters())
 

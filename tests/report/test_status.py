@@ -12,7 +12,7 @@ from dualdistill.errors import NumericsError
 from dualdistill.plan.plan import Plan, Run
 from dualdistill.report import status
 from dualdistill.store.files import read_json, run_lock, write_json
-from dualdistill.training.progress import note, noting_failure
+from dualdistill.training.progress import log_event, log_failure
 
 
 @pytest.fixture
@@ -89,24 +89,24 @@ def test_a_stopped_one_lacks_what_comes_after_its_checkpoint(plan: Plan, run: Ru
 
 def test_a_failed_one_says_why_and_where_its_log_is_until_it_starts_again(plan: Plan, run: Run, state: Path):
     saved(state, 97)
-    with pytest.raises(NumericsError), noting_failure(state):
+    with pytest.raises(NumericsError), log_failure(state):
         raise NumericsError("the loss is not finite", where="step 98")
     assert seen(plan, run) == ("failed", "97/100", "")
     assert f"{run.id} failed: step 98: the loss is not finite" in status.lines(plan)
     log = plan.folder(run) / "logs" / "train.log"
     log.parent.mkdir()
     log.touch()
-    with pytest.raises(MemoryError), noting_failure(state):
+    with pytest.raises(MemoryError), log_failure(state):
         raise MemoryError("no room\nfor more")
     assert f"{run.id} failed: MemoryError: no room; see {log}" in status.lines(plan)
     with run_lock(state):
         assert seen(plan, run)[0] == "running"
-    note(state, event="start", step=97, total=100)
+    log_event(state, event="start", step=97, total=100)
     assert seen(plan, run)[0] == "stopped"
 
 
 def test_a_stop_is_no_failure(plan: Plan, run: Run, state: Path):
-    with pytest.raises(SystemExit), noting_failure(state):
+    with pytest.raises(SystemExit), log_failure(state):
         raise SystemExit(143)
     assert seen(plan, run)[0] == "waiting"
 

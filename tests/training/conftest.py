@@ -1,4 +1,4 @@
-"""One tiny world, made by the commands a user types, shared by the training tests."""
+"""A tiny world, built by the commands that a user types and shared by the training tests."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def command(checkout: Path, results: Path) -> Command:
 
 @pytest.fixture(scope="session")
 def runs(command: Command) -> dict[str, str]:
-    """Variant to run id, as the plan resolves them; a pre-training goes by what comes before its seed."""
+    """Row to run id, as `resolve` prints them; runs without a row by the part of their id before the seed."""
     lines = [line.split() for line in command("resolve").stdout.splitlines()]
     return {row: run for run, *rows in lines for row in rows or [run.partition("-s0-")[0]]}
 
 
 @pytest.fixture
 def copy_of_results(trained: dict[str, Path], results: Path, tmp_path: Path) -> Path:
-    """Data and teacher, for a test that damages them; the students are left out, to be trained again."""
+    """A copy of the results without the students, for a test that damages something and trains again."""
     copy = tmp_path / "results"
     shutil.copytree(results, copy, ignore=shutil.ignore_patterns("dualdistill-*", "bevdepth-*"))
     return copy

@@ -1,4 +1,4 @@
-"""Checkpoints: fall back, start over or refuse, and never run code."""
+"""Checkpoints fall back, start over or are refused, and never run code."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
     assert "falling back" in caplog.text
 
 
-def test_with_no_whole_checkpoint_the_run_starts_over_and_says_so(
+def test_without_an_intact_checkpoint_the_run_starts_over_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for path in saved(tmp_path).glob("*.pt"):

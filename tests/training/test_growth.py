@@ -1,4 +1,4 @@
-"""A detector that grows from a shallower one begins as that one, and can go on from there."""
+"""A detector that starts from a shallower one computes the same at first and can then learn."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from dualdistill.models.bevdepth.student import BEVDepth
 from dualdistill.plan import plan
 from dualdistill.seeding import seed_everything
 from dualdistill.store.files import sha256_file, write_json
-from dualdistill.training import objective
 from dualdistill.training.checkpoint import save_weights
+from dualdistill.training.objective import Upstream, build_networks
 
 
 @pytest.fixture(scope="module")
 def spec(checkout: Path) -> RunSpec:
-    """The detector on ResNet-50; what it starts from is no matter here."""
-    found = plan.load(checkout / "config" / "config.yaml", {"profile": "smoke"}).run("bevdepth-r50").spec
-    return replace(found, kind="detector", pretraining=None, model=replace(found.model, start="random"))
+    """The detector on ResNet-50, with a random start."""
+    spec = plan.load(checkout / "config" / "config.yaml", {"profile": "smoke"}).run("bevdepth-r50").spec
+    return replace(spec, kind="detector", pretraining=None, model=replace(spec.model, start="random"))
 
 
 @pytest.fixture(scope="module")
 def trained(spec: RunSpec) -> BEVDepth:
-    """Not the fresh weights, whose norms are all alike."""
+    """With perturbed weights, since all norms are equal at the start."""
     seed_everything(7)
     network = models.build(spec)
     with torch.no_grad():
@@ -46,24 +46,26 @@ def file(spec: RunSpec, trained: BEVDepth, tmp_path_factory: pytest.TempPathFact
     return file
 
 
-def grown(spec: RunSpec, file: Path, width: int = 0) -> BEVDepth:
+def deeper(spec: RunSpec, file: Path, width: int = 0) -> BEVDepth:
     model = replace(spec.model, start="detector", depth=101, width=width or spec.model.width)
-    return objective.prepare(replace(spec, model=model), None, file).lesson.learner
+    return build_networks(replace(spec, model=model), Upstream(start_file=file)).objective.learner
 
 
-def test_it_begins_as_the_shallower_one_did_end(spec: RunSpec, trained: BEVDepth, file: Path) -> None:
+def test_the_deeper_network_starts_with_the_outputs_of_the_shallower_one(
+    spec: RunSpec, trained: BEVDepth, file: Path
+) -> None:
     images_MCHW = torch.randn(2, 3, 64, 96)
-    deep = grown(spec, file)
+    deep = deeper(spec, file)
     assert len(deep.image_encoder.backbone.layer3) == 23 > len(trained.image_encoder.backbone.layer3)
-    told = [network.eval().image_encoder(images_MCHW) for network in (trained, deep)]
-    torch.testing.assert_close(told[1], told[0])
+    outputs = [network.eval().image_encoder(images_MCHW) for network in (trained, deep)]
+    torch.testing.assert_close(outputs[1], outputs[0])
     rest = {name: w for name, w in trained.state_dict().items() if not name.startswith("image_encoder.")}
     for name, value in rest.items():
         assert torch.equal(deep.state_dict()[name], value), name
 
 
-def test_its_further_blocks_repeat_the_last_of_their_stage_and_can_learn(spec: RunSpec, file: Path) -> None:
-    backbone = grown(spec, file).image_encoder.backbone
+def test_added_blocks_copy_the_last_block_of_their_stage_and_can_learn(spec: RunSpec, file: Path) -> None:
+    backbone = deeper(spec, file).image_encoder.backbone
     last, first_new, deepest = (backbone.layer3[position] for position in (5, 6, 22))
     for block in (first_new, deepest):
         assert torch.equal(block.conv2.weight, last.conv2.weight)
@@ -73,6 +75,6 @@ def test_its_further_blocks_repeat_the_last_of_their_stage_and_can_learn(spec: R
     assert deepest.bn3.weight.grad.abs().sum() > 0
 
 
-def test_weights_of_another_width_do_not_grow(spec: RunSpec, file: Path) -> None:
+def test_weights_of_another_width_are_refused(spec: RunSpec, file: Path) -> None:
     with pytest.raises(CheckpointError, match=r"detector-r500/model.safetensors: the weights are of another"):
-        grown(spec, file, width=16)
+        deeper(spec, file, width=16)

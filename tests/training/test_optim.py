@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dualdistill.config.run_spec import ScheduleSpec
-from dualdistill.training.optim import MovingAverage, learning_rate, optimizer, set_rate
+from dualdistill.training.optim import learning_rate, moving_average, optimizer, set_rate
 
 
 def test_the_published_student_schedule_warms_up_and_steps_at_16_and_22() -> None:
@@ -48,8 +48,8 @@ class Learner(nn.Module):
         self.body, self.head = nn.Linear(1, 1), nn.Linear(1, 1)
 
 
-class Taught(nn.Module):
-    """Named like a lesson."""
+class Objective(nn.Module):
+    """With the parameter names of a training objective."""
 
     def __init__(self, method: bool) -> None:
         super().__init__()
@@ -59,26 +59,28 @@ class Taught(nn.Module):
 
 
 @pytest.mark.parametrize("method", [False, True])
-def test_the_head_and_a_methods_layers_learn_at_their_own_rate(method: bool) -> None:
-    lesson = Taught(method)
-    adam = optimizer(lesson, ScheduleSpec(head_rate=5.0, weight_decay=0.0))
-    before = {name: value.detach().clone() for name, value in lesson.named_parameters()}
+def test_the_head_and_the_layers_of_a_method_have_a_learning_rate_of_their_own(method: bool) -> None:
+    objective = Objective(method)
+    adam = optimizer(objective, ScheduleSpec(head_rate=5.0, weight_decay=0.0))
+    before = {name: value.detach().clone() for name, value in objective.named_parameters()}
     set_rate(adam, 1e-3)
-    for value in lesson.parameters():
+    for value in objective.parameters():
         value.grad = torch.ones_like(value)
     adam.step()
-    for name, value in lesson.named_parameters():  # Adam's first step is as long as the rate
+    for name, value in objective.named_parameters():  # Adam's first step is as long as the rate
         moved = (before[name] - value.detach()).abs()
         expected = 1e-3 if "body" in name else 5e-3
         torch.testing.assert_close(moved, torch.full_like(moved, expected), rtol=1e-3, atol=0)
 
 
-def test_the_average_follows_weights_and_copies_statistics() -> None:
+def test_the_average_holds_weights_and_statistics_and_starts_with_the_first_update() -> None:
     module = nn.BatchNorm1d(2)
-    average = MovingAverage(module, 0.9)
-    with torch.no_grad():
-        module.weight.fill_(2.0)
-        module.running_mean.fill_(5.0)
-    average.update(module)
-    assert torch.allclose(average.weights["weight"], torch.full((2,), 1.1))
-    assert torch.equal(average.weights["running_mean"], torch.full((2,), 5.0))
+    average = moving_average(module, 0.9)
+    for value in (1.0, 2.0):
+        with torch.no_grad():
+            module.weight.fill_(value)
+            module.running_mean.fill_(5 * value)
+        average.update_parameters(module)
+    assert torch.allclose(average.module.weight, torch.full((2,), 1.1))
+    assert torch.allclose(average.module.running_mean, torch.full((2,), 5.5))
+    assert average.state_dict().keys() == {f"module.{name}" for name in module.state_dict()} | {"n_averaged"}

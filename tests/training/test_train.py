@@ -1,4 +1,4 @@
-"""Real trainings through the command line on the smoke profile: kill, resume, refuse, pair."""
+"""Real trainings of the smoke profile through the command line: killed, resumed, refused, paired."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ Command = Callable[..., CompletedProcess[str]]
 STUDENT = "dualdistill-r50-centerpoint"
 PRETRAINING = "pretrain-r50"
 LABELS = "labels-centerpoint"
-TAUGHT_BY_LABELS = "labeldistill-r50-centerpoint"
+LABEL_STUDENT = "labeldistill-r50-centerpoint"
 
 
 @pytest.fixture(scope="session")
 def trained(command: Command, runs: dict[str, str], results: Path) -> dict[str, Path]:
-    """Variant to run folder, trained without interruption, in the order in which one needs the other."""
+    """Row to run folder, each trained without interruption after the runs that it builds on."""
     folders = {}
-    for variant in ("centerpoint", PRETRAINING, LABELS, "bevdepth-r50", STUDENT, TAUGHT_BY_LABELS):
+    for variant in ("centerpoint", PRETRAINING, LABELS, "bevdepth-r50", STUDENT, LABEL_STUDENT):
         command("train", runs[variant])
         folders[variant] = results / "runs" / runs[variant]
     return folders
 
 
 @pytest.mark.slow
-def test_a_training_leaves_its_pace_for_status(trained: dict[str, Path]):
+def test_a_training_writes_its_pace_for_status(trained: dict[str, Path]):
     for folder in trained.values():
-        told = json.loads((folder / "state" / "progress.json").read_text())
-        assert told["step"] == told["total"] > 0
-        assert told["seconds_per_step"] > 0
+        progress = json.loads((folder / "state" / "progress.json").read_text())
+        assert progress["step"] == progress["total"] > 0
+        assert progress["seconds_per_step"] > 0
 
 
 def events(folder: Path) -> list[dict[str, object]]:
@@ -56,7 +56,7 @@ def start(checkout: Path, run: str, results: Path) -> BaseProcess:
 
 
 def wait_for_checkpoint(process: BaseProcess, folder: Path) -> int:
-    """Block until a checkpoint is named, and tell its step."""
+    """Block until a checkpoint is saved; return its step."""
     head = folder / "state" / "head.json"
     while process.is_alive():
         if head.exists():
@@ -106,7 +106,7 @@ def test_a_killed_run_ends_in_the_same_bytes(
 def test_a_finished_run_writes_its_outputs_again_without_training(
     variant: str, trained: dict[str, Path], command: Command
 ) -> None:
-    """Whole epochs of the one, of the other a last that is not whole; its peak was another process's."""
+    """A run of whole epochs, and one that ends within an epoch; peak memory was that of another process."""
     folder = trained[variant]
     before = sha256_file(folder / "model.safetensors")
     sha = read_json(folder / "run.json")["spec_sha"]
@@ -121,14 +121,14 @@ def test_a_finished_run_writes_its_outputs_again_without_training(
 
 
 @pytest.mark.slow
-def test_a_teacher_without_epochs_keeps_the_weights_that_it_starts_from(
+def test_a_teacher_without_epochs_keeps_its_initial_weights(
     trained: dict[str, Path], command: Command, runs: dict[str, str], results: Path
 ) -> None:
     command("train", runs["every-ring-4"])
-    own, earlier = results / "runs" / runs["every-ring-4"], trained["centerpoint"]
-    assert sha256_file(own / "model.safetensors") == sha256_file(earlier / "model.safetensors")
-    assert (own / "history.jsonl").read_text() == ""
-    record = json.loads((own / "run.json").read_text())
+    folder, earlier = results / "runs" / runs["every-ring-4"], trained["centerpoint"]
+    assert sha256_file(folder / "model.safetensors") == sha256_file(earlier / "model.safetensors")
+    assert (folder / "history.jsonl").read_text() == ""
+    record = json.loads((folder / "run.json").read_text())
     weights = f"{earlier.name}/model.safetensors"
     assert record["start"] == {
         "from": "weights",
@@ -138,15 +138,15 @@ def test_a_teacher_without_epochs_keeps_the_weights_that_it_starts_from(
 
 
 @pytest.mark.slow
-def test_losses_are_recorded_by_name_and_finite(trained: dict[str, Path]) -> None:
+def test_losses_are_recorded_by_name(trained: dict[str, Path]) -> None:
     rows = [json.loads(line) for line in (trained[STUDENT] / "history.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))
     assert {"crd", "mfd_fg_s2", "mfd_tn_s3", "mfd_fp_head", "depth"} <= rows[0].keys()
 
 
 @pytest.mark.slow
-def test_variants_of_one_seed_start_from_the_same_loss(trained: dict[str, Path]) -> None:
-    """Same initial student, first batch and augmentation: the first depth loss is equal to the last bit."""
+def test_rows_of_the_same_seed_start_from_the_same_loss(trained: dict[str, Path]) -> None:
+    """Initial student, first batch and augmentation are the same, so the first depth losses are too."""
     first = [
         json.loads((trained[v] / "history.jsonl").read_text().splitlines()[0])
         for v in ("bevdepth-r50", STUDENT)
@@ -156,10 +156,10 @@ def test_variants_of_one_seed_start_from_the_same_loss(trained: dict[str, Path])
 
 @pytest.mark.slow
 def test_orthogonality_survives_training_and_resume(trained: dict[str, Path]) -> None:
-    """W W^T = I is a property of the saved parameters, so a restored method has it too."""
+    """W W^T = I follows from the saved parameters, so a restored method has it too."""
     state = trained[STUDENT] / "state"
     saved = load_plain(state / json.loads((state / "head.json").read_text())["checkpoints"][0]["name"])[
-        "lesson"
+        "objective"
     ]
     prefix = "method.adapters.s2.project."
     weights = {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}
@@ -201,7 +201,7 @@ def test_a_changed_teacher_is_refused(
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_term_and_samples(
+def test_a_loss_that_is_not_finite_stops_the_run_before_the_step(
     trained: dict[str, Path], command: Command, copy_of_results: Path
 ) -> None:
     """One NaN in the cached LiDAR of every frame reaches the teacher's loss."""
@@ -222,7 +222,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_term_and_samp
 
 
 @pytest.mark.slow
-def test_a_pre_training_records_its_accuracy_and_a_student_its_start(trained: dict[str, Path]) -> None:
+def test_a_pretraining_records_its_accuracy_and_a_student_its_start(trained: dict[str, Path]) -> None:
     before, student = (
         json.loads((trained[name] / "run.json").read_text()) for name in (PRETRAINING, "bevdepth-r50")
     )
@@ -236,14 +236,14 @@ def test_a_pre_training_records_its_accuracy_and_a_student_its_start(trained: di
 
 
 @pytest.mark.slow
-def test_a_pre_training_is_asked_for_boxes_in_vain(trained: dict[str, Path], command: Command) -> None:
+def test_predict_refuses_a_pretraining_run(trained: dict[str, Path], command: Command) -> None:
     done = command("predict", trained[PRETRAINING].name, check=False)
     assert done.returncode == 2
     assert done.stderr == f"run '{trained[PRETRAINING].name}' is a pre-training: it predicts no boxes\n"
 
 
 @pytest.mark.slow
-def test_a_student_without_its_pre_training_is_one_sentence(
+def test_a_student_without_its_pretraining_is_refused_in_one_sentence(
     trained: dict[str, Path], command: Command, copy_of_results: Path
 ) -> None:
     shutil.rmtree(copy_of_results / "runs" / trained[PRETRAINING].name)
@@ -254,34 +254,34 @@ def test_a_student_without_its_pre_training_is_one_sentence(
 
 
 @pytest.mark.slow
-def test_a_label_encoder_records_how_well_its_boxes_are_found_again(trained: dict[str, Path]) -> None:
+def test_a_label_encoder_records_the_precision_of_its_decoded_boxes(trained: dict[str, Path]) -> None:
     encoder, student = (json.loads((trained[name] / "run.json").read_text()) for name in (LABELS, STUDENT))
-    told = encoder["redecoded"]
-    assert told["frames"] == 4
-    assert told["boxes"] > 0
-    assert 0 <= told["mean_ap"] <= 1
-    assert told["mean_ap"] == pytest.approx(sum(told["by_class"].values()) / len(told["by_class"]))
+    quality = encoder["redecoded"]
+    assert quality["frames"] == 4
+    assert quality["boxes"] > 0
+    assert 0 <= quality["mean_ap"] <= 1
+    assert quality["mean_ap"] == pytest.approx(sum(quality["by_class"].values()) / len(quality["by_class"]))
     assert "redecoded" not in student
 
 
 @pytest.mark.slow
-def test_a_student_predicts_without_those_who_taught_it(
+def test_a_student_predicts_without_its_teachers(
     trained: dict[str, Path], command: Command, copy_of_results: Path
 ) -> None:
     for name in (LABELS, "centerpoint"):
         shutil.rmtree(copy_of_results / "runs" / trained[name].name)
-    command("predict", trained[TAUGHT_BY_LABELS].name, folder=copy_of_results)
-    found = json.loads(
-        (copy_of_results / "runs" / trained[TAUGHT_BY_LABELS].name / "results_nusc.json").read_text()
+    command("predict", trained[LABEL_STUDENT].name, folder=copy_of_results)
+    predicted = json.loads(
+        (copy_of_results / "runs" / trained[LABEL_STUDENT].name / "results_nusc.json").read_text()
     )
-    assert found["meta"]["use_camera"]
-    assert not found["meta"]["use_lidar"]
-    assert any(found["results"].values())
+    assert predicted["meta"]["use_camera"]
+    assert not predicted["meta"]["use_lidar"]
+    assert any(predicted["results"].values())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("fault", "code"), [("changed", 4), ("absent", 3)])
-def test_a_label_encoder_that_is_not_the_recorded_one_is_refused(
+def test_a_changed_or_missing_label_encoder_is_refused(
     fault: str, code: int, trained: dict[str, Path], command: Command, copy_of_results: Path
 ) -> None:
     folder = copy_of_results / "runs" / trained[LABELS].name
@@ -291,8 +291,8 @@ def test_a_label_encoder_that_is_not_the_recorded_one_is_refused(
         content = bytearray((folder / "model.safetensors").read_bytes())
         content[-1] ^= 1
         (folder / "model.safetensors").write_bytes(content)
-    shutil.rmtree(copy_of_results / "runs" / trained[TAUGHT_BY_LABELS].name)
-    done = command("train", trained[TAUGHT_BY_LABELS].name, folder=copy_of_results, check=False)
+    shutil.rmtree(copy_of_results / "runs" / trained[LABEL_STUDENT].name)
+    done = command("train", trained[LABEL_STUDENT].name, folder=copy_of_results, check=False)
     assert done.returncode == code
     assert "Traceback" not in done.stderr
     assert str(folder) in done.stderr

@@ -1,4 +1,4 @@
-"""Alignments: small networks that bring a student's map to the channels and the size of a teacher's."""
+"""Alignments: small networks that map a student's features to the channels and size of the teacher's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dualdistill.errors import UserError
 
 
 def build(name: str, student: Shape, teacher: Shape, *, out_act: str = "none") -> nn.Module:
-    """An alignment by its YAML name; `out_act` concerns AOA and its halves, the others have theirs fixed."""
+    """An alignment by its YAML name; `out_act` applies to AOA and its halves only."""
     if name in ("aoa", "attention"):
         return AOA(student, teacher, out_act=out_act, orthogonal=name == "aoa")
     if name == "orthogonal":
@@ -32,7 +32,7 @@ def adapters(
     *,
     out_act: str = "none",
 ) -> nn.ModuleDict:
-    """One adapter per level by student tap: `name` in the backbone, the 1x1 conv at the head."""
+    """One adapter per level, by student tap: the named alignment, and a 1x1 conv at the head level."""
     return nn.ModuleDict(
         {
             tap: OneByOne(student[tap], teacher[target])

@@ -1,8 +1,8 @@
-"""AOA, attention-guided orthogonal alignment: DualDistill's way to the teacher's maps.
+"""AOA, attention-guided orthogonal alignment, the alignment of DualDistill.
 
-The query is a learned table that never sees the input, so the attention is a learned re-mixing of positions;
-the orthogonal map keeps lengths and angles inside the subspace it projects to. Two controls
-hold one half each: `attention` maps by a free linear layer, `orthogonal` leaves out the attention.
+The query is a learned table that does not depend on the input, so the attention is a learned mixing of
+positions; the orthogonal map keeps lengths and angles within the subspace that it projects to. Two controls
+have one half each: `attention` replaces the orthogonal map by a linear layer, `orthogonal` has no attention.
 Axes: B batch, N cells as tokens, C student channels, T teacher channels, H W BEV rows and columns.
 """
 
@@ -45,24 +45,24 @@ class AOA(nn.Module):
         query_BNC = tokens(self.query_map(self.query_CHW[None])).expand(batch, -1, -1)
         mixed_BNC = self.norm(self.attention(query_BNC, source_BNC, source_BNC, need_weights=False)[0])
         mixed_BNC = mixed_BNC + self.feed_forward(mixed_BNC)
-        # The published order upsamples first. One step mixes channels and the other positions, and the bias
-        # survives since interpolation weights sum to one: mapping first is equal, on a 16th of the cells.
+        # The published order upsamples first. The projection mixes channels and adds a bias, upsampling mixes
+        # positions with weights that sum to 1: both orders are equal, and this one has a 16th of the work.
         aligned_BTHW = self.project(mixed_BNC).transpose(1, 2).unflatten(2, (height, width))
         return self.out_act(upsample(aligned_BTHW, self.size_HW))
 
 
 def tokens(feature_BCHW: Tensor) -> Tensor:
-    """[B, C, H, W] as [B, N, C], row by row."""
+    """[B, C, H, W] to [B, N, C], row by row."""
     return feature_BCHW.flatten(2).transpose(1, 2)
 
 
 def heads_for(channels: int, at_most: int = 8) -> int:
-    """Eight attention heads, or the most that divide a slim model's channels."""
+    """Eight attention heads, or the largest number that divides the channels of a slim model."""
     return next(heads for heads in range(at_most, 0, -1) if channels % heads == 0)
 
 
 class OrthogonalOnly(nn.Module):
-    """s * (W F) + b per position, upsampled; all positions keep their place."""
+    """s * (W F) + b per position, then upsampling; positions are not mixed otherwise."""
 
     def __init__(self, student: Shape, teacher: Shape, *, out_act: str = "none") -> None:
         super().__init__()

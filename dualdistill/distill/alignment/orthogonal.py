@@ -1,4 +1,4 @@
-"""A linear map with orthonormal rows or columns, then a learned scale and bias: VkD's projector, used by AOA.
+"""VkD's projector, used by AOA: a linear map with orthonormal rows or columns, then a learned scale and bias.
 
 Axes: B batch, N cells as tokens, C student channels, T teacher channels.
 """
@@ -19,7 +19,7 @@ class OrthogonalProjection(nn.Module):
         initial_TC = self.linear.weight.detach().clone()
         parametrize.register_parametrization(self.linear, "weight", FixedDiagonal())
         parametrizations.orthogonal(self.linear)
-        self.linear.weight = initial_TC  # through both parametrizations, which makes it orthogonal
+        self.linear.weight = initial_TC  # the parametrizations make it orthogonal
         self.scale_T = nn.Parameter(torch.ones(outputs))
         self.bias_T = nn.Parameter(torch.zeros(outputs))
 
@@ -28,10 +28,10 @@ class OrthogonalProjection(nn.Module):
 
 
 class FixedDiagonal(nn.Module):
-    """Holds the diagonal of the trained parameter at -1, where torch's Householder form starts it.
+    """A fixed diagonal of -1 in the trained parameter, its initial value in torch's Householder form.
 
     torch reads the diagonal as signs by rounding toward zero. Weight decay moves it from -1 to -0.999998
-    in one step of AdamW, the signs become 0, and W with them, for good.
+    in one step of AdamW; the signs become 0, and W stays 0 from then on.
     """
 
     def forward(self, parameter_TC: Tensor) -> Tensor:

@@ -1,5 +1,4 @@
-"""Upsample-Conv x3, DistillBEV's alignment, which the poster compares with AOA; and the 1x1 conv of the head
-level.
+"""Upsample-Conv x3, the alignment of DistillBEV, and the 1x1 conv of the head level.
 
 Axes: B batch, C channels, H W BEV rows and columns.
 """
@@ -14,7 +13,7 @@ from dualdistill.errors import UserError
 
 
 class UpsampleConv(nn.Module):
-    """Bilinear upsampling, then three times 1x1 conv, batch norm and ReLU: C-C-C-C_T channels."""
+    """Bilinear upsampling, then three blocks of 1x1 conv, batch norm and ReLU with C-C-C-C_T channels."""
 
     def __init__(self, student: Shape, teacher: Shape) -> None:
         super().__init__()
@@ -25,7 +24,7 @@ class UpsampleConv(nn.Module):
 
     @staticmethod
     def block(inputs: int, outputs: int) -> nn.Sequential:
-        # No bias: the batch norm that follows subtracts it again.
+        # no bias, since the batch norm would subtract it
         return nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
 
     def forward(self, student_BCHW: Tensor) -> Tensor:
@@ -33,12 +32,12 @@ class UpsampleConv(nn.Module):
 
 
 def upsample(feature_BCHW: Tensor, size_HW: tuple[int, int]) -> Tensor:
-    """Bilinear, corners aligned: the interpolation weights of every output cell sum to one."""
+    """Bilinear upsampling with aligned corners."""
     return functional.interpolate(feature_BCHW, size=size_HW, mode="bilinear", align_corners=True)
 
 
 class OneByOne(nn.Conv2d):
-    """Changes channels only, so both maps must lie on the same cells."""
+    """A 1x1 conv with bias; both maps must have the same cells."""
 
     def __init__(self, student: Shape, teacher: Shape) -> None:
         if student[1:] != teacher[1:]:

@@ -1,1 +1,1 @@
-"""Loss terms that methods are put together from."""
+"""Loss terms of the methods."""

@@ -1,4 +1,4 @@
-"""Where a method that weighs cells and channels by their strength looks.
+"""Attention over cells and channels: weights that grow with the magnitude of a map.
 
 Axes: B batch, C channels, H W BEV rows and columns, N = H x W cells.
 """
@@ -16,7 +16,7 @@ def spatial_attention(feature_BCHW: Tensor, tau: float) -> Tensor:
 
 
 def mean_attention(student_BCHW: Tensor, teacher_BCHW: Tensor, tau: float) -> Tensor:
-    """A = (A_T + A_S) / 2, detached: it says where to look and is itself not trained."""
+    """A = (A_T + A_S) / 2, detached, since it is a weight and not trained."""
     attention_BHW = (spatial_attention(teacher_BCHW, tau) + spatial_attention(student_BCHW, tau)) / 2
     return attention_BHW.detach()
 

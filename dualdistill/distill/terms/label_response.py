@@ -1,4 +1,4 @@
-"""LabelDistill's responses: what the student's head says, against what the teacher's says.
+"""LabelDistill's response losses: the student head's outputs against the teacher head's.
 
 Axes: B batch, H W BEV rows and columns, N classes, K boxes of the whole batch.
 """
@@ -9,42 +9,44 @@ import torch
 from mmdet.models.losses.gaussian_focal_loss import gaussian_focal_loss
 from torch import Tensor
 
+from dualdistill.distill.inputs import Predictions
 from dualdistill.models.center_head import BOX_WEIGHT, FIRST_LABEL, REGRESSION, TASK_SIZES
 from dualdistill.models.center_targets import Targets
 
-Predictions = list[dict[str, Tensor]]  # of a head, one per task
-PROBABLE = (1e-4, 1 - 1e-4)  # a score is never quite sure
+PROBABLE = (1e-4, 1 - 1e-4)  # avoids log(0)
 
 
-def heatmap_response(student: Predictions, teacher: Predictions, truth_BNHW: Tensor) -> Tensor:
-    """Focal loss against teacher x truth, by the number of true peaks, summed over tasks.
+def heatmap_response(student: Predictions, teacher: Predictions, heatmap_BNHW: Tensor) -> Tensor:
+    """Focal loss against teacher score x ground-truth heatmap, by the number of peaks, summed over tasks.
 
-    As released: the product never reaches one, which alone would make a cell a positive one. So the loss
-    pulls scores down, least where teacher and truth agree, and never pushes them up.
+    As released: a focal loss has positive cells only where the target is 1, which the product never is. So
+    the loss only lowers scores, least where teacher and ground truth agree.
     """
-    logits_BNHW, taught_BNHW = (torch.cat([task["heatmap"] for task in own], 1) for own in (student, teacher))
-    target_BNHW = taught_BNHW.sigmoid().clamp(*PROBABLE) * truth_BNHW
-    score_BNHW = logits_BNHW.sigmoid().clamp(*PROBABLE)
+    student_BNHW, teacher_BNHW = (
+        torch.cat([task["heatmap"] for task in tasks], 1) for tasks in (student, teacher)
+    )
+    target_BNHW = teacher_BNHW.sigmoid().clamp(*PROBABLE) * heatmap_BNHW
+    score_BNHW = student_BNHW.sigmoid().clamp(*PROBABLE)
     loss_BNHW = gaussian_focal_loss(score_BNHW, target_BNHW, reduction="none")
-    loss_N, peaks_N = loss_BNHW.sum(dim=(0, 2, 3)), truth_BNHW.eq(1).sum(dim=(0, 2, 3))
+    loss_N, peaks_N = loss_BNHW.sum(dim=(0, 2, 3)), heatmap_BNHW.eq(1).sum(dim=(0, 2, 3))
     tasks = zip(loss_N.split(TASK_SIZES), peaks_N.split(TASK_SIZES), strict=True)
     return torch.stack([loss.sum() / peaks.sum().clamp(min=1) for loss, peaks in tasks]).sum()
 
 
 def box_response(student: Predictions, teacher: Predictions, targets: Targets, history_s_B: Tensor) -> Tensor:
-    """L1 of all ten values at the true centres, by the number of boxes, summed over tasks.
+    """L1 of all ten values at the ground-truth centres, by the number of boxes, summed over tasks.
 
-    The teacher's velocity becomes the displacement that the student regresses; where the targets know none,
-    neither is compared.
+    The teacher's velocity becomes the displacement that the student regresses; it is not compared where the
+    targets have none.
     """
-    tasks = []
-    for own, taught, first, size in zip(student, teacher, FIRST_LABEL, TASK_SIZES, strict=True):
-        here_K = (targets.label_K >= first) & (targets.label_K < first + size)
-        sample_K, known_K10 = targets.sample_K[here_K], ~targets.values_K10[here_K].isnan()
-        place = (sample_K, slice(None), targets.row_K[here_K], targets.column_K[here_K])
-        taught = taught | {"vel": taught["vel"] * history_s_B[:, None, None, None]}
-        own_K10, taught_K10 = (
-            torch.cat([said[name][place] for name in REGRESSION], 1) for said in (own, taught)
+    losses = []
+    for ours, theirs, first, size in zip(student, teacher, FIRST_LABEL, TASK_SIZES, strict=True):
+        in_task_K = (targets.label_K >= first) & (targets.label_K < first + size)
+        sample_K, known_K10 = targets.sample_K[in_task_K], ~targets.values_K10[in_task_K].isnan()
+        at_K = (sample_K, slice(None), targets.row_K[in_task_K], targets.column_K[in_task_K])
+        theirs = theirs | {"vel": theirs["vel"] * history_s_B[:, None, None, None]}
+        student_K10, teacher_K10 = (
+            torch.cat([task[name][at_K] for name in REGRESSION], 1) for task in (ours, theirs)
         )
-        tasks.append(((own_K10 - taught_K10).abs() * known_K10).sum() / max(1, len(sample_K)))
-    return BOX_WEIGHT * torch.stack(tasks).sum()
+        losses.append(((student_K10 - teacher_K10).abs() * known_K10).sum() / max(1, len(sample_K)))
+    return BOX_WEIGHT * torch.stack(losses).sum()

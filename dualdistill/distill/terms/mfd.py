@@ -1,6 +1,7 @@
-"""DistillBEV's feature imitation, region by region, which DualDistill calls MFD.
+"""DistillBEV's feature imitation by region, called MFD in DualDistill.
 
-All terms are sums over cells and channels, divided by the batch size only. tau softens both attentions.
+All terms are sums over cells and channels, divided by the batch size only. tau is the temperature of both
+attentions.
 Axes: B batch, C channels, H W BEV rows and columns.
 """
 
@@ -17,7 +18,7 @@ from dualdistill.distill.terms.regions import Regions, false_positives, regions,
 
 
 class MFD(nn.Module):
-    """The terms of every level; its only weights are the 3x3 convs of the spatial term."""
+    """The terms of all levels; its only trained weights are the 3x3 convs of the spatial term."""
 
     def __init__(
         self,
@@ -30,8 +31,8 @@ class MFD(nn.Module):
         fp_threshold: float,
         tau: float,
         fp_levels: Literal["head", "all", "none"] = "head",
-        by_region: bool = True,  # off: every region's total weight is spread evenly over the map
-        student_attention: bool = True,  # off: the teacher alone says where to look
+        by_region: bool = True,  # off: each region's total weight is spread evenly over the map
+        student_attention: bool = True,  # off: attention of the teacher only
     ) -> None:
         super().__init__()
         self.fg_weight, self.tn_weight = weight * fg_weight, weight * tn_weight
@@ -51,7 +52,7 @@ class MFD(nn.Module):
     def level(
         self, tap: str, student_BCHW: Tensor, teacher_BCHW: Tensor, pair: FeaturePair
     ) -> dict[str, Tensor]:
-        """fg, tn and spatial terms of one level, and the fp term where that region exists."""
+        """The fg, tn and spatial terms of one level, and the fp term if the level has this region."""
         region = self.regions(tap, pair, (teacher_BCHW.shape[2], teacher_BCHW.shape[3]))
         attention_BHW = self.attention(student_BCHW, teacher_BCHW)
         error_BHW = squared_error(student_BCHW, teacher_BCHW)
@@ -66,17 +67,17 @@ class MFD(nn.Module):
         return terms
 
     def regions(self, tap: str, pair: FeaturePair, size_HW: tuple[int, int]) -> Regions:
-        """Where each term of a level looks, and how much a cell weighs there."""
-        found = regions(pair.boxes_K9, pair.grid, size_HW, self.fp_cells(tap, pair, size_HW))
-        return found if self.by_region else found.spread()
+        """Weights of the cells in each region of a level."""
+        weights = regions(pair.boxes_K9, pair.grid, size_HW, self.fp_cells(tap, pair, size_HW))
+        return weights if self.by_region else weights.spread()
 
     def fp_cells(self, tap: str, pair: FeaturePair, size_HW: tuple[int, int]) -> Tensor:
-        """Where an imperfect teacher fires without an object; no cell at a level without this region."""
+        """False positives of the teacher on the level's map; none at a level without this region."""
         logits_BNHW = torch.cat([task["heatmap"] for task in pair.teacher_predictions], dim=1)
         if tap not in self.fp_taps:
             return logits_BNHW.new_zeros((len(logits_BNHW), *size_HW), dtype=torch.bool)
-        truth_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K)
-        return resize_mask(false_positives(truth_BNHW, logits_BNHW, self.fp_threshold), size_HW)
+        target_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K)
+        return resize_mask(false_positives(target_BNHW, logits_BNHW, self.fp_threshold), size_HW)
 
     def attention(self, student_BCHW: Tensor, teacher_BCHW: Tensor) -> Tensor:
         if self.student_attention:
@@ -85,7 +86,7 @@ class MFD(nn.Module):
 
 
 def squared_error(student_BCHW: Tensor, teacher_BCHW: Tensor, weight_BC: Tensor | None = None) -> Tensor:
-    """e(p) = sum_c k_c (F_S - F_T)^2, with k_c = 1 when no weight is given."""
+    """e(p) = sum_c k_c (F_S - F_T)^2, with k_c = 1 by default."""
     error_BCHW = (student_BCHW - teacher_BCHW).square()
     if weight_BC is None:
         return error_BCHW.sum(dim=1)

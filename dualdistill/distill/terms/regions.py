@@ -1,7 +1,7 @@
-"""Where an imitation loss looks and how much a cell weighs: DistillBEV's regions.
+"""DistillBEV's regions: the weight of each cell in an imitation loss.
 
-fg: cells inside a ground-truth box; fp: cells where the teacher fires without an object; tn: all others.
-Cells are sampled at their lower corner, not their centre: the published half-cell shift, kept as it is.
+fg: cells inside a ground-truth box; fp: cells where the teacher predicts an object that is not there; tn: all
+others. Cells are sampled at their lower corner instead of their centre, the published half-cell shift.
 Axes: B batch, H W BEV rows (y) and columns (x), K boxes, N classes.
 """
 
@@ -18,14 +18,14 @@ from dualdistill.config.run_spec import GridSpec
 
 @dataclass(frozen=True)
 class Regions:
-    """S * mask per region: zero outside the region, its adaptive scale inside."""
+    """S * mask of each region: its adaptive scale inside, zero outside."""
 
     fg_BHW: Tensor
     fp_BHW: Tensor
     tn_BHW: Tensor
 
     def spread(self) -> Regions:
-        """The same weights in total, spread evenly over each sample's map: attention alone says where."""
+        """The same total weights, spread evenly over each sample's map."""
         even = (
             scale_BHW.mean(dim=(1, 2), keepdim=True).expand_as(scale_BHW)
             for scale_BHW in (self.fg_BHW, self.fp_BHW, self.tn_BHW)
@@ -36,7 +36,7 @@ class Regions:
 def regions(
     boxes_K9: tuple[Tensor, ...], grid: GridSpec, size_HW: tuple[int, int], fp_BHW: Tensor
 ) -> Regions:
-    """The three disjoint regions of a map; candidate cells `fp_BHW` that lie inside boxes are dropped."""
+    """The three disjoint regions of a map; cells of `fp_BHW` inside boxes are dropped."""
     fg_BHW = torch.stack([foreground_scale(boxes, grid, size_HW) for boxes in boxes_K9])
     inside_BHW = fg_BHW > 0
     fp_BHW = fp_BHW & ~inside_BHW
@@ -44,7 +44,7 @@ def regions(
 
 
 def foreground_scale(boxes_K9: Tensor, grid: GridSpec, size_HW: tuple[int, int]) -> Tensor:
-    """S_fg(p) = sqrt(cell area / (w l)) of the first box that contains p, zero outside all boxes."""
+    """S_fg(p) = sqrt(cell area / (w l)) of the first box that contains p, zero outside boxes."""
     if not len(boxes_K9):
         return boxes_K9.new_zeros(size_HW)
     inside_KHW = inside_boxes(boxes_K9, grid, size_HW)
@@ -55,7 +55,7 @@ def foreground_scale(boxes_K9: Tensor, grid: GridSpec, size_HW: tuple[int, int])
 
 
 def inside_boxes(boxes_K9: Tensor, grid: GridSpec, size_HW: tuple[int, int]) -> Tensor:
-    """[K, H, W]: does the lower corner of the cell lie in the box's rotated rectangle?"""
+    """[K, H, W], true where the lower corner of the cell lies in the rotated box."""
     y_HW, x_HW = torch.meshgrid(*(lower_corners(cells, grid, boxes_K9) for cells in size_HW), indexing="ij")
     x_K, y_K, length_K, width_K, yaw_K = (boxes_K9[:, column, None, None] for column in (0, 1, 3, 4, 6))
     dx_KHW, dy_KHW = x_HW - x_K, y_HW - y_K
@@ -65,24 +65,24 @@ def inside_boxes(boxes_K9: Tensor, grid: GridSpec, size_HW: tuple[int, int]) -> 
 
 
 def lower_corners(cells: int, grid: GridSpec, like: Tensor) -> Tensor:
-    """Coordinate in metres of the lower corner of each of `cells` cells across the grid."""
+    """Coordinate in metres of the lower corners of `cells` cells across the grid."""
     index = torch.arange(cells, dtype=like.dtype, device=like.device)
     return index * (2 * grid.half_extent_m / cells) - grid.half_extent_m
 
 
 def count_scale(mask_BHW: Tensor) -> Tensor:
-    """S_fp and S_tn: one over the number of the sample's cells in the region, zero for an empty region."""
+    """S_fp and S_tn: one over the number of a sample's cells in the region, zero if there are none."""
     return mask_BHW / mask_BHW.sum(dim=(1, 2), keepdim=True).clamp(min=1)
 
 
-def false_positives(truth_BNHW: Tensor, teacher_logits_BNHW: Tensor, threshold: float) -> Tensor:
-    """Cells where the teacher's best class scores above the threshold and the Gaussian targets stay below."""
-    fires_BHW = teacher_logits_BNHW.sigmoid().amax(dim=1) > threshold
-    return fires_BHW & (truth_BNHW.amax(dim=1) < threshold)
+def false_positives(target_BNHW: Tensor, teacher_logits_BNHW: Tensor, threshold: float) -> Tensor:
+    """Cells where the teacher's best class scores above the threshold and every Gaussian target is below."""
+    above_BHW = teacher_logits_BNHW.sigmoid().amax(dim=1) > threshold
+    return above_BHW & (target_BNHW.amax(dim=1) < threshold)
 
 
 def resize_mask(mask_BHW: Tensor, size_HW: tuple[int, int]) -> Tensor:
-    """A mask on another grid: max-pooled where that is coarser, repeated where it is finer."""
+    """A mask on another grid: max-pooled to a coarser one, repeated to a finer one."""
     mask_B1HW = mask_BHW[:, None].float()
     if size_HW[0] < mask_BHW.shape[1]:
         resized_B1HW = functional.adaptive_max_pool2d(mask_B1HW, size_HW)

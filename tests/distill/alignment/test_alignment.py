@@ -21,14 +21,14 @@ TOY = ((16, 4, 4), (8, 16, 16))
 
 
 def departure(projection: OrthogonalProjection) -> float:
-    """How far the smaller Gram matrix of W is from the identity."""
+    """The largest deviation of the smaller Gram matrix of W from the identity."""
     weight_TC = projection.linear.weight.detach()
     gram = weight_TC @ weight_TC.T if len(weight_TC) <= weight_TC.shape[1] else weight_TC.T @ weight_TC
     return (gram - torch.eye(len(gram))).abs().max().item()
 
 
-def test_weight_decay_alone_leaves_the_projection_as_it_is() -> None:
-    """In torch's own parametrization it turns the diagonal's signs, and so the whole weight, into zeros."""
+def test_weight_decay_does_not_change_the_projection() -> None:
+    """In torch's parametrization it makes the signs of the diagonal, and so the whole weight, zero."""
     projection = OrthogonalProjection(16, 8)
     before_TC = projection.linear.weight.detach().clone()
     optimizer = torch.optim.AdamW(projection.parameters(), lr=1e-2, weight_decay=0.01)
@@ -85,13 +85,13 @@ def test_projection_stays_orthogonal_through_steps_and_storage() -> None:
     assert departure(restored.project) < 1e-5
 
 
-def test_wider_projection_keeps_every_length() -> None:
+def test_a_wider_projection_keeps_lengths() -> None:
     projection = OrthogonalProjection(256, 384)
     tokens_BNC = torch.randn(1, 7, 256)
     torch.testing.assert_close(projection(tokens_BNC).norm(dim=-1), tokens_BNC.norm(dim=-1))
 
 
-def test_scale_one_and_bias_zero_leave_the_projection_as_it_is() -> None:
+def test_the_initial_scale_and_bias_do_not_change_the_projection() -> None:
     projection = OrthogonalProjection(8, 4)
     tokens_BNC = torch.randn(2, 3, 8)
     assert torch.equal(projection(tokens_BNC), projection.linear(tokens_BNC))
@@ -114,7 +114,7 @@ def test_mapping_before_upsampling_equals_the_published_order() -> None:
     torch.testing.assert_close(map_first, up_first, rtol=1e-12, atol=1e-12)
 
 
-def test_aoa_equals_its_equations_written_out() -> None:
+def test_aoa_equals_its_equations() -> None:
     torch.manual_seed(0)
     aoa = AOA(*TOY).double().eval()
     nn.init.normal_(aoa.position_CHW)
@@ -139,7 +139,7 @@ def test_aoa_equals_its_equations_written_out() -> None:
     torch.testing.assert_close(aoa(feature_BCHW), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_the_orthogonal_half_alone_leaves_every_position_where_it_is() -> None:
+def test_the_orthogonal_half_does_not_mix_positions() -> None:
     torch.manual_seed(0)
     half = OrthogonalOnly(*TOY).double()
     feature_BCHW = torch.randn(2, *TOY[0], dtype=torch.float64)
@@ -148,11 +148,11 @@ def test_the_orthogonal_half_alone_leaves_every_position_where_it_is() -> None:
     assert departure(half.project) < 1e-5
 
 
-def test_the_attentive_half_alone_is_aoa_with_a_free_map() -> None:
+def test_the_attention_half_is_aoa_with_a_linear_map() -> None:
     torch.manual_seed(0)
     whole, half = AOA(*TOY).eval(), AOA(*TOY, orthogonal=False).eval()
-    own = {name: value for name, value in whole.state_dict().items() if not name.startswith("project.")}
-    assert half.load_state_dict(own, strict=False).missing_keys == ["project.weight", "project.bias"]
+    shared = {name: value for name, value in whole.state_dict().items() if not name.startswith("project.")}
+    assert half.load_state_dict(shared, strict=False).missing_keys == ["project.weight", "project.bias"]
     with torch.no_grad():
         half.project.weight.copy_(whole.project.linear.weight)
         half.project.bias.zero_()
@@ -176,7 +176,9 @@ def test_output_activation_comes_after_upsampling() -> None:
 @pytest.mark.parametrize(
     ("channels", "heads"), [(256, 8), (512, 8), (24, 8), (12, 6), (7, 7), (11, 1), (2, 2)]
 )
-def test_slim_models_get_as_many_heads_as_divide_their_channels(channels: int, heads: int) -> None:
+def test_slim_models_get_the_largest_number_of_heads_that_divides_their_channels(
+    channels: int, heads: int
+) -> None:
     assert heads_for(channels) == heads
 
 
@@ -192,6 +194,6 @@ def test_head_level_needs_equal_cells() -> None:
         OneByOne((256, 64, 64), (384, 128, 128))
 
 
-def test_unknown_alignment_names_the_known_ones() -> None:
+def test_an_unknown_alignment_is_refused_with_the_known_names() -> None:
     with pytest.raises(UserError, match="upsample_conv3"):
         alignments.build("conv", *TOY)

@@ -1,4 +1,4 @@
-"""MFD's attentions and terms, against closed forms and against loops, weights and normalisers included."""
+"""MFD's attentions and terms with weights and normalisers, against closed forms and loops."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_every_term_equals_its_loop_with_the_released_constants() -> None:
     pair, mfd = toy.in_float64(toy.make_pair()), released()
     aligned = aligned_like(pair)
     losses = mfd(aligned, pair)
-    truth_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K)
+    target_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K)
     logits_BNHW = torch.cat([task["heatmap"] for task in pair.teacher_predictions], dim=1)
     for tap, target in LEVELS:
         student, teacher = aligned[tap], pair.teacher_BCHW[target]
@@ -71,7 +71,7 @@ def test_every_term_equals_its_loop_with_the_released_constants() -> None:
         for sample, boxes in enumerate(pair.boxes_K9):
             fp = [[0.0] * size for _ in range(size)]
             if tap == "head":
-                fp = naive.false_positives(truth_BNHW[sample], logits_BNHW[sample], 0.1)
+                fp = naive.false_positives(target_BNHW[sample], logits_BNHW[sample], 0.1)
             scales.append(naive.regions(naive.foreground_scale(boxes, toy.GRID.half_extent_m, size), fp))
         expected = {
             f"mfd_fg_{tap}": ALPHA * naive.region_loss(student, teacher, [s["fg"] for s in scales], TAU),
@@ -110,7 +110,7 @@ def test_terms_are_sums_over_cells_and_means_over_samples() -> None:
         torch.testing.assert_close(doubled[name], loss)
 
 
-def test_perfect_imitation_costs_nothing_but_the_spatial_term() -> None:
+def test_perfect_imitation_leaves_only_the_spatial_term() -> None:
     pair, mfd = toy.in_float64(toy.make_pair()), released()
     losses = mfd({tap: pair.teacher_BCHW[target] for tap, target in LEVELS}, pair)
     assert all(loss == 0 for name, loss in losses.items() if "spatial" not in name)

@@ -1,4 +1,4 @@
-"""Regions and their adaptive scales, against hand-made cases and against loops over cells and boxes."""
+"""Regions and their adaptive scales, against hand-made cases and loops over cells and boxes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_car_and_bus_get_the_published_foreground_scales(
 
 
 @pytest.mark.parametrize(("length", "width"), [(4.6, 1.9), (11.0, 2.9), (17.0, 3.0)])
-def test_one_box_weighs_the_root_of_its_area(grid: GridSpec, length: float, width: float) -> None:
+def test_a_box_weighs_the_root_of_its_area(grid: GridSpec, length: float, width: float) -> None:
     sums = [
         foreground_scale(
             box(0.13 * shift, 5 + 0.07 * shift, length, width, 0.3 * shift), grid, (128, 128)
@@ -81,17 +81,17 @@ def test_regions_equal_loops_over_cells_and_boxes(
     toy_grid: GridSpec, toy_boxes_K9: tuple[Tensor, ...]
 ) -> None:
     torch.manual_seed(0)
-    truth_BNHW, logits_BNHW = (
+    target_BNHW, logits_BNHW = (
         torch.rand(3, 4, 16, 16).double() * 0.2,
         torch.randn(3, 4, 16, 16).double() * 2 - 2,
     )
-    fp_BHW = false_positives(truth_BNHW, logits_BNHW, 0.1)
-    found = regions(toy_boxes_K9, toy_grid, (16, 16), fp_BHW)
+    fp_BHW = false_positives(target_BNHW, logits_BNHW, 0.1)
+    masks = regions(toy_boxes_K9, toy_grid, (16, 16), fp_BHW)
     for sample, boxes in enumerate(toy_boxes_K9):
-        candidates = naive.false_positives(truth_BNHW[sample], logits_BNHW[sample], 0.1)
+        candidates = naive.false_positives(target_BNHW[sample], logits_BNHW[sample], 0.1)
         assert fp_BHW[sample].double().tolist() == candidates
         expected = naive.regions(naive.foreground_scale(boxes, 6.4, 16), candidates)
-        for name, scale_HW in (("fg", found.fg_BHW), ("fp", found.fp_BHW), ("tn", found.tn_BHW)):
+        for name, scale_HW in (("fg", masks.fg_BHW), ("fp", masks.fp_BHW), ("tn", masks.tn_BHW)):
             torch.testing.assert_close(
                 scale_HW[sample].double(), torch.tensor(expected[name]).double(), rtol=1e-6, atol=0
             )
@@ -99,8 +99,8 @@ def test_regions_equal_loops_over_cells_and_boxes(
 
 def test_regions_are_disjoint_and_cover_the_map(toy_grid: GridSpec, toy_boxes_K9: tuple[Tensor, ...]) -> None:
     torch.manual_seed(0)
-    found = regions(toy_boxes_K9, toy_grid, (16, 16), torch.rand(3, 16, 16) > 0.5)
-    covered_BHW = sum((scale_BHW > 0).int() for scale_BHW in (found.fg_BHW, found.fp_BHW, found.tn_BHW))
+    masks = regions(toy_boxes_K9, toy_grid, (16, 16), torch.rand(3, 16, 16) > 0.5)
+    covered_BHW = sum((scale_BHW > 0).int() for scale_BHW in (masks.fg_BHW, masks.fp_BHW, masks.tn_BHW))
     assert (covered_BHW == 1).all()
 
 
@@ -111,9 +111,9 @@ def test_background_scales_sum_to_one_or_to_zero_without_cells() -> None:
 
 
 def test_sample_without_boxes_is_all_background(toy_grid: GridSpec) -> None:
-    found = regions((torch.zeros(0, 9),), toy_grid, (16, 16), torch.zeros(1, 16, 16, dtype=torch.bool))
-    assert not found.fg_BHW.any()
-    assert (found.tn_BHW == 1 / 256).all()
+    masks = regions((torch.zeros(0, 9),), toy_grid, (16, 16), torch.zeros(1, 16, 16, dtype=torch.bool))
+    assert not masks.fg_BHW.any()
+    assert (masks.tn_BHW == 1 / 256).all()
 
 
 def test_masks_are_max_pooled_to_coarser_and_repeated_to_finer_maps() -> None:

@@ -1,1 +1,1 @@
-"""The stages of X3KD."""
+"""The four parts of X3KD and the operations on boxes that the first one needs."""

@@ -1,7 +1,7 @@
-"""X-AT, adversarial training: a discriminator tells the detectors' BEV maps apart, the student makes it fail.
+"""X-AT, adversarial training: a discriminator of the detectors' BEV maps, which the student learns to fool.
 
 The gradient is reversed between the two (Ganin, Lempitsky, Unsupervised Domain Adaptation by Backpropagation,
-ICML 2015), so one loss trains both. Axes: B batch, C channels, H W BEV rows and columns.
+ICML 2015), so a single loss trains both. Axes: B batch, C channels, H W BEV rows and columns.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class _Reversal(torch.autograd.Function):
 
 
 def reversed_gradient(feature: Tensor, factor: float) -> Tensor:
-    """The feature itself; on the way back its gradient times -factor."""
+    """The identity, whose gradient is multiplied by -factor."""
     reversed_feature: Tensor = _Reversal.apply(feature, factor)
     return reversed_feature
 
 
 def discriminator(inputs: int, normalised: bool) -> nn.Sequential:
-    """Three convolutions, each of which halves the map, the mean over what is left, two logits."""
+    """Three convolutions of stride 2, global average pooling, two logits."""
     limited = spectral_norm if normalised else lambda layer: layer
     layers: list[nn.Module] = []
     for channels in (inputs, WIDTH, WIDTH):
@@ -43,9 +43,11 @@ def discriminator(inputs: int, normalised: bool) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), limited(nn.Linear(WIDTH, 2)))
 
 
-def domain_loss(judge: nn.Module, aligned_BCHW: Tensor, teacher_BCHW: Tensor, factor: float) -> Tensor:
-    """Cross-entropy of telling student from teacher, mean over both detectors' maps of the batch."""
-    logits_M2 = judge(torch.cat([reversed_gradient(aligned_BCHW, factor), teacher_BCHW]))
+def domain_loss(
+    discriminator: nn.Module, aligned_BCHW: Tensor, teacher_BCHW: Tensor, factor: float
+) -> Tensor:
+    """Cross-entropy between student and teacher maps, averaged over both detectors' maps of the batch."""
+    logits_M2 = discriminator(torch.cat([reversed_gradient(aligned_BCHW, factor), teacher_BCHW]))
     origins = (aligned_BCHW, STUDENT), (teacher_BCHW, TEACHER)
-    origin_M = torch.cat([torch.full((len(own),), number, device=own.device) for own, number in origins])
+    origin_M = torch.cat([torch.full((len(maps),), index, device=maps.device) for maps, index in origins])
     return functional.cross_entropy(logits_M2, origin_M)

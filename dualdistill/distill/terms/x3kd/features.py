@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 def adapter(inputs: int, outputs: int) -> nn.Sequential:
-    """From the student's channels to the teacher's."""
+    """A small network from the student's channels to the teacher's."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
@@ -21,9 +21,9 @@ def adapter(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def feature_loss(
-    aligned_BCHW: Tensor, teacher_BCHW: Tensor, where_BHW: Tensor, norm: Literal["l1", "l2"]
+    aligned_BCHW: Tensor, teacher_BCHW: Tensor, counted_BHW: Tensor, norm: Literal["l1", "l2"]
 ) -> Tensor:
     """1/N sum over the N cells that count of mean_c |F_S - F_T| or of mean_c (F_S - F_T)^2."""
     error_BCHW = aligned_BCHW - teacher_BCHW
     error_BHW = (error_BCHW.abs() if norm == "l1" else error_BCHW.square()).mean(dim=1)
-    return (error_BHW * where_BHW).sum() / where_BHW.sum().clamp(min=1)
+    return (error_BHW * counted_BHW).sum() / counted_BHW.sum().clamp(min=1)

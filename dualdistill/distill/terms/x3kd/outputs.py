@@ -1,7 +1,7 @@
-"""X-OD, output distillation: where the teacher is sure, its heatmap and its boxes are the student's targets.
+"""X-OD, output distillation: the teacher's heatmap and boxes are targets where its score is high.
 
-A cell is a place of one class's heatmap; it counts when the teacher's score there exceeds a threshold. Both
-terms are sums over these cells of all tasks, divided by their number in the batch.
+A cell of one class's heatmap counts if the teacher's score exceeds a threshold. Both terms are sums over
+these cells of all tasks, divided by their number in the batch.
 Axes: B batch, G classes of a task, Y X BEV rows and columns, K cells that count, R regression values.
 """
 
@@ -12,26 +12,26 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualdistill.data.batch import SHORTEST_HISTORY_S
+from dualdistill.distill.inputs import Predictions
+from dualdistill.models.center_head import REGRESSION
 
 BETA = 2.0  # of the quality focal loss
-REGRESSION = ("reg", "height", "dim", "rot", "vel")  # all that a CenterHead says of a box; vel comes last
-Predictions = list[dict[str, Tensor]]
 
 
 def output_losses(
     student: Predictions, teacher: Predictions, history_s_B: Tensor, threshold: float
 ) -> tuple[Tensor, Tensor]:
-    """Score loss and box loss, before their weight."""
+    """Score loss and box loss without their weight."""
     score, box = history_s_B.new_zeros(()), history_s_B.new_zeros(())
     cells = 0
-    for own, taught in zip(student, teacher, strict=True):
-        score_BGYX = taught["heatmap"].sigmoid()
+    for ours, theirs in zip(student, teacher, strict=True):
+        score_BGYX = theirs["heatmap"].sigmoid()
         sample_K, class_K, row_K, column_K = (score_BGYX > threshold).nonzero(as_tuple=True)
         score_K = score_BGYX[sample_K, class_K, row_K, column_K]
-        logit_K = own["heatmap"][sample_K, class_K, row_K, column_K]
+        logit_K = ours["heatmap"][sample_K, class_K, row_K, column_K]
         at_K = sample_K, row_K, column_K
         score = score + quality_focal(logit_K, score_K).sum()
-        box = box + (score_K * box_error(own, taught, history_s_B, at_K)).sum()
+        box = box + (score_K * box_error(ours, theirs, history_s_B, at_K)).sum()
         cells += len(score_K)
     return score / max(1, cells), box / max(1, cells)
 
@@ -47,15 +47,15 @@ def box_error(
 ) -> Tensor:
     """L1 over all regression values of a cell.
 
-    The teacher's m/s become what the student regresses, metres since its previous frame; where the two frames
-    are the same, motion does not count.
+    The teacher's m/s become the metres since the previous frame that the student regresses. Velocity, the
+    last two values, does not count where the two frames are the same.
     """
     sample_K, row_K, column_K = at_K
-    own_KR, taught_KR = (
+    student_KR, teacher_KR = (
         torch.cat([task[name][sample_K, :, row_K, column_K] for name in REGRESSION], dim=1)
         for task in (student, teacher)
     )
-    still_K1 = history_s_B[sample_K, None].abs() < SHORTEST_HISTORY_S
-    motion_K2 = taught_KR[:, -2:] * history_s_B[sample_K, None]
-    motion_K2 = torch.where(still_K1, own_KR[:, -2:].detach(), motion_K2)
-    return (own_KR - torch.cat([taught_KR[:, :-2], motion_K2], dim=1)).abs().sum(dim=1)
+    same_K1 = history_s_B[sample_K, None].abs() < SHORTEST_HISTORY_S
+    motion_K2 = teacher_KR[:, -2:] * history_s_B[sample_K, None]
+    motion_K2 = torch.where(same_K1, student_KR[:, -2:].detach(), motion_K2)
+    return (student_KR - torch.cat([teacher_KR[:, :-2], motion_K2], dim=1)).abs().sum(dim=1)
