@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.sensor_files import POINT_BYTES, Files, Pixels, Points
 from dualdistill.errors import DataError, DiskError
 from dualdistill.store.files import read_json, sha256_file, write_json
@@ -36,7 +36,7 @@ class Layout:
     """Which row of which array a record occupies, as the index implies it."""
 
     def __init__(self, index: Index) -> None:
-        lidar = index.record_channel == LIDAR
+        lidar = index.record_channel == LIDAR_COLUMN
         self.row = np.zeros(len(lidar), dtype=np.int64)  # of an image in its file
         self.shapes: dict[str, tuple[Shape, type]] = {}
         sizes = np.stack([index.record_height, index.record_width], axis=1)
@@ -166,7 +166,7 @@ class _Filler:
 
     def fill(self, start: int) -> None:
         for record in range(start, min(start + CHUNK, len(self.index.record_path))):
-            if self.index.record_channel[record] == LIDAR:
+            if self.index.record_channel[record] == LIDAR_COLUMN:
                 first, last = self.layout.first_point[record : record + 2]
                 self.arrays[POINTS][first:last] = self.files.cloud(record)
             else:

@@ -18,20 +18,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dualdistill.config.nuscenes import CAMERAS, CLASSES
+from dualdistill.config.nuscenes import BACKGROUND, CAMERAS
 from dualdistill.config.run_spec import CropSpec, RunSpec
 from dualdistill.data.augment import between, warp
 from dualdistill.data.batch import Crops
 from dualdistill.data.cache import Cache
 from dualdistill.data.dataset import normalised
 from dualdistill.data.geometry import Array, corners, inverse, move_points, project
-from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.sampling import balanced
 from dualdistill.data.sensor_files import Files
 from dualdistill.seeding import seed_for
 
 SPLIT = "pretrain"
-BACKGROUND = len(CLASSES)
 HELD_OUT = 10  # every tenth scene is not trained on, to measure the accuracy on it
 NEAR_M = 0.1  # of a corner that lies beside or behind the camera
 INSIDE = 0.5  # of a rectangle that the image must show
@@ -163,7 +162,7 @@ def rectangles(index: Index, sample: int, record: int) -> tuple[Array, NDArray[n
     than too small.
     """
     pose = index.record_sensor_to_global
-    camera_from_lidar = inverse(pose[record]) @ pose[index.sample_key_record[sample, LIDAR]]
+    camera_from_lidar = inverse(pose[record]) @ pose[index.sample_key_record[sample, LIDAR_COLUMN]]
     corners_K83 = corners(index.boxes(sample))
     points_P3 = move_points(camera_from_lidar, corners_K83.reshape(-1, 3))
     depth_K8 = points_P3[:, 2].reshape(-1, 8).copy()

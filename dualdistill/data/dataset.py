@@ -23,7 +23,7 @@ from dualdistill.data.batch import Batch, Instances
 from dualdistill.data.cache import Cache
 from dualdistill.data.depth_targets import depth_targets, owners, projection
 from dualdistill.data.geometry import Array, inverse, move_boxes, move_points
-from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.lidar_sweeps import DegradedClouds, load_sweeps
 from dualdistill.data.masks.provider import as_seen
 from dualdistill.data.previous_frame import choose_history
@@ -134,7 +134,7 @@ class FrameDataset(Dataset[Sample]):
         return boxes_K9[keep], self.index.annotation_label[rows][keep].astype(np.int64)
 
     def _points(self, sample: int, affine: Array) -> Tensor:
-        key = int(self.index.sample_key_record[sample, LIDAR])
+        key = int(self.index.sample_key_record[sample, LIDAR_COLUMN])
         points_PI = load_sweeps(self.index, key, self.spec.input.sweeps, self.cloud)
         points_PI[:, :3] = move_points(affine, points_PI[:, :3])
         return torch.from_numpy(points_PI)
@@ -145,7 +145,7 @@ class FrameDataset(Dataset[Sample]):
         history = choose_history(index, sample, age)
         keys = index.sample_key_record[sample]
         pose = index.record_sensor_to_global
-        lidar_now, lidar_then = pose[keys[LIDAR]], pose[history.lidar_record]
+        lidar_now, lidar_then = pose[keys[LIDAR_COLUMN]], pose[history.lidar_record]
         records = [tuple(int(key) for key in keys[1:]), history.camera_records]
         sizes = [(int(index.record_height[key]), int(index.record_width[key])) for key in records[0]]
         # a camera's draw serves both of its frames, as published
@@ -188,10 +188,12 @@ class FrameDataset(Dataset[Sample]):
         """Targets of the current frame, and the boxes they belong to."""
         index, pose = self.index, self.index.record_sensor_to_global
         projections = [
-            projection(image_affines[n], index.intrinsics(int(key)), inverse(pose[key]) @ pose[keys[LIDAR]])
+            projection(
+                image_affines[n], index.intrinsics(int(key)), inverse(pose[key]) @ pose[keys[LIDAR_COLUMN]]
+            )
             for n, key in enumerate(keys[1:])
         ]
-        points_P3 = np.ascontiguousarray(self.source.cloud(int(keys[LIDAR]))[:, :3])
+        points_P3 = np.ascontiguousarray(self.source.cloud(int(keys[LIDAR_COLUMN]))[:, :3])
         size = (self.spec.input.image_height, self.spec.input.image_width)
         depth_Nhw, nearest_Nhw = depth_targets(points_P3, np.stack(projections), size, self.stride)
         owner_Nhw = owners(nearest_Nhw, move_points(affine, points_P3), boxes_K9)

@@ -18,14 +18,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dualdistill.config.nuscenes import CAMERAS, CLASSES
+from dualdistill.config.nuscenes import CHANNELS, CLASSES
 from dualdistill.data.geometry import Array, boxes_from_global
 from dualdistill.errors import DataError, UserError
 from dualdistill.store.files import replacing
 
 SCHEMA = 1
-CHANNELS = ("LIDAR_TOP", *CAMERAS)
-LIDAR = 0  # column of sample_key_record; camera n of CAMERAS is column n + 1
+LIDAR_COLUMN = 0  # place in CHANNELS, hence in sample_key_record; camera n of CAMERAS is column n + 1
 
 Integers = NDArray[np.integer]
 Strings = NDArray[np.bytes_]
@@ -167,7 +166,7 @@ class Index:
         """A sample's annotations [K, 9] in its LIDAR_TOP frame (geometry.py)."""
         rows = self.annotations(sample)
         return boxes_from_global(
-            self.record_sensor_to_global[self.sample_key_record[sample, LIDAR]],
+            self.record_sensor_to_global[self.sample_key_record[sample, LIDAR_COLUMN]],
             self.annotation_centre[rows],
             self.annotation_size_wlh[rows],
             self.annotation_wxyz[rows],

@@ -14,9 +14,9 @@ from nuscenes.eval.common.utils import quaternion_yaw
 from nuscenes.eval.detection.utils import category_to_detection_name
 from nuscenes.utils.splits import get_scenes_of_split
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import CHANNELS, CLASSES, LIDAR
 from dualdistill.data.geometry import rigid
-from dualdistill.data.index import CHANNELS, LIDAR, Index
+from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.errors import DataError
 
 Row = dict[str, Any]
@@ -153,7 +153,7 @@ def _lidar_bytes(root: Path, records: list[Row]) -> np.ndarray:
     sizes = np.zeros(len(records), dtype=np.int64)
     missing = []
     for place, row in enumerate(records):
-        if row["channel"] == CHANNELS[LIDAR]:
+        if row["channel"] == LIDAR:
             try:
                 sizes[place] = (root / row["filename"]).stat().st_size
             except FileNotFoundError:
@@ -221,7 +221,7 @@ def self_check(index: Index, nusc: NuScenes, count: int = 5) -> None:
     spread = np.linspace(0, len(index.sample_token) - 1, min(count, len(index.sample_token))).astype(int)
     for sample in spread:
         token = index.token(sample)
-        _, theirs, _ = nusc.get_sample_data(nusc.get("sample", token)["data"][CHANNELS[LIDAR]])
+        _, theirs, _ = nusc.get_sample_data(nusc.get("sample", token)["data"][LIDAR])
         theirs = [box for box in theirs if category_to_detection_name(box.name) is not None]
         ours = index.boxes(sample)
         if len(ours) != len(theirs):
@@ -229,7 +229,7 @@ def self_check(index: Index, nusc: NuScenes, count: int = 5) -> None:
                 f"sample {token} has {len(ours)} boxes in the index and {len(theirs)} in the devkit"
             )
         lidar_from_global = np.linalg.inv(
-            index.record_sensor_to_global[index.sample_key_record[sample, LIDAR]]
+            index.record_sensor_to_global[index.sample_key_record[sample, LIDAR_COLUMN]]
         )
         for box_9, box in zip(ours, theirs, strict=True):
             turn = box_9[6] - quaternion_yaw(box.orientation)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dualdistill.config.nuscenes import CAMERAS
-from dualdistill.data.index import CHANNELS, LIDAR, Index
+from dualdistill.config.nuscenes import CAMERAS, CHANNELS
+from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.errors import DataError
 
 FRONT = CHANNELS.index("CAM_FRONT")
@@ -49,5 +49,5 @@ def choose_history(index: Index, sample: int, target_age_s: float) -> History:
         key = int(index.sample_key_record[sample, column])
         moment = index.record_timestamp_us[key] + then_us - now_us
         cameras.append(chosen if column == FRONT else index.nearest_in_chain(key, moment))
-    lidar = index.nearest_in_chain(int(index.sample_key_record[sample, LIDAR]), then_us)
+    lidar = index.nearest_in_chain(int(index.sample_key_record[sample, LIDAR_COLUMN]), then_us)
     return History(tuple(cameras), lidar, float(np.float64(now_us - then_us) * 1e-6))

@@ -32,7 +32,7 @@ from nuscenes.eval.detection.evaluate import DetectionEval
 from nuscenes.eval.detection.utils import category_to_detection_name
 from nuscenes.utils.splits import get_scenes_of_split
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import BENCHMARK, CLASSES, UNDEFINED_ERRORS
 from dualdistill.config.run_spec import RunSpec
 from dualdistill.data.index_build import open_root
 from dualdistill.errors import CheckpointError, DataError
@@ -43,9 +43,6 @@ from dualdistill.store.provenance import package_versions
 from dualdistill.store.records import RESULTS, WEIGHTS, read_run, scores_folder, write_metrics
 
 log = logging.getLogger(__name__)
-CONFIG = "detection_cvpr_2019"
-# a barrier has neither velocity nor attribute, a cone has no heading either
-_UNDEFINED = {"barrier": ("vel_err", "attr_err"), "traffic_cone": ("vel_err", "attr_err", "orient_err")}
 
 
 def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val") -> dict[str, Any]:
@@ -82,7 +79,7 @@ def evaluate(
     tokens = _tokens(tables, split)
     document = read_results(results)
     boxes = check(document, tokens, str(results))
-    config = config_factory(CONFIG)
+    config = config_factory(BENCHMARK)
     notes = []
     if boxes:
         scores, details, truth = _official(tables, config, results, split)
@@ -105,7 +102,7 @@ def evaluate(
         "ground_truth_boxes": {name: truth[name] for name in CLASSES},
         "predicted_boxes": boxes,
         "samples": len(tokens),
-        "config": CONFIG,
+        "config": BENCHMARK,
         "version": version,
         "split": split,
         "notes": notes,
@@ -137,7 +134,7 @@ def _zero(config: DetectionConfig) -> tuple[DetectionMetrics, DetectionMetricDat
             scores.add_label_ap(name, distance, 0.0)
             details.set(name, distance, DetectionMetricData.no_predictions())
         for error in TP_METRICS:
-            scores.add_label_tp(name, error, math.nan if error in _UNDEFINED.get(name, ()) else 1.0)
+            scores.add_label_tp(name, error, math.nan if error in UNDEFINED_ERRORS.get(name, ()) else 1.0)
     scores.add_runtime(0.0)
     return scores, details
 

@@ -19,13 +19,13 @@ from scipy.spatial.transform import Rotation
 from torch.utils.data import DataLoader
 
 from dualdistill import models
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import ATTRIBUTE_BY_MOTION, CLASSES, MAX_BOXES, MOVING_MPS
 from dualdistill.config.run_spec import RunSpec
 from dualdistill.data.batch import Batch, Detections
 from dualdistill.data.dataset import FrameDataset, collate
-from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.errors import CheckpointError
-from dualdistill.evaluation.results_format import FLAGS, MAX_BOXES, check
+from dualdistill.evaluation.results_format import FLAGS, check
 from dualdistill.models.layers import place
 from dualdistill.plan.plan import DataPaths
 from dualdistill.seeding import pin
@@ -36,20 +36,6 @@ from dualdistill.training.checkpoint import load_weights
 log = logging.getLogger(__name__)
 Poses = dict[str, np.ndarray]  # sample token -> LIDAR_TOP to global [4, 4]
 TOGETHER = 4  # frames: on a processor a camera frame takes half the time, and memory stays small at full size
-MOVING_MPS = 0.2
-# what a box of a class is called above and below that speed
-ATTRIBUTE_BY_MOTION = {
-    "car": ("vehicle.moving", "vehicle.parked"),
-    "truck": ("vehicle.moving", "vehicle.parked"),
-    "construction_vehicle": ("vehicle.moving", "vehicle.parked"),
-    "bus": ("vehicle.moving", "vehicle.stopped"),
-    "trailer": ("vehicle.moving", "vehicle.parked"),
-    "barrier": ("", ""),
-    "motorcycle": ("cycle.with_rider", "cycle.without_rider"),
-    "bicycle": ("cycle.with_rider", "cycle.without_rider"),
-    "pedestrian": ("pedestrian.moving", "pedestrian.standing"),
-    "traffic_cone": ("", ""),
-}
 
 
 def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val", out: Path | None = None) -> Path:
@@ -108,7 +94,9 @@ def predict(
 
 def lidar_poses(index: Index, split: str) -> Poses:
     """Where the LiDAR was at the key frame of every sample of a split."""
-    records = {index.token(sample): index.sample_key_record[sample, LIDAR] for sample in index.samples(split)}
+    records = {
+        index.token(sample): index.sample_key_record[sample, LIDAR_COLUMN] for sample in index.samples(split)
+    }
     return {token: index.record_sensor_to_global[record] for token, record in records.items()}
 
 

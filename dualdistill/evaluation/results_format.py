@@ -11,26 +11,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import ATTRIBUTES, CLASSES, MAX_BOXES
 from dualdistill.errors import DataError
 
-MAX_BOXES = 500  # per sample, detection_cvpr_2019
 FLAGS = ("use_camera", "use_lidar", "use_radar", "use_map", "use_external")
-_VEHICLE = ("vehicle.moving", "vehicle.parked", "vehicle.stopped")
-_CYCLE = ("cycle.with_rider", "cycle.without_rider")
-_PEDESTRIAN = ("pedestrian.moving", "pedestrian.standing", "pedestrian.sitting_lying_down")
-ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "car": _VEHICLE,
-    "truck": _VEHICLE,
-    "construction_vehicle": _VEHICLE,
-    "bus": _VEHICLE,
-    "trailer": _VEHICLE,
-    "barrier": (),
-    "motorcycle": _CYCLE,
-    "bicycle": _CYCLE,
-    "pedestrian": _PEDESTRIAN,
-    "traffic_cone": (),
-}
 _LENGTHS = {"translation": 3, "size": 3, "rotation": 4, "velocity": 2}
 _FIELDS = ("sample_token", *_LENGTHS, "detection_name", "detection_score", "attribute_name")
 

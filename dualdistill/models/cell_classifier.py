@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import BACKGROUND, CLASSES
 
-BACKGROUND = len(CLASSES)
 BACKGROUND_WEIGHT = 0.2  # it owns most cells
 
 

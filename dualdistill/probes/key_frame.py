@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualdistill.data.geometry import Array, boxes_from_global, inverse
-from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.sensor_files import Files
 from dualdistill.errors import CheckpointError, UserError
 from dualdistill.evaluation.results_format import read_results
@@ -42,20 +42,20 @@ def gather(plan: Plan, view: View) -> Arrays:
     sample = int(index.samples(split)[position(index, split, view)])
     files, pose = Files(index, plan.paths.root), index.record_sensor_to_global
     keys = [int(key) for key in index.sample_key_record[sample]]
-    cameras = [key for column, key in enumerate(keys) if column != LIDAR]
+    cameras = [key for column, key in enumerate(keys) if column != LIDAR_COLUMN]
     scene = str(index.scene_name[index.sample_scene[sample]].decode())
     seen = index.seen()[index.annotations(sample)]
     found: Arrays = {
         "images_NHW3": np.stack([files.image(key) for key in cameras]),
         "intrinsics_N33": np.stack([index.intrinsics(key) for key in cameras]),
-        "lidar_to_camera_N44": np.stack([inverse(pose[key]) @ pose[keys[LIDAR]] for key in cameras]),
-        "points_P3": files.cloud(keys[LIDAR])[:, :3],
+        "lidar_to_camera_N44": np.stack([inverse(pose[key]) @ pose[keys[LIDAR_COLUMN]] for key in cameras]),
+        "points_P3": files.cloud(keys[LIDAR_COLUMN])[:, :3],
         "truth_K9": index.boxes(sample)[seen],
         "half_extent_m": np.array(plan.runs[view.runs[0]].spec.grid.half_extent_m),
         "name": np.array(f"{scene}, key frame {view.options['frame']}"),
     }
     for name, run in zip(("teacher", "student"), view.runs, strict=True):
-        boxes_K9, scores_K = predicted(plan, run, index.token(sample), pose[keys[LIDAR]])
+        boxes_K9, scores_K = predicted(plan, run, index.token(sample), pose[keys[LIDAR_COLUMN]])
         found |= {f"{name}_K9": boxes_K9, f"{name}_scores_K": scores_K}
     return found
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualdistill.config.nuscenes import CAMERAS, CLASSES
+from dualdistill.config.nuscenes import CAMERAS, CHANNELS, CLASSES, LIDAR
 from dualdistill.config.run_spec import (
     DataSpec,
     GridSpec,
@@ -29,7 +29,7 @@ from dualdistill.config.run_spec import (
 )
 from dualdistill.config.world import WorldSpec
 from dualdistill.data.geometry import quaternion_about_z, rigid
-from dualdistill.data.index import CHANNELS, Index
+from dualdistill.data.index import Index
 from dualdistill.data.index_build import build, open_root
 from dualdistill.world.nuscenes.build import make
 
@@ -57,9 +57,7 @@ def ego_to_global(time_s: float) -> np.ndarray:
 def sensor_to_ego(channel: str) -> np.ndarray:
     """Where a sensor sits on the car."""
     pose = np.eye(4)
-    if (
-        channel == "LIDAR_TOP"
-    ):  # x right, y forward: a quarter turn to the right of the car's x forward, y left
+    if channel == LIDAR:  # x right, y forward: a quarter turn to the right of the car's x forward, y left
         pose = rigid(quaternion_about_z(-np.pi / 2), (0.94, 0.0, 1.84))
     else:
         yaw = np.radians(CAMERA_YAW_DEG[channel])
@@ -83,12 +81,12 @@ def toy_index(
                 keys[number // each, column] = len(rows)
             prev.append(len(rows) - 1 if number else -1)
             rows.append((channel, 0.5 * number / each - 0.04 * column / len(CAMERAS)))
-    camera = np.array([channel != "LIDAR_TOP" for channel, _ in rows])
+    camera = np.array([channel != LIDAR for channel, _ in rows])
     generator = np.random.default_rng(3)
     boxes = key_frames * len(CLASSES)
     centre = generator.uniform(-20, 20, (boxes, 3)) * (1, 1, 0.05)
     for frame in range(key_frames):
-        lidar = ego_to_global(0.5 * frame) @ sensor_to_ego("LIDAR_TOP")
+        lidar = ego_to_global(0.5 * frame) @ sensor_to_ego(LIDAR)
         mine = slice(frame * len(CLASSES), (frame + 1) * len(CLASSES))
         centre[mine] = centre[mine] @ lidar[:3, :3].T + lidar[:3, 3]
     return Index(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dualdistill.config.nuscenes import LIDAR
 from dualdistill.data.cache import MANIFEST, POINTS, Cache, build
 from dualdistill.data.sensor_files import Files
 from dualdistill.errors import DataError, DiskError
@@ -35,7 +36,7 @@ def own(finished: Path, tmp_path: Path) -> Path:
 def test_the_cache_holds_what_the_files_hold(toy, finished: Path) -> None:
     cache, files = Cache(finished, toy.index), Files(toy.index, toy.root)
     for record in range(len(toy.index.record_path)):
-        if toy.index.channel(record) == "LIDAR_TOP":
+        if toy.index.channel(record) == LIDAR:
             assert (cache.cloud(record) == files.cloud(record)).all()
         else:
             assert (cache.image(record) == files.image(record)).all()

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import BACKGROUND, CLASSES
 from dualdistill.config.run_spec import ClassifierSpec, CropSpec, RunSpec
-from dualdistill.data.crop_dataset import BACKGROUND, CropDataset, Window, collate, find, rectangles
+from dualdistill.data.crop_dataset import CropDataset, Window, collate, find, rectangles
 from dualdistill.data.geometry import corners, inverse, move_points, project
-from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.index import LIDAR_COLUMN, Index
 
 SPEC = CropSpec(side_px=32)
 
@@ -40,7 +40,7 @@ def test_a_rectangle_surrounds_the_projected_corners(index: Index):
     pose = index.record_sensor_to_global
     for record in index.sample_key_record[1, 1:]:
         found_K4, ahead_K = rectangles(index, 1, int(record))
-        lidar = pose[index.sample_key_record[1, LIDAR]]
+        lidar = pose[index.sample_key_record[1, LIDAR_COLUMN]]
         for k, corners_83 in enumerate(corners(index.boxes(1))):
             points = move_points(inverse(pose[record]) @ lidar, corners_83)
             assert ahead_K[k] == (points[:, 2] > 0.1).all()

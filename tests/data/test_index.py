@@ -14,11 +14,11 @@ import pytest
 from nuscenes.eval.common.utils import quaternion_yaw
 from nuscenes.eval.detection.utils import category_to_detection_name
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import CHANNELS, CLASSES, LIDAR
 from dualdistill.config.run_spec import GridSpec, InputSpec, RunSpec
 from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.data.geometry import inverse, move_points, points_in_box
-from dualdistill.data.index import CHANNELS, Index
+from dualdistill.data.index import Index
 from dualdistill.data.index_build import build, self_check
 from dualdistill.data.sensor_files import Files
 from dualdistill.errors import DataError
@@ -37,7 +37,7 @@ def test_every_box_is_where_the_devkit_puts_it(world) -> None:
     compared = 0
     for sample in range(len(world.index.sample_token)):
         ours = world.index.boxes(sample)
-        theirs = devkit_boxes(world, sample, "LIDAR_TOP")
+        theirs = devkit_boxes(world, sample, LIDAR)
         labels = world.index.annotation_label[world.index.annotations(sample)]
         lidar_from_global = np.linalg.inv(
             world.index.record_sensor_to_global[world.index.sample_key_record[sample, 0]]
@@ -79,7 +79,7 @@ def test_records_follow_the_devkits_chains(world) -> None:
         else:
             assert index.record_prev[record] == -1
             starts += 1
-        if index.channel(record) != "LIDAR_TOP":
+        if index.channel(record) != LIDAR:
             calibration = world.nusc.get("calibrated_sensor", row["calibrated_sensor_token"])
             assert (index.intrinsics(record) == calibration["camera_intrinsic"]).all()
     assert starts == 3 * 7

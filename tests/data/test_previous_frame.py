@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dualdistill.data.index import CHANNELS, Index
+from dualdistill.config.nuscenes import CHANNELS, LIDAR
+from dualdistill.data.index import Index
 from dualdistill.data.previous_frame import choose_history
 from dualdistill.errors import DataError
 
@@ -39,7 +40,7 @@ def test_the_lidar_frame_is_the_one_nearest_in_time_to_the_front_image(
     index = make_index()
     history = choose_history(index, 4, 0.8)
     front = history.camera_records[1]
-    lidar = [record for record in range(len(index.record_path)) if index.channel(record) == "LIDAR_TOP"]
+    lidar = [record for record in range(len(index.record_path)) if index.channel(record) == LIDAR]
     gap = [abs(int(index.record_timestamp_us[record] - index.record_timestamp_us[front])) for record in lidar]
     assert history.lidar_record == lidar[int(np.argmin(gap))]
     assert min(gap) > 0

@@ -9,11 +9,11 @@ import torch
 from hand_tables import MOUNT, Tables, pose
 from pyquaternion import Quaternion
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import ATTRIBUTE_BY_MOTION, ATTRIBUTES, CLASSES
 from dualdistill.data.batch import Detections
 from dualdistill.evaluation.evaluate import evaluate
-from dualdistill.evaluation.predict import ATTRIBUTE_BY_MOTION, to_nuscenes
-from dualdistill.evaluation.results_format import ATTRIBUTES, check
+from dualdistill.evaluation.predict import to_nuscenes
+from dualdistill.evaluation.results_format import check
 
 
 def detections(boxes, labels, scores=None):

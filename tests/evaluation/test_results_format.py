@@ -106,7 +106,7 @@ def test_faults_are_refused_without_asserts_too(tables, tmp_path):
     program = f"""
 from pathlib import Path
 from dualdistill.errors import DataError
-from dualdistill.evaluate import evaluate
+from dualdistill.evaluation.evaluate import evaluate
 folder, root = Path({str(tmp_path)!r}), Path({str(tables.root)!r})
 try:
     evaluate(folder / "results_nusc.json", root, {tables.version!r}, {tables.split!r}, folder)

@@ -13,7 +13,7 @@ from dualdistill import models
 from dualdistill.config.nuscenes import CLASSES
 from dualdistill.config.run_spec import RunSpec
 from dualdistill.config.world import WorldSpec
-from dualdistill.data import index as indexing
+from dualdistill.data import index_build
 from dualdistill.data.batch import Detections
 from dualdistill.data.index import Index
 from dualdistill.errors import CheckpointError
@@ -53,7 +53,7 @@ def small_world(tmp_path_factory) -> World:
     folder = tmp_path_factory.mktemp("world")
     paths = DataPaths(folder / "root", folder / "index.npz", None)
     make(SMALL, paths.root, 1)
-    indexing.build(
+    index_build.build(
         paths.root, VERSION, {"val": SPLIT, "dev": "world_dev", "train": "world_train"}, paths.index
     )
     tables = NuScenes(VERSION, str(paths.root), verbose=False)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualdistill.config.nuscenes import CLASSES
-from dualdistill.models.cell_classifier import BACKGROUND, BACKGROUND_WEIGHT, Naming, named_cells
+from dualdistill.config.nuscenes import BACKGROUND, CLASSES
+from dualdistill.models.cell_classifier import BACKGROUND_WEIGHT, Naming, named_cells
 
 CAR, CONE = CLASSES.index("car"), CLASSES.index("traffic_cone")
 

@@ -20,7 +20,7 @@ import numpy as np
 from dualdistill.config.nuscenes import CAMERAS
 from dualdistill.config.run_spec import VirtualSpec
 from dualdistill.data.geometry import inverse
-from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.masks import open_masks
 from dualdistill.data.masks.mask_ap import MaskAP
 from dualdistill.data.masks.rendered import Oracle
@@ -62,7 +62,7 @@ def clouds(index: Index) -> list[int]:
     """The LiDAR records of every scene that teachers are trained or tested on."""
     wanted = np.isin(index.split_role, [role.encode() for role in DETECTED])
     scenes = np.unique(index.sample_scene[index.sample_in_split[:, wanted].any(axis=1)])
-    lidar = index.record_channel == LIDAR
+    lidar = index.record_channel == LIDAR_COLUMN
     return [int(record) for record in np.flatnonzero(lidar & np.isin(index.record_scene, scenes))]
 
 
@@ -88,7 +88,7 @@ class Maker:
         self.index, self.spec, self.out = index, spec, out
         self.files, self.masks = Files(index, root), open_masks(spec, index, root, masks)
         keys = index.sample_key_record
-        self.key_images = dict(zip(keys[:, LIDAR].tolist(), keys[:, 1:].tolist(), strict=True))
+        self.key_images = dict(zip(keys[:, LIDAR_COLUMN].tolist(), keys[:, 1:].tolist(), strict=True))
 
     def write(self, records: list[int]) -> None:
         for record in records:

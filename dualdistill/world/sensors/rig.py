@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyquaternion import Quaternion
 
+from dualdistill.config.nuscenes import LIDAR
 from dualdistill.config.world import WorldSpec
 from dualdistill.world.geometry.mesh import Floats, turn
 from dualdistill.world.geometry.motion import Array
@@ -20,7 +21,6 @@ from dualdistill.world.geometry.motion import Array
 FRAME_S = 0.5  # between key frames
 TURN_S = 0.05  # that a turn of the LiDAR takes; it ends at the sweep's time
 AHEAD_S = 0.035  # before its end it looks straight ahead
-LIDAR = "LIDAR_TOP"
 NEAR_M = 0.1  # cameras see nothing closer
 WIDER_HALF = 1.05  # of an image, over the half left of the principal point; at most
 LIDAR_AT = (0.94, 0.0, 1.84)

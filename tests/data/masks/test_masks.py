@@ -12,7 +12,7 @@ import pytest
 from dualdistill.config.nuscenes import CLASSES
 from dualdistill.config.run_spec import DamageSpec, VirtualSpec
 from dualdistill.data.geometry import points_in_box
-from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.masks import Instance, open_masks
 from dualdistill.data.masks.mask_ap import MaskAP
 from dualdistill.data.masks.noisy import ALIKE, Noisy
@@ -86,7 +86,7 @@ def given(make_index: Callable[..., Index]) -> Given:
 
 
 def images(index: Index) -> list[int]:
-    return np.flatnonzero(index.record_channel != LIDAR).tolist()
+    return np.flatnonzero(index.record_channel != LIDAR_COLUMN).tolist()
 
 
 def quality(given: Given, damage: DamageSpec) -> float:
@@ -173,8 +173,10 @@ def lifted(world, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_stage_writes_every_cloud_and_the_quality(world, lifted: Path) -> None:
     manifest = read_json(lifted / "virtual.json")
     assert manifest["quality"]["mask_ap"] == 100
-    assert manifest["clouds"] == len(clouds(world.index)) == (world.index.record_channel == LIDAR).sum()
-    keys = set(world.index.sample_key_record[:, LIDAR].tolist())
+    assert (
+        manifest["clouds"] == len(clouds(world.index)) == (world.index.record_channel == LIDAR_COLUMN).sum()
+    )
+    keys = set(world.index.sample_key_record[:, LIDAR_COLUMN].tolist())
     rows = {record: np.load(cloud_path(lifted, world.index, record)) for record in clouds(world.index)}
     assert sum(len(rows[record]) > 0 for record in keys) > len(keys) / 2
     # the world has a sweep halfway between two images, a quarter of a second from both
@@ -187,7 +189,7 @@ def test_most_virtual_points_of_the_world_lie_in_boxes(world, lifted: Path) -> N
     """Rendered masks and exact poses: what misses is an outline pixel with another depth."""
     index, hit, count = world.index, 0, 0
     for sample in range(len(index.sample_token)):
-        own = np.load(cloud_path(lifted, index, int(index.sample_key_record[sample, LIDAR])))
+        own = np.load(cloud_path(lifted, index, int(index.sample_key_record[sample, LIDAR_COLUMN])))
         virtual = own[own[:, 3] == -1]
         boxes_K9 = index.boxes(sample)
         boxes_K9[:, 3:6] += 0.6

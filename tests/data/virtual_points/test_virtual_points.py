@@ -14,7 +14,7 @@ from dualdistill.config.nuscenes import CLASSES
 from dualdistill.config.run_spec import GridSpec, MVPSpec, RunSpec, TeacherSpec
 from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.data.geometry import Array, inverse, move_points, points_in_box, project
-from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.lidar_sweeps import load_sweeps
 from dualdistill.data.masks import Instance
 from dualdistill.data.virtual_points.lift import View, lift
@@ -161,7 +161,7 @@ def test_the_columns_are_the_published_ones() -> None:
 
 def test_virtual_points_of_a_sweep_move_with_it(make_index: Callable[..., Index]) -> None:
     index = make_index()
-    key = int(index.sample_key_record[3, LIDAR])
+    key = int(index.sample_key_record[3, LIDAR_COLUMN])
     real, added = np.array([[9.0, 4, 0, 1]], np.float32), np.array([[-6.0, 8, 1, -1, CAR, 0.5]], np.float32)
     points = load_sweeps(index, key, 2, lambda record: with_virtual(real, added))
     assert points.shape == (4, 17)
@@ -175,7 +175,7 @@ def test_virtual_points_of_a_sweep_move_with_it(make_index: Callable[..., Index]
 @pytest.fixture
 def folder(toy, tmp_path: Path) -> Path:
     """One virtual point per cloud of the hand-made drive, at the cloud's own number."""
-    for record in np.flatnonzero(toy.index.record_channel == LIDAR):
+    for record in np.flatnonzero(toy.index.record_channel == LIDAR_COLUMN):
         path = cloud_path(tmp_path, toy.index, int(record))
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, np.array([[5, 6, 0.5, -1, CAR, 0.5]], np.float32))
@@ -214,7 +214,7 @@ def test_a_student_is_given_the_points_of_its_teacher(toy, folder: Path, student
 
 
 def test_points_that_are_not_all_there_are_refused(toy, folder: Path) -> None:
-    record = int(toy.index.sample_key_record[0, LIDAR])
+    record = int(toy.index.sample_key_record[0, LIDAR_COLUMN])
     clouds = VirtualClouds(folder, toy.index, lambda record: np.zeros((2, 4), np.float32))
     assert clouds.cloud(record).shape == (3, 16)
     cloud_path(folder, toy.index, record).write_bytes(b"half")

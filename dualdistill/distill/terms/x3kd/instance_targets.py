@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import BACKGROUND
 from dualdistill.data.batch import Instances
 from dualdistill.distill.terms.x3kd import rois
 
-BACKGROUND = len(CLASSES)
 REGIONS_PER_IMAGE = 64  # that count in the losses
 BOX_SIDE, MASK_SIDE = 7, 14  # of a region's crop; the mask head doubles the latter
 BOX_STDS = (0.1, 0.1, 0.2, 0.2)  # unit of a region's box deltas

@@ -13,11 +13,10 @@ from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import BACKGROUND, CLASSES
 from dualdistill.data.batch import Instances
 from dualdistill.distill.terms.x3kd import rois
 from dualdistill.distill.terms.x3kd.instance_targets import (
-    BACKGROUND,
     BOX_SIDE,
     REGIONS_PER_IMAGE,
     Regions,
