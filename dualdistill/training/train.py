@@ -20,7 +20,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from dualdistill.config.run_spec import RunSpec
-from dualdistill.data.loader import Feed, of_crops, of_frames
+from dualdistill.data.loader import TrainingBatches, crop_batches, frame_batches
 from dualdistill.errors import NumericsError, UserError
 from dualdistill.models import Classifier, LabelEncoder
 from dualdistill.models.layers import place
@@ -119,20 +119,20 @@ def train(
             _finish(spec, run_dir, data, state, setting, clock.seconds)
 
 
-def _feed(spec: RunSpec, data: DataPaths, lesson: Lesson) -> Feed:
+def _feed(spec: RunSpec, data: DataPaths, lesson: Lesson) -> TrainingBatches:
     """What the learner, and the teacher of a method, have to see."""
     learner = lesson.learner
     if isinstance(learner, Classifier):
-        return of_crops(spec, data, learner.spec.crops)
+        return crop_batches(spec, data, learner.spec.crops)
     points = learner.needs_points or lesson.method is not None
-    return of_frames(spec, data, images=learner.needs_images, points=points)
+    return frame_batches(spec, data, images=learner.needs_images, points=points)
 
 
 def _steps(
     spec: RunSpec,
     state: State,
     state_dir: Path,
-    feed: Feed,
+    feed: TrainingBatches,
     fabric: Fabric,
     module: Any,
     stepper: Any,

@@ -1,7 +1,7 @@
-"""A hand-made drive that needs no world: an index from arrays and its files; and one real frame.
+"""A hand-made drive without a world (an index from arrays, and its files), and one real frame.
 
-The car turns left by 100 degrees per second far from the global origin and every sensor has its own clock,
-so a forgotten pose, a swapped order or a lost float64 shows.
+The car turns left by 100 degrees per second far from the global origin and the sensors run at different
+times: a missing pose, a swapped order or a float32 position changes results.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def toy_index(
     centre = generator.uniform(-20, 20, (boxes, 3)) * (1, 1, 0.05)
     for frame in range(key_frames):
         lidar = ego_to_global(0.5 * frame) @ sensor_to_ego(LIDAR)
-        mine = slice(frame * len(CLASSES), (frame + 1) * len(CLASSES))
-        centre[mine] = centre[mine] @ lidar[:3, :3].T + lidar[:3, 3]
+        rows_of_frame = slice(frame * len(CLASSES), (frame + 1) * len(CLASSES))
+        centre[rows_of_frame] = centre[rows_of_frame] @ lidar[:3, :3].T + lidar[:3, 3]
     return Index(
         version=np.array([b"v1.0-toy"]),
         split_role=np.array([b"train", b"val"]),
@@ -170,7 +170,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
 
 @pytest.fixture
 def own_toy(tmp_path: Path) -> Toy:
-    """A small one that the test may damage."""
+    """A small toy that the test may damage."""
     index, root = toy_index(key_frames=2, lidar_per_key=2, cameras_per_key=1, points=50), tmp_path / "root"
     write_files(index, root)
     return Toy(index, root)
@@ -178,7 +178,7 @@ def own_toy(tmp_path: Path) -> Toy:
 
 @dataclass(frozen=True)
 class World:
-    """A tiny synthetic world, its index and the devkit's view of it."""
+    """A tiny synthetic world, its index and the devkit's tables."""
 
     root: Path
     index_path: Path
@@ -222,7 +222,7 @@ def spec(kind: str, seed: int = 0) -> RunSpec:
 
 @dataclass(frozen=True)
 class RealFrame:
-    """One real nuScenes key frame and what mmdet3d's info file says of it; cameras as in CAMERAS."""
+    """One real nuScenes key frame and its mmdet3d info; cameras as in CAMERAS."""
 
     points_P5: np.ndarray
     boxes_K9: np.ndarray

@@ -30,7 +30,7 @@ def flat(rows: list[list[float]]) -> np.ndarray:
     return affine
 
 
-def test_rotations_equal_pyquaternions() -> None:
+def test_rotations_equal_those_of_pyquaternion() -> None:
     for wxyz in np.random.default_rng(0).normal(size=(20, 4)):
         assert np.allclose(rotation_from_quaternion(wxyz), Quaternion(wxyz).rotation_matrix, atol=1e-12)
 
@@ -76,7 +76,7 @@ def test_global_annotations_land_in_the_lidar_frame_with_length_first() -> None:
     assert np.allclose(box, [[7, 10, 1, 4, 2, 1.5, np.pi / 2, 1, 6]])
 
 
-def test_boxes_survive_the_way_to_global_and_back() -> None:
+def test_boxes_are_unchanged_after_conversion_to_global_and_back() -> None:
     level = rigid(quaternion_about_z(2.1), (411.3, 1180.9, 1.2))
     centre, size, wxyz, velocity = boxes_to_global(level, BOX)
     assert np.allclose(size, [[2, 4, 1.5]])
@@ -109,7 +109,7 @@ def test_corners_lie_at_half_a_length_along_the_heading() -> None:
     assert np.allclose(sorted((eight[:, :2] - BOX[0, :2]) @ ahead), [-2] * 4 + [2] * 4)
 
 
-def test_a_point_is_in_a_box_by_its_length_not_its_width() -> None:
+def test_the_length_of_a_box_lies_along_its_heading() -> None:
     ahead = np.array([np.cos(0.3), np.sin(0.3), 0])
     left = np.array([-np.sin(0.3), np.cos(0.3), 0])
     points = BOX[0, :3] + np.stack(

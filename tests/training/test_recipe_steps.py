@@ -14,7 +14,7 @@ from torch import nn
 from dualdistill import models
 from dualdistill.config import method_options
 from dualdistill.config.run_spec import ClassifierSpec, LabelEncoderSpec, RunSpec
-from dualdistill.data.loader import of_frames
+from dualdistill.data.loader import frame_batches
 from dualdistill.plan import plan
 from dualdistill.plan.plan import Plan
 from dualdistill.seeding import seed_everything
@@ -67,7 +67,7 @@ def test_a_row_takes_a_step(row: str, command: Callable[..., object], results: P
     setting = objective.prepare(spec, teacher, start / "model.safetensors" if start else None, encoder)
     learner, lessons = setting.lesson.learner, setting.lesson
     points = learner.needs_points or setting.teachers is not None
-    feed = of_frames(spec, found.paths, images=learner.needs_images, points=points)
+    feed = frame_batches(spec, found.paths, images=learner.needs_images, points=points)
     batch = next(feed.batches(0, Fabric(accelerator="cpu", devices=1)))
     before = {name: weight.clone() for name, weight in lessons.named_parameters()}
     optimizer = torch.optim.AdamW(lessons.parameters(), lr=spec.schedule.lr)
