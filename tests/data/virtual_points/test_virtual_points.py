@@ -55,7 +55,7 @@ def plate(depth_m: float, count: int = 40) -> np.ndarray:
     return in_lidar(np.hstack([xy_P2, np.full((count, 1), depth_m)]))
 
 
-def pixels(points_P3: np.ndarray) -> np.ndarray:
+def to_pixels(points_P3: np.ndarray) -> np.ndarray:
     return project(INTRINSICS, move_points(CAMERA_FROM_LIDAR, points_P3.astype(np.float64)))
 
 
@@ -63,14 +63,14 @@ def test_virtual_points_of_a_plate_lie_on_the_plate_and_in_its_mask() -> None:
     mask_HW = rectangle(30, 60, 60, 120)
     painted, virtual = lifted(plate(8.0), Instance(CAR, 0.7, mask_HW))
     assert len(virtual) == 50
-    uvz = pixels(virtual[:, :3])
+    uvz = to_pixels(virtual[:, :3])
     assert np.abs(uvz[:, 2] - 8.0).max() < 1e-4
     # the middle of the pixel that was drawn, far less than a pixel off
     assert np.abs(uvz[:, :2] % 1 - 0.5).max() < 1e-3
     assert mask_HW[uvz[:, 1].astype(int), uvz[:, 0].astype(int)].all()
     assert len(np.unique(uvz[:, :2].astype(int), axis=0)) == 50
     assert (virtual[:, 3:] == np.array([-1, CAR, 0.7], np.float32)).all()
-    inside = pixels(plate(8.0)[:, :3])
+    inside = to_pixels(plate(8.0)[:, :3])
     held = mask_HW[inside[:, 1].astype(int), inside[:, 0].astype(int)]
     assert 0 < held.sum() < 40
     assert np.array_equal(painted[:, :4], plate(8.0)[held])
@@ -82,7 +82,7 @@ def test_a_pixel_takes_the_depth_of_the_nearest_point_of_the_same_instance() -> 
     rays = np.array([[45.5, 45.5, 1.0], [114.5, 45.5, 1.0], [80.5, 75.5, 1.0]]) @ np.linalg.inv(INTRINSICS).T
     depth_P = np.array([6.0, 12.0, 30.0])
     _, virtual = lifted(in_lidar(rays * depth_P[:, None]), Instance(CAR, 1.0, rectangle(40, 40, 50, 120)))
-    uvz = pixels(virtual[:, :3])
+    uvz = to_pixels(virtual[:, :3])
     left = np.abs(uvz[:, 0] - 45.5) < np.abs(uvz[:, 0] - 114.5)
     assert 0 < left.sum() < 50
     assert np.allclose(uvz[left, 2], 6.0, atol=1e-4)
@@ -104,7 +104,7 @@ def test_every_mask_with_a_point_gives_fifty_virtual_points(pixels: int) -> None
     ray = np.array([[column + 0.4, row + 0.6, 1.0]]) @ np.linalg.inv(INTRINSICS).T
     _, virtual = lifted(in_lidar(9 * ray), Instance(CAR, 1.0, mask_HW))
     assert len(virtual) == 50
-    places = pixels(virtual[:, :3])[:, :2].astype(int)
+    places = to_pixels(virtual[:, :3])[:, :2].astype(int)
     # a small mask repeats the first pixel that was drawn
     assert len(np.unique(places, axis=0)) == min(pixels, 50)
     assert (places[pixels:] == places[0]).all()
@@ -116,7 +116,7 @@ def test_where_masks_overlap_the_higher_score_takes_the_point_in_any_order() -> 
     reversed_order = lifted(plate(8.0), bus, car)
     assert np.array_equal(painted, reversed_order[0])
     assert np.array_equal(virtual, reversed_order[1])
-    column = pixels(painted[:, :3])[:, 0]
+    column = to_pixels(painted[:, :3])[:, 0]
     assert set(painted[column < 90, 4]) == {CAR}
     assert set(painted[column >= 90, 4]) == {BUS}
     assert not np.array_equal(virtual, lifted(plate(8.0), car, bus, seed=1)[1])
@@ -130,7 +130,7 @@ def test_virtual_points_of_an_object_lie_in_its_box() -> None:
     local_P3[np.arange(4000), generator.integers(0, 3, 4000)] = generator.choice([-0.5, 0.5], 4000)
     turn = np.array([[np.cos(0.5), -np.sin(0.5), 0], [np.sin(0.5), np.cos(0.5), 0], [0, 0, 1]])
     surface_P3 = (local_P3 * box_9[3:6]) @ turn.T + box_9[:3]
-    pixels_P3 = pixels(surface_P3)
+    pixels_P3 = to_pixels(surface_P3)
     mask_HW = np.zeros((HEIGHT, WIDTH), dtype=bool)
     mask_HW[pixels_P3[:, 1].astype(int), pixels_P3[:, 0].astype(int)] = True
     # LiDAR returns come from surfaces that face the camera: the nearest point of every pixel
