@@ -28,13 +28,6 @@ def rotation_from_quaternion(wxyz: ArrayLike) -> Array:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def quaternion_about_z(yaw_rad: ArrayLike) -> Array:
-    """Quaternions [..., 4] in w, x, y, z order of rotations about +z."""
-    half = np.asarray(yaw_rad, dtype=np.float64) / 2
-    zero = np.zeros_like(half)
-    return np.stack([np.cos(half), zero, zero, np.sin(half)], axis=-1)
-
-
 def rigid(wxyz: ArrayLike, translation: ArrayLike) -> Array:
     """Transforms [..., 4, 4] from quaternions and translations: rotation first, then translation."""
     rotation = rotation_from_quaternion(wxyz)
@@ -97,23 +90,6 @@ def boxes_from_global(
     boxes[:, 6] = np.arctan2(heading_K3[:, 1], heading_K3[:, 0])
     boxes[:, 7:9] = (flat_velocity_K3 @ rotation.T)[:, :2]
     return boxes
-
-
-def boxes_to_global(lidar_to_global: Array, boxes_K9: Array) -> tuple[Array, Array, Array, Array]:
-    """Centre, size (w, l, h), quaternion (w, x, y, z) and velocity (x, y) in nuScenes' global frame.
-
-    Only the heading is carried over: a detector predicts no pitch and roll.
-    """
-    rotation = lidar_to_global[:3, :3]
-    level_K1 = np.zeros((len(boxes_K9), 1))
-    heading_K3 = np.hstack([np.cos(boxes_K9[:, 6:7]), np.sin(boxes_K9[:, 6:7]), level_K1]) @ rotation.T
-    velocity_K3 = np.hstack([boxes_K9[:, 7:9], level_K1]) @ rotation.T
-    return (
-        move_points(lidar_to_global, boxes_K9[:, :3]),
-        boxes_K9[:, (4, 3, 5)],
-        quaternion_about_z(np.arctan2(heading_K3[:, 1], heading_K3[:, 0])),
-        velocity_K3[:, :2],
-    )
 
 
 def corners(boxes_K9: Array) -> Array:

@@ -28,7 +28,7 @@ from dualdistill.config.run_spec import (
     TeacherSpec,
 )
 from dualdistill.config.world import WorldSpec
-from dualdistill.data.geometry import quaternion_about_z, rigid
+from dualdistill.data.geometry import rigid
 from dualdistill.data.index import Index
 from dualdistill.data.index_build import build, open_root
 from dualdistill.world.nuscenes.build import make
@@ -48,20 +48,26 @@ AXES_OF_CAMERA = np.array(
 )  # columns: camera x, y, z in the car's x forward, y left
 
 
+def about_z(yaw_rad: float | np.ndarray) -> np.ndarray:
+    """Quaternions w, x, y, z."""
+    half, zero = np.asarray(yaw_rad) / 2, np.zeros_like(yaw_rad)
+    return np.stack([np.cos(half), zero, zero, np.sin(half)], axis=-1)
+
+
 def ego_to_global(time_s: float) -> np.ndarray:
     """Where the car is at a time."""
     yaw = np.radians(30 + 100 * time_s)
-    return rigid(quaternion_about_z(yaw), (1411.3 + 8 * time_s, 912.7 - 5 * time_s, 0.4))
+    return rigid(about_z(yaw), (1411.3 + 8 * time_s, 912.7 - 5 * time_s, 0.4))
 
 
 def sensor_to_ego(channel: str) -> np.ndarray:
     """Where a sensor sits on the car."""
     pose = np.eye(4)
     if channel == LIDAR:  # x right, y forward: a quarter turn to the right of the car's x forward, y left
-        pose = rigid(quaternion_about_z(-np.pi / 2), (0.94, 0.0, 1.84))
+        pose = rigid(about_z(-np.pi / 2), (0.94, 0.0, 1.84))
     else:
         yaw = np.radians(CAMERA_YAW_DEG[channel])
-        pose[:3, :3] = rigid(quaternion_about_z(yaw), (0, 0, 0))[:3, :3] @ AXES_OF_CAMERA
+        pose[:3, :3] = rigid(about_z(yaw), (0, 0, 0))[:3, :3] @ AXES_OF_CAMERA
         pose[:3, 3] = (1.2 * np.cos(yaw), 0.7 * np.sin(yaw), 1.5)
     return pose
 
@@ -116,7 +122,7 @@ def toy_index(
         annotation_label=np.tile(np.arange(len(CLASSES), dtype=np.int8), key_frames),
         annotation_centre=centre,
         annotation_size_wlh=generator.uniform(0.5, 6, (boxes, 3)),
-        annotation_wxyz=quaternion_about_z(generator.uniform(-3, 3, boxes)),
+        annotation_wxyz=about_z(generator.uniform(-3, 3, boxes)),
         annotation_velocity=generator.uniform(-5, 5, (boxes, 3)) * (1, 1, 0),
         annotation_lidar_points=np.full(boxes, 7, dtype=np.int32),
         annotation_radar_points=np.zeros(boxes, dtype=np.int32),

@@ -7,7 +7,7 @@ import numpy as np
 from dualdistill.config.run_spec import InputSpec
 from dualdistill.data.augment import Draws, image_affine
 from dualdistill.data.depth_targets import depth_targets, owners, projection
-from dualdistill.data.geometry import boxes_to_global, corners, inverse, move_points, points_in_box, project
+from dualdistill.data.geometry import corners, inverse, move_points, points_in_box, project
 
 
 def test_points_in_boxes_equal_the_annotated_counts(real_frame) -> None:
@@ -33,9 +33,12 @@ def test_swapped_length_and_width_or_negated_yaw_change_the_counts(real_frame) -
 
 def test_boxes_project_onto_their_annotated_image_boxes(real_frame) -> None:
     # annotated boxes stand upright in the world; the LiDAR leans by 1.4 degrees, worth up to 5 pixels here
-    centre, size, wxyz, velocity = boxes_to_global(real_frame.lidar_to_global_44, real_frame.boxes_K9)
-    yaw = 2 * np.arctan2(wxyz[:, 3:], wxyz[:, :1])
-    upright = corners(np.hstack([centre, size[:, (1, 0, 2)], yaw, velocity]))
+    boxes_K9, to_global_44 = real_frame.boxes_K9, real_frame.lidar_to_global_44
+    heading_2K = to_global_44[:2, :2] @ [np.cos(boxes_K9[:, 6]), np.sin(boxes_K9[:, 6])]
+    global_K9 = boxes_K9.copy()
+    global_K9[:, :3] = move_points(to_global_44, boxes_K9[:, :3])
+    global_K9[:, 6] = np.arctan2(heading_2K[1], heading_2K[0])
+    upright = corners(global_K9)
     compared = 0
     for camera, rows in enumerate(real_frame.projected):
         transform, intrinsics = real_frame.lidar_to_camera_N44[camera], real_frame.intrinsics_N33[camera]
