@@ -52,7 +52,7 @@ def _setting(text: str) -> tuple[str, Any]:
     try:
         return knob, CASTS[str(KNOBS[knob])](value)
     except ValueError as error:
-        what = f"'{text}' gives {knob} no {'whole ' if KNOBS[knob] == 'int' else ''}number"
+        what = f"{knob} must be a {'whole ' if KNOBS[knob] == 'int' else ''}number, not '{value}'"
         raise UserError(what, hint=f"{knob}=VALUE" if not sign else "") from error
 
 

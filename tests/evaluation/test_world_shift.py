@@ -26,9 +26,9 @@ def smoke(checkout: Path, tmp_path: Path) -> Plan:
     [
         ("densty=2", "no knob 'densty'"),
         ("train_scenes=2", "no knob 'train_scenes'"),
-        ("density", "gives density no number"),
-        ("density=many", "gives density no number"),
-        ("lidar_beams=1.5", "no whole number"),
+        ("density", "density must be a number"),
+        ("density=many", "density must be a number, not 'many'"),
+        ("lidar_beams=1.5", "lidar_beams must be a whole number"),
     ],
 )
 def test_an_unknown_knob_or_value_is_refused(smoke: Plan, text: str, message: str) -> None:
