@@ -1,5 +1,6 @@
-"""Names that nuScenes fixes: cameras, detection classes and their attributes, and the tasks of CenterHead."""
+"""Constants of nuScenes: channels, classes, tasks of CenterHead, and what its detection benchmark allows."""
 
+LIDAR = "LIDAR_TOP"
 CAMERAS = (
     "CAM_FRONT_LEFT",
     "CAM_FRONT",
@@ -8,6 +9,7 @@ CAMERAS = (
     "CAM_BACK",
     "CAM_BACK_RIGHT",
 )
+CHANNELS = (LIDAR, *CAMERAS)
 CLASSES = (
     "car",
     "truck",
@@ -20,6 +22,7 @@ CLASSES = (
     "pedestrian",
     "traffic_cone",
 )
+BACKGROUND = len(CLASSES)  # the label of none of the classes
 TASKS = (
     ("car",),
     ("truck", "construction_vehicle"),
@@ -28,3 +31,39 @@ TASKS = (
     ("motorcycle", "bicycle"),
     ("pedestrian", "traffic_cone"),
 )
+
+BENCHMARK = "detection_cvpr_2019"  # the devkit's configuration of the official evaluation
+MAX_BOXES = 500  # per sample, in BENCHMARK
+# a barrier has neither velocity nor attribute, a cone has no heading either
+UNDEFINED_ERRORS = {"barrier": ("vel_err", "attr_err"), "traffic_cone": ("vel_err", "attr_err", "orient_err")}
+
+_VEHICLE = ("vehicle.moving", "vehicle.parked", "vehicle.stopped")
+_CYCLE = ("cycle.with_rider", "cycle.without_rider")
+_PEDESTRIAN = ("pedestrian.moving", "pedestrian.standing", "pedestrian.sitting_lying_down")
+# the attributes that a box of a class may have; "" is always allowed
+ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "car": _VEHICLE,
+    "truck": _VEHICLE,
+    "construction_vehicle": _VEHICLE,
+    "bus": _VEHICLE,
+    "trailer": _VEHICLE,
+    "barrier": (),
+    "motorcycle": _CYCLE,
+    "bicycle": _CYCLE,
+    "pedestrian": _PEDESTRIAN,
+    "traffic_cone": (),
+}
+MOVING_MPS = 0.2
+# predicted attribute above and below that speed
+ATTRIBUTE_BY_MOTION = {
+    "car": ("vehicle.moving", "vehicle.parked"),
+    "truck": ("vehicle.moving", "vehicle.parked"),
+    "construction_vehicle": ("vehicle.moving", "vehicle.parked"),
+    "bus": ("vehicle.moving", "vehicle.stopped"),
+    "trailer": ("vehicle.moving", "vehicle.parked"),
+    "barrier": ("", ""),
+    "motorcycle": ("cycle.with_rider", "cycle.without_rider"),
+    "bicycle": ("cycle.with_rider", "cycle.without_rider"),
+    "pedestrian": ("pedestrian.moving", "pedestrian.standing"),
+    "traffic_cone": ("", ""),
+}

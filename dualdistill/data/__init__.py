@@ -1,4 +1,4 @@
 """From a nuScenes root to batches: index, cache, sweeps, augmentation, depth targets, sampling.
 
-The synthetic world and real nuScenes take the same path; nothing after the index knows which one it reads.
+The synthetic world and real nuScenes take the same path: nothing after the index distinguishes them.
 """

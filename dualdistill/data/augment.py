@@ -1,10 +1,10 @@
-"""Augmentation as matrices: one 3x3 per image, one 4x4 per sample, and everything else follows from them.
+"""Augmentation as matrices: one 3x3 per image and one 4x4 per sample, applied to everything else.
 
 Pixel (column, row) covers [column, column + 1) x [row, row + 1), so an image of width W spans 0..W: scaling
-is u -> s u and mirroring u -> W - u, as the published pipelines have it. cv2 puts integers on pixel centres
-instead; `warp` converts.
-All random numbers of a sample are drawn at once, in a fixed order, whether or not images or points
-are asked for: a teacher and a student that share a seed see the same scene. Axes: N cameras, H W image rows
+is u -> s u and mirroring u -> W - u, as in the published pipelines. cv2 puts integers on pixel centres;
+`warp` converts.
+All random numbers of a sample are drawn at once, in a fixed order, whether or not images or points are
+loaded: a teacher and a student with the same seed get the same scene. Axes: N cameras, H W image rows
 and columns.
 """
 
@@ -24,10 +24,10 @@ from dualdistill.data.sensor_files import Pixels
 
 @dataclass(frozen=True)
 class Draws:
-    """Uniform numbers in [0, 1): BEV rotation, scale and two flips; history; four per camera."""
+    """Uniform random numbers in [0, 1) of one sample."""
 
-    bev_4: Array
-    history: float
+    bev_4: Array  # rotation, scale, flip in x, flip in y
+    history: float  # age of the previous frame
     image_N4: Array  # scale, crop, flip, rotation
 
     @staticmethod
@@ -41,27 +41,26 @@ def between(low: float, high: float, share: float) -> float:
 
 
 def bev_affine(draws: Draws | None, spec: InputSpec) -> Array:
-    """Plain LIDAR_TOP to augmented LIDAR_TOP: rotate, scale, mirror. None means testing: nothing happens."""
+    """Plain LIDAR_TOP to augmented LIDAR_TOP: rotate, scale, mirror; the identity without draws."""
     if draws is None:
         return np.eye(4)
     rotate, scale, mirror_x, mirror_y = draws.bev_4
     angle = math.radians(between(-spec.bev_rotate_deg, spec.bev_rotate_deg, rotate))
     factor = between(*spec.bev_scale, scale)
     signs = [-1.0 if spec.bev_flip and share < 0.5 else 1.0 for share in (mirror_x, mirror_y)]
-    turn = np.array(
+    rotation = np.array(
         [[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]]
     )
     affine = np.eye(4)
-    affine[:3, :3] = np.diag([*signs, 1.0]) @ turn * factor
+    affine[:3, :3] = np.diag([*signs, 1.0]) @ rotation * factor
     return affine
 
 
 def image_affine(draws: Draws | None, camera: int, spec: InputSpec, source: tuple[int, int]) -> Array:
-    """Stored pixel to network pixel for an image of the given (height, width): scale, crop, mirror, rotate.
+    """Stored pixel to network pixel of an image with (height, width) `source`: scale, crop, mirror, rotate.
 
-    The crop keeps the bottom edge; sideways it is random in training and centred in testing, and an image
-    that became narrower than the network's stays at the left, padded with black, as in the published
-    pipeline.
+    The crop keeps the bottom edge and is horizontally random in training, centred in testing. An image
+    narrower than the network input stays at the left, padded with black, as in the published pipeline.
     """
     height, width = source
     base = spec.image_width / width
@@ -79,17 +78,17 @@ def image_affine(draws: Draws | None, camera: int, spec: InputSpec, source: tupl
         affine = np.array([[-1, 0, spec.image_width], [0, 1, 0], [0, 0, 1]]) @ affine
     cosine, sine = math.cos(angle), math.sin(angle)
     centre = np.array([spec.image_width, spec.image_height]) / 2
-    spin = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
-    spin[:2, 2] = centre - spin[:2, :2] @ centre
-    return np.asarray(spin @ affine)
+    rotation = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+    rotation[:2, 2] = centre - rotation[:2, :2] @ centre
+    return np.asarray(rotation @ affine)
 
 
 def warp(image_HW3: Pixels, affine_33: Array, size: tuple[int, int]) -> Pixels:
-    """The image, or a mask [H, W], seen through an affine, black outside; size is (height, width).
+    """Warp an image, or a mask [H, W], by an affine, black outside; size is (height, width).
 
-    Bilinear reading looks at two pixels per axis: below half size it would skip rows and make thin things
-    flicker with the crop. There the image is first averaged down by a whole factor, much as PIL's resize
-    does; what does not fill a block, at the top and on the right, is left out.
+    Bilinear sampling reads two pixels per axis: below half size it would skip rows, and thin objects would
+    flicker with the crop. The image is then first averaged down by a whole factor, much as in PIL's resize;
+    incomplete blocks at the top and on the right are left out.
     """
     factor = int(1 / math.sqrt(abs(np.linalg.det(affine_33[:2, :2]))))
     if factor > 1:

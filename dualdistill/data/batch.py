@@ -1,4 +1,4 @@
-"""What travels between data, models, distillation and evaluation.
+"""Batches and model outputs: the interface between data, models, distillation and evaluation.
 
 Axes: B batch, F frames (0 current, 1 previous), N cameras (CAMERAS), C channels, H W image or BEV rows
 and columns, h w image feature rows and columns, D depth bins, K boxes, P points, I columns of a point.
@@ -17,47 +17,47 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SHORTEST_HISTORY_S = 0.05  # below it a displacement says nothing about a velocity
+SHORTEST_HISTORY_S = 0.05  # a displacement over less time determines no velocity
 FLAG = 15  # column of a point of 17: 1 real, 0 painted, -1 virtual
 VIRTUAL = -1.0
 
 
 @dataclass(frozen=True)
 class Instances:
-    """What a segmenter says of one image, seen as the network sees that image. Axes: S instances.
+    """Instances of one image in network pixels. Axes: S instances.
 
-    It stays in main memory: masks are many, and only their crops are needed elsewhere.
+    They stay in main memory: the masks are many, and only crops of them are needed elsewhere.
     """
 
-    masks_SHW: Tensor  # bool, none of them empty
+    masks_SHW: Tensor  # bool, never empty
     labels_S: Tensor  # indices into CLASSES
     scores_S: Tensor  # 0..1
 
 
 @dataclass(frozen=True)
 class Batch:
+    """Samples of a detector. Optional fields are None, or empty, unless the data set loads them."""
+
     tokens: tuple[str, ...]  # sample tokens, for error messages and predictions
     boxes_K9: tuple[Tensor, ...]
     labels_K: tuple[Tensor, ...]  # indices into CLASSES
     bev_affine_B44: Tensor  # the BEV augmentation: plain LIDAR_TOP -> augmented LIDAR_TOP
-    # x, y, z, intensity 0..255, what data/virtual.py says of virtual points, age in seconds; or nobody asked
+    # x, y, z, intensity 0..255, the columns of data/virtual_points/reader.py if any, age in seconds
     points_PI: tuple[Tensor, ...] = ()
-    images_BFNCHW: Tensor | None = None  # float32, ImageNet-normalised RGB; None when nobody asked for images
+    images_BFNCHW: Tensor | None = None  # float32, ImageNet-normalised RGB
     intrinsics_BFN33: Tensor | None = None  # of the stored image, before image augmentation
     image_affine_BFN33: Tensor | None = None  # stored pixel (u, v, 1) -> network pixel
-    camera_to_lidar_BFN44: Tensor | None = None  # each camera -> augmented LIDAR_TOP of its own frame's time
+    camera_to_lidar_BFN44: Tensor | None = None  # each camera -> augmented LIDAR_TOP at the time of its frame
     previous_to_current_B44: Tensor | None = None  # augmented LIDAR_TOP then -> augmented LIDAR_TOP now
-    history_s_B: Tensor | None = (
-        None  # age of the previous frame in seconds; negative at a scene's start (next frame)
-    )
-    depth_BNhw: Tensor | None = (
-        None  # metres, nearest key-frame LiDAR point per cell of the lifted map, 0 = none
-    )
-    owner_BNhw: Tensor | None = None  # 1 + index of the sample's box that holds this point, 0 = none
-    instances: tuple[tuple[Instances, ...], ...] = ()  # of the current images, B x N; () when nobody asked
+    # age of the previous frame in seconds; negative at the start of a scene, where it is the next frame
+    history_s_B: Tensor | None = None
+    # metres to the nearest key-frame LiDAR point per cell of the lifted map, 0 = none
+    depth_BNhw: Tensor | None = None
+    owner_BNhw: Tensor | None = None  # 1 + index of the box that contains this point, 0 = none
+    instances: tuple[tuple[Instances, ...], ...] = ()  # of the current images, B x N
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
+        """Copy the batch to a device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
@@ -73,14 +73,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Crops:
-    """What a backbone is pre-trained on: square windows of images, each with one label."""
+    """Pre-training samples of a backbone: square crops of images, each with one label."""
 
     tokens: tuple[str, ...]  # sample tokens, for error messages
     images_BCHW: Tensor  # float32, ImageNet-normalised RGB
-    labels_B: Tensor  # indices into CLASSES; one beyond its end is background
+    labels_B: Tensor  # indices into CLASSES, or BACKGROUND
 
     def to(self, device: torch.device) -> Crops:
-        """The same crops on a device."""
+        """Copy the crops to a device."""
         return replace(self, images_BCHW=self.images_BCHW.to(device), labels_B=self.labels_B.to(device))
 
 
@@ -91,16 +91,16 @@ class Output:
     taps_BCHW: dict[str, Tensor]  # student: s0 s1 s2 s3 head; teacher: t1 t2 t3 neck
     predictions: list[dict[str, Tensor]]  # one per task: reg height dim rot vel heatmap (logits)
     depth_logits_BNDhw: Tensor | None = None
-    image_BNChw: Tensor | None = None  # the map that a student lifts, of its current frame
-    occupied_BYX: Tensor | None = None  # pillars of a teacher's canvas that hold something
+    image_BNChw: Tensor | None = None  # the image features that a student lifts, current frame
+    occupied_BYX: Tensor | None = None  # non-empty pillars of a teacher's canvas
 
 
 @dataclass(frozen=True)
 class ImageDepth:
-    """What a student says about the depth of its current frame, beside what the LiDAR says."""
+    """A student's depth prediction for its current frame, beside the LiDAR's measurement."""
 
     logits_BNDhw: Tensor
-    bins_D: Tensor  # metres at which the bins stand
+    bins_D: Tensor  # centres of the bins in metres
     target_BNhw: Tensor  # as in Batch
     owner_BNhw: Tensor  # as in Batch, and 0 where the point lies beyond the bins
 

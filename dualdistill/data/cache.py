@@ -1,9 +1,9 @@
-"""The decoded data set: an index's images and clouds as mapped arrays, so that training decodes nothing.
+"""Cache of decoded images and clouds as memory-mapped arrays, so that training decodes nothing.
 
 images_<H>x<W>.npy is uint8 [rows, H, W, 3], one file per image size; points.npy is float32 [P, 4]. Row
 numbers follow from the index, so the bytes do not depend on the number of workers. cache.json is written
-last: without it there is no cache. Meant for the world; full-size nuScenes would take terabytes and is
-decoded on the fly instead.
+last: a folder without it is not a cache. Meant for the synthetic world; full-size nuScenes would take
+terabytes and is decoded on the fly.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dualdistill.data.index import LIDAR, Index
-from dualdistill.data.sensor_files import POINT_BYTES, Files, Pixels, Points
+from dualdistill.data.index import LIDAR_COLUMN, Index
+from dualdistill.data.sensor_files import POINT_BYTES, Pixels, Points, SensorFiles
 from dualdistill.errors import DataError, DiskError
 from dualdistill.store.files import read_json, sha256_file, write_json
 
@@ -33,10 +33,10 @@ Shape = tuple[int, ...]
 
 
 class Layout:
-    """Which row of which array a record occupies, as the index implies it."""
+    """Array and row of every record, computed from the index."""
 
     def __init__(self, index: Index) -> None:
-        lidar = index.record_channel == LIDAR
+        lidar = index.record_channel == LIDAR_COLUMN
         self.row = np.zeros(len(lidar), dtype=np.int64)  # of an image in its file
         self.shapes: dict[str, tuple[Shape, type]] = {}
         sizes = np.stack([index.record_height, index.record_width], axis=1)
@@ -54,7 +54,7 @@ def image_file(height: int, width: int) -> str:
 
 
 class Cache:
-    """Reads records from a finished cache of exactly this index; each process maps the arrays itself."""
+    """Reads records from a finished cache of this very index; each process maps the arrays itself."""
 
     def __init__(self, folder: Path, index: Index) -> None:
         self.folder, self.index = folder, index
@@ -68,14 +68,14 @@ class Cache:
         return np.asarray(self._array(name)[self.layout.row[record]])
 
     def cloud(self, record: int) -> Points:
-        """Points [P, 4]: x, y, z in the LiDAR's own frame and intensity 0..255."""
+        """Points [P, 4]: x, y, z in the frame of the LiDAR, intensity 0..255."""
         first, last = self.layout.first_point[record : record + 2]
         return np.asarray(self._array(POINTS)[first:last])
 
     def verify(self) -> None:
-        """Read every byte and compare: finds what sizes cannot show, at the speed of the disk."""
-        for name, promised in self.manifest["sha256"].items():
-            if sha256_file(self.folder / name) != promised:
+        """Compare the hash of every array, which finds damage that sizes do not show."""
+        for name, expected in self.manifest["sha256"].items():
+            if sha256_file(self.folder / name) != expected:
                 where = str(self.folder / name)
                 raise DataError("the cached array is damaged", where=where, hint="delete the cache and rerun")
 
@@ -85,7 +85,7 @@ class Cache:
         return self._arrays[name]
 
     def __getstate__(self) -> dict[str, Any]:
-        # a mapped array would travel to a loader process as a copy of the whole file
+        # pickling a mapped array for a loader process would copy the whole file
         return {**self.__dict__, "_arrays": {}}
 
 
@@ -108,7 +108,7 @@ def _checked_manifest(folder: Path, index: Index) -> dict[str, Any]:
 
 
 def build(index: Index, root: Path, out: Path, *, workers: int = 1) -> None:
-    """Decode every record of the index into `out`; the manifest comes last."""
+    """Decode every record of the index into `out`; the manifest is written last."""
     out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
     shapes = Layout(index).shapes
@@ -136,8 +136,8 @@ def build(index: Index, root: Path, out: Path, *, workers: int = 1) -> None:
 
 
 def _reserve(path: Path, shape: Shape, kind: type) -> None:
-    """An empty array file whose blocks exist."""
-    # on a full disk this raises; a mapped write into a hole would end in a bus error
+    """Create an array file with all of its blocks allocated."""
+    # on a full disk this raises; writing to a mapped hole would end in a bus error
     with _disk_errors(path):
         path.unlink(missing_ok=True)
         array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
@@ -161,12 +161,12 @@ class _Filler:
     mine: _Filler
 
     def __init__(self, index: Index, root: Path, out: Path) -> None:
-        self.index, self.files, self.layout = index, Files(index, root), Layout(index)
+        self.index, self.files, self.layout = index, SensorFiles(index, root), Layout(index)
         self.arrays = {name: np.load(out / name, mmap_mode="r+") for name in self.layout.shapes}
 
     def fill(self, start: int) -> None:
         for record in range(start, min(start + CHUNK, len(self.index.record_path))):
-            if self.index.record_channel[record] == LIDAR:
+            if self.index.record_channel[record] == LIDAR_COLUMN:
                 first, last = self.layout.first_point[record : record + 2]
                 self.arrays[POINTS][first:last] = self.files.cloud(record)
             else:

@@ -1,6 +1,6 @@
-"""Crops to pre-train a backbone on: windows around objects, windows of background, and what they show.
+"""Crops for pre-training a backbone: labelled windows around objects and windows of background.
 
-Only the pre-training scenes are cut up, which no other stage sees. Axes: C crops, K boxes, H W pixels; a
+They come from the pre-training scenes alone, which no other stage uses. Axes: C crops, K boxes, H W pixels; a
 rectangle is (left, top, right, bottom) in pixels of the stored image.
 """
 
@@ -18,30 +18,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from dualdistill.config.nuscenes import CAMERAS, CLASSES
+from dualdistill.config.nuscenes import BACKGROUND, CAMERAS
 from dualdistill.config.run_spec import CropSpec, RunSpec
 from dualdistill.data.augment import between, warp
 from dualdistill.data.batch import Crops
 from dualdistill.data.cache import Cache
 from dualdistill.data.dataset import normalised
 from dualdistill.data.geometry import Array, corners, inverse, move_points, project
-from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.sampling import balanced
-from dualdistill.data.sensor_files import Files
+from dualdistill.data.sensor_files import SensorFiles
 from dualdistill.seeding import seed_for
 
 SPLIT = "pretrain"
-BACKGROUND = len(CLASSES)
-HELD_OUT = 10  # every tenth scene is not trained on, to measure the accuracy on it
-NEAR_M = 0.1  # of a corner that lies beside or behind the camera
-INSIDE = 0.5  # of a rectangle that the image must show
-TRIES = 10  # to find room for a window of background in an image
-BACKGROUND_SIDES = (1 / 16, 1 / 2)  # of the image's height
+HELD_OUT = 10  # every tenth scene is left out of training to measure the accuracy
+NEAR_M = 0.1  # least depth of a corner; those beside or behind the camera are moved there
+INSIDE = 0.5  # least share of a rectangle inside the image
+TRIES = 10  # at placing a background window in an image
+BACKGROUND_SIDES = (1 / 16, 1 / 2)  # shares of the image height
 
 
 @dataclass(frozen=True)
 class Window:
-    """A square of a stored image, and what it shows."""
+    """A square of a stored image and its label."""
 
     sample: int
     record: int
@@ -59,7 +58,7 @@ class Window:
         return affine_33
 
     def jittered(self, shares_3: Array, limit: float) -> Window:
-        """The window after it moved and grew by up to a share of its side; shares lie in [0, 1)."""
+        """Shift and grow the window by up to a share of its side; shares lie in [0, 1)."""
         right, down, growth = (between(-limit, limit, share) * self.side for share in shares_3)
         left, top = self.left + right - growth / 2, self.top + down - growth / 2
         return replace(self, left=left, top=top, side=self.side + growth)
@@ -67,7 +66,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Crop:
-    """One window as the network sees it."""
+    """One window as network input."""
 
     token: str
     image_3HW: Tensor
@@ -75,9 +74,9 @@ class Crop:
 
 
 class CropDataset(Dataset[Crop]):
-    """The windows by (position, draw), as FrameDataset has samples by them.
+    """Windows by (position, draw), like the samples of FrameDataset.
 
-    With train=False the held-out scenes are cut up, nothing is random and the draw is ignored.
+    With train=False it holds the held-out scenes, nothing is random and the draw is ignored.
     """
 
     def __init__(
@@ -94,8 +93,10 @@ class CropDataset(Dataset[Crop]):
         samples = index.samples(SPLIT)
         held_out = np.unique(index.sample_scene[samples], return_inverse=True)[1] % HELD_OUT == 0
         chosen = samples[held_out != train]
-        self.windows = [window for sample in chosen for window in find(index, int(sample), crops, spec.seed)]
-        self.source: Files | Cache = Files(index, root) if cache is None else Cache(cache, index)
+        self.windows = [
+            window for sample in chosen for window in find_windows(index, int(sample), crops, spec.seed)
+        ]
+        self.source: SensorFiles | Cache = SensorFiles(index, root) if cache is None else Cache(cache, index)
         # as in FrameDataset
         cv2.setNumThreads(0)
 
@@ -115,7 +116,7 @@ class CropDataset(Dataset[Crop]):
         return Crop(self.index.token(window.sample), normalised(pixels_HW3), window.label)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Positions of one epoch, shuffled; with cbgs every label comes equally often."""
+        """Positions of one epoch, shuffled; with cbgs every label is equally frequent."""
         generator = np.random.default_rng(seed_for(self.spec.seed, "order", epoch))
         if not self.spec.schedule.cbgs:
             return generator.permutation(len(self))
@@ -124,7 +125,7 @@ class CropDataset(Dataset[Crop]):
 
 
 def collate(crops: list[Crop]) -> Crops:
-    """Crops side by side."""
+    """Stack crops to a batch."""
     return Crops(
         tokens=tuple(crop.token for crop in crops),
         images_BCHW=torch.stack([crop.image_3HW for crop in crops]),
@@ -132,52 +133,52 @@ def collate(crops: list[Crop]) -> Crops:
     )
 
 
-def find(index: Index, sample: int, spec: CropSpec, seed: int) -> Iterator[Window]:
-    """The windows of a sample's key frames: its objects, and one of background per camera."""
+def find_windows(index: Index, sample: int, spec: CropSpec, seed: int) -> Iterator[Window]:
+    """Windows of a sample's key images: its objects, and one of background per camera."""
     rows = index.annotations(sample)
     labels_K = index.annotation_label[rows]
     visibility_K = index.annotation_visibility[rows]
-    # level 0 is a table without visibility; a seen object is then the best that is known
-    clear_K = index.seen()[rows] & ((visibility_K == 0) | (visibility_K >= spec.min_visibility))
+    # level 0 is a table without visibility; having a point is then the only evidence
+    clear_K = index.has_points()[rows] & ((visibility_K == 0) | (visibility_K >= spec.min_visibility))
     for camera in range(len(CAMERAS)):
         record = int(index.sample_key_record[sample, camera + 1])
         size = (int(index.record_height[record]), int(index.record_width[record]))
-        whole_K4, ahead_K = rectangles(index, sample, record)
-        shown_K4 = np.clip(whole_K4, 0, (size[1], size[0], size[1], size[0]))
+        full_K4, ahead_K = rectangles(index, sample, record)
+        visible_K4 = np.clip(full_K4, 0, (size[1], size[0], size[1], size[0]))
         for k in np.flatnonzero(ahead_K & clear_K):
-            longer = max(_sides(shown_K4[k]))
-            if _area(shown_K4[k]) >= INSIDE * _area(whole_K4[k]) and longer >= spec.min_box_px:
+            longer = max(_sides(visible_K4[k]))
+            if _area(visible_K4[k]) >= INSIDE * _area(full_K4[k]) and longer >= spec.min_box_px:
                 side = longer * (1 + 2 * spec.margin)
-                left, top = (shown_K4[k, :2] + shown_K4[k, 2:] - side) / 2
+                left, top = (visible_K4[k, :2] + visible_K4[k, 2:] - side) / 2
                 yield Window(sample, record, float(left), float(top), float(side), int(labels_K[k]))
         generator = np.random.default_rng(seed_for(seed, "background", index.token(sample), camera))
-        place = _free(shown_K4, size, spec, generator)
+        place = _free(visible_K4, size, spec, generator)
         if place is not None:
             yield Window(sample, record, *place, BACKGROUND)
 
 
 def rectangles(index: Index, sample: int, record: int) -> tuple[Array, NDArray[np.bool_]]:
-    """Every box of a sample around its corners in an image, and which lie wholly ahead of the camera.
+    """Image rectangles around every box of a sample, and a mask of boxes entirely ahead of the camera.
 
-    A box wholly behind gets an empty rectangle; of one beside the camera the rectangle is too large rather
-    than too small.
+    A box entirely behind gets an empty rectangle. That of a box beside the camera is too large rather than
+    too small.
     """
     pose = index.record_sensor_to_global
-    camera_from_lidar = inverse(pose[record]) @ pose[index.sample_key_record[sample, LIDAR]]
+    camera_from_lidar = inverse(pose[record]) @ pose[index.sample_key_record[sample, LIDAR_COLUMN]]
     corners_K83 = corners(index.boxes(sample))
     points_P3 = move_points(camera_from_lidar, corners_K83.reshape(-1, 3))
     depth_K8 = points_P3[:, 2].reshape(-1, 8).copy()
     points_P3[:, 2] = np.maximum(points_P3[:, 2], NEAR_M)
     pixels_K82 = project(index.intrinsics(record), points_P3)[:, :2].reshape(-1, 8, 2)
-    found_K4 = np.concatenate([pixels_K82.min(axis=1), pixels_K82.max(axis=1)], axis=1)
-    found_K4[(depth_K8 < NEAR_M).all(axis=1)] = 0
-    return found_K4, (depth_K8 > NEAR_M).all(axis=1)
+    rectangle_K4 = np.concatenate([pixels_K82.min(axis=1), pixels_K82.max(axis=1)], axis=1)
+    rectangle_K4[(depth_K8 < NEAR_M).all(axis=1)] = 0
+    return rectangle_K4, (depth_K8 > NEAR_M).all(axis=1)
 
 
 def _free(
     taken_K4: Array, size: tuple[int, int], spec: CropSpec, generator: np.random.Generator
 ) -> tuple[float, float, float] | None:
-    """Left, top and side of a square that meets no rectangle."""
+    """Left, top and side of a random square that overlaps no rectangle, if any try succeeds."""
     height, width = size
     smallest, largest = (share * height for share in BACKGROUND_SIDES)
     smallest = max(smallest, spec.min_box_px)

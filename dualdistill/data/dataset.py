@@ -1,13 +1,12 @@
-"""Samples of a split as the networks see them, and batches of them (batch.py says what each field means).
+"""Samples of a split as network inputs, and their batches (fields: see batch.py).
 
-Geometry is float64 until the last step. Axes as in batch.py, with S for one sample's missing B.
+Geometry is float64 until the last step. Axes as in batch.py; the fields of one sample lack B.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -23,16 +22,13 @@ from dualdistill.data.batch import Batch, Instances
 from dualdistill.data.cache import Cache
 from dualdistill.data.depth_targets import depth_targets, owners, projection
 from dualdistill.data.geometry import Array, inverse, move_boxes, move_points
-from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.lidar_sweeps import DegradedClouds, load_sweeps
-from dualdistill.data.masks.provider import as_seen
-from dualdistill.data.previous_frame import choose_history
-from dualdistill.data.sensor_files import Files, Pixels
+from dualdistill.data.masks.provider import MaskProvider, warp_instances
+from dualdistill.data.previous_frame import choose_previous_frame
+from dualdistill.data.sensor_files import Pixels, SensorFiles
 from dualdistill.data.virtual_points.reader import VirtualClouds
 from dualdistill.seeding import seed_for
-
-if TYPE_CHECKING:  # masks/ reads the data set, so it cannot be imported from here
-    from dualdistill.data.masks import MaskProvider
 
 IMAGENET_MEAN = torch.tensor([123.675, 116.28, 103.53])[:, None, None]  # of RGB in 0..255
 IMAGENET_STD = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
@@ -40,7 +36,7 @@ IMAGENET_STD = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
 
 @dataclass(frozen=True)
 class CameraSample:
-    """What one sample's cameras add to it; the fields of Batch without B."""
+    """Camera fields of one sample, those of Batch without B."""
 
     images_FNCHW: Tensor
     intrinsics_FN33: Tensor
@@ -55,7 +51,7 @@ class CameraSample:
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample; `cameras` and `points_PI` are there when they were asked for."""
+    """One sample; `cameras` and `points_PI` are None unless requested."""
 
     token: str
     boxes_K9: Tensor
@@ -66,7 +62,7 @@ class Sample:
 
 
 class FrameDataset(Dataset[Sample]):
-    """A split's samples by (position, draw): a place in the split and any number that names the draw.
+    """Samples by (position, draw): a position in the split and a number that selects the augmentation.
 
     All randomness of a sample comes from (seed, draw, position), so neither the number of loader processes
     nor an interruption changes it. With train=False nothing is random and the draw is ignored.
@@ -89,13 +85,13 @@ class FrameDataset(Dataset[Sample]):
         self.index, self.spec, self.masks = index, spec, masks
         self.samples = index.samples(split)
         self.train, self.images, self.points = train, images, points
-        # of the cells that depth targets stand for; a teacher has none, and asks for no images
+        # of the depth targets; a teacher has none and loads no images
         self.stride = spec.model.feature_stride if isinstance(spec.model, StudentSpec) else 0
-        self.source: Files | Cache = Files(index, root) if cache is None else Cache(cache, index)
-        # depth targets come from the plain clouds, whatever a teacher is given
+        self.source: SensorFiles | Cache = SensorFiles(index, root) if cache is None else Cache(cache, index)
+        # depth targets come from the plain clouds, whatever the teacher reads
         self.cloud = self.source.cloud
-        if points and (worse := spec.degraded):
-            self.cloud = DegradedClouds(Files(index, root), worse).cloud
+        if points and (degraded := spec.degraded):
+            self.cloud = DegradedClouds(SensorFiles(index, root), degraded).cloud
         if points and virtual:
             self.cloud = VirtualClouds(virtual, index, self.source.cloud).cloud
         # OpenCV's own threads do not survive a forked loader process, and an image is too small for them
@@ -126,15 +122,15 @@ class FrameDataset(Dataset[Sample]):
         )
 
     def _boxes(self, sample: int, affine: Array) -> tuple[Array, NDArray[np.int64]]:
-        """Boxes that hold a point and whose centre lies on the grid, after augmentation."""
+        """Augmented boxes with at least one LiDAR or radar point and their centre on the grid."""
         boxes_K9 = move_boxes(affine, self.index.boxes(sample))
         rows = self.index.annotations(sample)
         on_grid = (np.abs(boxes_K9[:, :2]) < self.spec.grid.half_extent_m).all(axis=1)
-        keep = on_grid & self.index.seen()[rows]
+        keep = on_grid & self.index.has_points()[rows]
         return boxes_K9[keep], self.index.annotation_label[rows][keep].astype(np.int64)
 
     def _points(self, sample: int, affine: Array) -> Tensor:
-        key = int(self.index.sample_key_record[sample, LIDAR])
+        key = int(self.index.sample_key_record[sample, LIDAR_COLUMN])
         points_PI = load_sweeps(self.index, key, self.spec.input.sweeps, self.cloud)
         points_PI[:, :3] = move_points(affine, points_PI[:, :3])
         return torch.from_numpy(points_PI)
@@ -142,17 +138,17 @@ class FrameDataset(Dataset[Sample]):
     def _cameras(self, sample: int, affine: Array, boxes_K9: Array, draws: Draws | None) -> CameraSample:
         index, spec = self.index, self.spec.input
         age = spec.history_test_s if draws is None else between(*spec.history_train_s, draws.history)
-        history = choose_history(index, sample, age)
+        history = choose_previous_frame(index, sample, age)
         keys = index.sample_key_record[sample]
         pose = index.record_sensor_to_global
-        lidar_now, lidar_then = pose[keys[LIDAR]], pose[history.lidar_record]
+        lidar_now, lidar_then = pose[keys[LIDAR_COLUMN]], pose[history.lidar_record]
         records = [tuple(int(key) for key in keys[1:]), history.camera_records]
         sizes = [(int(index.record_height[key]), int(index.record_width[key])) for key in records[0]]
-        # a camera's draw serves both of its frames, as published
+        # both frames of a camera share its augmentation, as published
         image_affines = np.stack([image_affine(draws, n, spec, sizes[n]) for n in range(len(CAMERAS))])
         to_lidar = [affine @ inverse(lidar) for lidar in (lidar_now, lidar_then)]
         camera_to_lidar = np.stack([to_lidar[frame] @ pose[list(records[frame])] for frame in (0, 1)])
-        # only training needs depths, so a test needs no LiDAR file
+        # only training needs depths: testing a student opens no LiDAR file
         depth = self._depth(keys, image_affines, affine, boxes_K9) if self.train else (None, None)
         flat = [record for frame in records for record in frame]
         intrinsics = np.stack([index.intrinsics(record) for record in flat]).reshape(2, len(CAMERAS), 3, 3)
@@ -180,18 +176,22 @@ class FrameDataset(Dataset[Sample]):
         if self.masks is None:
             return None
         size = (self.spec.input.image_height, self.spec.input.image_width)
-        return tuple(as_seen(self.masks.masks(key), image_affines[n], size) for n, key in enumerate(records))
+        return tuple(
+            warp_instances(self.masks.masks(key), image_affines[n], size) for n, key in enumerate(records)
+        )
 
     def _depth(
         self, keys: NDArray[np.integer], image_affines: Array, affine: Array, boxes_K9: Array
     ) -> tuple[Tensor, Tensor]:
-        """Targets of the current frame, and the boxes they belong to."""
+        """Depth targets of the current frame, and the boxes that contain their points."""
         index, pose = self.index, self.index.record_sensor_to_global
         projections = [
-            projection(image_affines[n], index.intrinsics(int(key)), inverse(pose[key]) @ pose[keys[LIDAR]])
+            projection(
+                image_affines[n], index.intrinsics(int(key)), inverse(pose[key]) @ pose[keys[LIDAR_COLUMN]]
+            )
             for n, key in enumerate(keys[1:])
         ]
-        points_P3 = np.ascontiguousarray(self.source.cloud(int(keys[LIDAR]))[:, :3])
+        points_P3 = np.ascontiguousarray(self.source.cloud(int(keys[LIDAR_COLUMN]))[:, :3])
         size = (self.spec.input.image_height, self.spec.input.image_width)
         depth_Nhw, nearest_Nhw = depth_targets(points_P3, np.stack(projections), size, self.stride)
         owner_Nhw = owners(nearest_Nhw, move_points(affine, points_P3), boxes_K9)
@@ -199,7 +199,7 @@ class FrameDataset(Dataset[Sample]):
 
 
 def normalised(pixels_HW3: Pixels) -> Tensor:
-    """RGB pixels [..., H, W, 3] as a network takes them, [..., 3, H, W]."""
+    """Normalise RGB pixels [..., H, W, 3] to network input [..., 3, H, W]."""
     pixels_3HW = torch.from_numpy(pixels_HW3).movedim(-1, -3)
     # one contiguous float copy, then in place: images are most of a sample's time
     images_3HW = pixels_3HW.to(torch.float32, memory_format=torch.contiguous_format)
@@ -211,7 +211,7 @@ def _float32(values: Array) -> Tensor:
 
 
 def collate(samples: list[Sample]) -> Batch:
-    """Samples side by side: images and matrices stacked, boxes and points as tuples."""
+    """Stack images and matrices; keep boxes and points as tuples."""
     batch = Batch(
         tokens=tuple(sample.token for sample in samples),
         boxes_K9=tuple(sample.boxes_K9 for sample in samples),

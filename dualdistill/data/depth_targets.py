@@ -1,8 +1,8 @@
-"""Depth targets for the student: the nearest LiDAR point of every cell of the lifted map, and whose it is.
+"""Depth targets of the student: the nearest LiDAR point per cell of the lifted map, and the box it lies in.
 
-Only the key frame's own points are used, before sweeps are merged, and depth is camera z: augmenting the BEV,
-its scale included, changes neither. As published, a pixel belongs to the cell round(pixel / stride), so
-cell j is centred on pixel stride x j. Which bin a depth falls into is the model's business.
+Only points of the key frame are used, without sweeps, and depth is camera z: BEV augmentation, its scale
+included, changes neither. As published, a pixel belongs to the cell round(pixel / stride), so
+cell j is centred on pixel stride x j. Binning is left to the model.
 Axes: N cameras, h w cells, c = h x w, P points, K boxes.
 """
 
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from dualdistill.data.geometry import Array, move_points, points_in_box
 
-NEAREST_M = 1.0  # both published students start here; nearer returns come from the car itself
+NEAREST_M = 1.0  # as in both published students; nearer returns come from the car itself
 
 
 def depth_targets(
     points_P3: NDArray[np.float32], projection_N34: Array, size: tuple[int, int], stride: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Metres [N, h, w] for network images of a height and width, and which point that is; 0 and -1 for none.
+    """Metres [N, h, w] for network images of a (height, width), and the point's index; 0 and -1 for none.
 
-    A projection is image affine @ intrinsics @ (LIDAR_TOP to camera), each at its sensor's own time: it
+    A projection is image affine @ intrinsics @ (LIDAR_TOP to camera), each at the time of its sensor: it
     yields (u z, v z, z) in network pixels.
     """
     rows, columns = size[0] // stride, size[1] // stride
@@ -34,7 +34,7 @@ def depth_targets(
         row_P = np.round(v_P[point_P] / (depth_P[point_P] * stride))
         inside_P = (column_P >= 0) & (column_P < columns) & (row_P >= 0) & (row_P < rows)
         point_P, cell_P = point_P[inside_P], (row_P * columns + column_P)[inside_P].astype(np.int64)
-        # far to near: what is written last, and stays, is the nearest
+        # far to near: the last value written to a cell, the nearest, stays
         order_P = np.argsort(-depth_P[point_P], kind="stable")
         nearest_c[cell_P[order_P]] = point_P[order_P]
         depth_c[cell_P[order_P]] = depth_P[point_P[order_P]]
@@ -44,7 +44,7 @@ def depth_targets(
 def owners(
     nearest_Nhw: NDArray[np.int64], points_P3: NDArray[np.float32], boxes_K9: Array
 ) -> NDArray[np.int64]:
-    """1 + the index of the box that holds a cell's point, 0 for none; of boxes that overlap, the last."""
+    """1 + the index of the box that contains a cell's point, 0 for none; of overlapping boxes, the last."""
     owner_Nhw = np.zeros_like(nearest_Nhw)
     hit_Nhw = nearest_Nhw >= 0
     nearest_P3 = points_P3[nearest_Nhw[hit_Nhw]]

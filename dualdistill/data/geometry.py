@@ -1,8 +1,8 @@
 """Rigid transforms and boxes in float64.
 
-A transform is named target_from_source or source_to_target and is a 4x4 that acts on columns (x, y, z, 1).
+A transform, named target_from_source or source_to_target, is a 4x4 that acts on columns (x, y, z, 1).
 LIDAR_TOP: x right, y forward, z up, metres. Camera: x right, y down, z forward; an image spans 0..W, 0..H, so
-its first pixel's centre is (0.5, 0.5). Boxes are the rows of batch.py: (x, y, z, l, w, h, yaw, vx, vy),
+the centre of its first pixel is (0.5, 0.5). Boxes are the rows of batch.py: (x, y, z, l, w, h, yaw, vx, vy),
 gravity centre, yaw counter-clockwise from +x. Axes: ... any leading shape, K boxes, P points.
 """
 
@@ -28,15 +28,8 @@ def rotation_from_quaternion(wxyz: ArrayLike) -> Array:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def quaternion_about_z(yaw_rad: ArrayLike) -> Array:
-    """Quaternions [..., 4] in w, x, y, z order of rotations about +z."""
-    half = np.asarray(yaw_rad, dtype=np.float64) / 2
-    nought = np.zeros_like(half)
-    return np.stack([np.cos(half), nought, nought, np.sin(half)], axis=-1)
-
-
 def rigid(wxyz: ArrayLike, translation: ArrayLike) -> Array:
-    """Transforms [..., 4, 4] from quaternions and translations: rotate first, then move."""
+    """Transforms [..., 4, 4] from quaternions and translations: rotation first, then translation."""
     rotation = rotation_from_quaternion(wxyz)
     transform = np.zeros((*rotation.shape[:-2], 4, 4))
     transform[..., :3, :3] = rotation
@@ -46,28 +39,28 @@ def rigid(wxyz: ArrayLike, translation: ArrayLike) -> Array:
 
 
 def inverse(transform: Array) -> Array:
-    """The inverse of transforms [..., 4, 4] that turn, mirror, scale alike in all directions, and move."""
+    """Invert transforms [..., 4, 4] made of rotation, mirroring, one uniform scale and translation."""
     result = np.zeros_like(transform)
     square = (transform[..., :3, :1] ** 2).sum(axis=-2, keepdims=True)  # M M^T = scale^2 I
-    turned = np.swapaxes(transform[..., :3, :3], -1, -2) / square
-    result[..., :3, :3] = turned
-    result[..., :3, 3] = -(turned @ transform[..., :3, 3:])[..., 0]
+    linear = np.swapaxes(transform[..., :3, :3], -1, -2) / square
+    result[..., :3, :3] = linear
+    result[..., :3, 3] = -(linear @ transform[..., :3, 3:])[..., 0]
     result[..., 3, 3] = 1
     return result
 
 
 def move_points(transform: Array, points_P3: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Points through the upper three rows of a 4x4, in the type they came in."""
+    """Apply the upper three rows of a 4x4 to points; keeps their dtype."""
     if len(points_P3) == 0:
         return points_P3.copy()
-    # not numpy's product: BLAS would start threads for it, and several loader processes share the cores
+    # not numpy's matmul: BLAS would start threads for it, and several loader processes share the cores
     return np.asarray(
         cv2.transform(np.ascontiguousarray(points_P3)[:, None], transform[:3])[:, 0], points_P3.dtype
     )
 
 
 def move_boxes(affine: Array, boxes_K9: Array) -> Array:
-    """Boxes through a 4x4 of rotation about z, flips and one scale: centre, size, heading and velocity."""
+    """Apply a 4x4 of rotation about z, flips and one scale to centre, size, heading and velocity."""
     scale = abs(np.linalg.det(affine[:3, :3])) ** (1 / 3)
     flat = affine[:2, :2]
     heading_K2 = np.stack([np.cos(boxes_K9[:, 6]), np.sin(boxes_K9[:, 6])], axis=1) @ flat.T
@@ -82,10 +75,10 @@ def move_boxes(affine: Array, boxes_K9: Array) -> Array:
 def boxes_from_global(
     lidar_to_global: Array, centre_K3: Array, size_wlh_K3: Array, wxyz_K4: Array, velocity_K3: Array
 ) -> Array:
-    """Annotations as nuScenes stores them, as boxes in the LIDAR_TOP frame.
+    """Convert annotations as nuScenes stores them to boxes in the LIDAR_TOP frame.
 
-    The heading is the box's x axis seen from above, as the devkit measures it; the vertical speed is dropped
-    before the turn because neither the heads nor the evaluation know one.
+    The heading is the box's x axis seen from above, as the devkit measures it. The vertical speed is dropped
+    before the rotation because neither the heads nor the evaluation use it.
     """
     lidar_from_global = inverse(lidar_to_global)
     rotation = lidar_from_global[:3, :3]
@@ -99,29 +92,12 @@ def boxes_from_global(
     return boxes
 
 
-def boxes_to_global(lidar_to_global: Array, boxes_K9: Array) -> tuple[Array, Array, Array, Array]:
-    """Centre, size (w, l, h), quaternion (w, x, y, z) and velocity (x, y) in nuScenes' global frame.
-
-    The heading, not the full attitude, is carried over: a detector says nothing about pitch and roll.
-    """
-    rotation = lidar_to_global[:3, :3]
-    level_K1 = np.zeros((len(boxes_K9), 1))
-    heading_K3 = np.hstack([np.cos(boxes_K9[:, 6:7]), np.sin(boxes_K9[:, 6:7]), level_K1]) @ rotation.T
-    velocity_K3 = np.hstack([boxes_K9[:, 7:9], level_K1]) @ rotation.T
-    return (
-        move_points(lidar_to_global, boxes_K9[:, :3]),
-        boxes_K9[:, (4, 3, 5)],
-        quaternion_about_z(np.arctan2(heading_K3[:, 1], heading_K3[:, 0])),
-        velocity_K3[:, :2],
-    )
-
-
 def corners(boxes_K9: Array) -> Array:
     """The eight corners [K, 8, 3]: front before rear, left before right, top before bottom."""
     signs = np.array([(x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, -1)]) / 2
     local = signs * boxes_K9[:, None, 3:6]
     cosine, sine = np.cos(boxes_K9[:, 6, None]), np.sin(boxes_K9[:, 6, None])
-    turned = np.stack(
+    rotated = np.stack(
         [
             local[..., 0] * cosine - local[..., 1] * sine,
             local[..., 0] * sine + local[..., 1] * cosine,
@@ -129,11 +105,11 @@ def corners(boxes_K9: Array) -> Array:
         ],
         axis=-1,
     )
-    return turned + boxes_K9[:, None, :3]
+    return rotated + boxes_K9[:, None, :3]
 
 
 def points_in_box(box_9: Array, points_P3: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which points lie in a box, its surface included."""
+    """Mask of the points inside a box, its surface included."""
     offset = points_P3 - box_9[:3]
     cosine, sine = np.cos(box_9[6]), np.sin(box_9[6])
     along = offset[:, 0] * cosine + offset[:, 1] * sine
@@ -143,7 +119,7 @@ def points_in_box(box_9: Array, points_P3: NDArray[np.floating]) -> NDArray[np.b
 
 
 def project(intrinsics_33: Array, points_P3: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Pixels (u, v) and depth (camera z, metres) of points in a camera's frame; of use where depth > 0."""
+    """Pixels (u, v) and depth (camera z, metres) of points in a camera's frame; valid where depth > 0."""
     projected = points_P3 @ intrinsics_33.T.astype(points_P3.dtype)
     depth = points_P3[:, 2:3]
     with np.errstate(divide="ignore", invalid="ignore"):

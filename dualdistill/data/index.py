@@ -1,9 +1,9 @@
-"""The index: everything the tables of a nuScenes root say, as flat columns in one .npz without pickles.
+"""The index: the content of a nuScenes root's tables as flat columns in one .npz without pickles.
 
 Rows: R sensor records (LIDAR_TOP and six cameras, key frames and sweeps), S samples, A annotations of the ten
-classes. Records lie in chains, one per channel and scene, oldest first, so "the frame before" is the row
-before. Annotations stay in the global frame; a sample's are rows annotation_offset[s] to annotation_offset[s
-+ 1].
+classes. Records lie in chains, one per channel and scene, oldest first, so the previous frame is
+the previous row. Annotations stay in the global frame; those of sample s are rows annotation_offset[s] to
+annotation_offset[s + 1].
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dualdistill.config.nuscenes import CAMERAS, CLASSES
+from dualdistill.config.nuscenes import CHANNELS, CLASSES
 from dualdistill.data.geometry import Array, boxes_from_global
 from dualdistill.errors import DataError, UserError
 from dualdistill.store.files import replacing
 
 SCHEMA = 1
-CHANNELS = ("LIDAR_TOP", *CAMERAS)
-LIDAR = 0  # column of sample_key_record; camera n of CAMERAS is column n + 1
+LIDAR_COLUMN = 0  # place in CHANNELS, hence in sample_key_record; camera n of CAMERAS is column n + 1
 
 Integers = NDArray[np.integer]
 Strings = NDArray[np.bytes_]
@@ -36,20 +35,20 @@ class Index:
     """Columns by row kind; the order of fields is the order in the file."""
 
     version: Strings  # of the tables, e.g. v1.0-trainval; one row
-    split_role: Strings  # train, dev, val, pretrain: what this suite calls a split
-    split_name: Strings  # what the devkit calls it; two roles may share one
+    split_role: Strings  # this suite's name of a split: train, dev, val, pretrain
+    split_name: Strings  # the devkit's name of it; two roles may share a split
     scene_name: Strings
     calibration_intrinsics: Array  # [., 3, 3], zeros for a LiDAR
     record_path: Strings  # relative to the root
     record_channel: Integers  # into CHANNELS
     record_scene: Integers
     record_timestamp_us: Integers
-    record_sensor_to_global: Array  # [R, 4, 4], through the ego pose at the record's own time
+    record_sensor_to_global: Array  # [R, 4, 4], through the ego pose at the record's time
     record_calibration: Integers
     record_width: Integers
     record_height: Integers
     record_bytes: Integers  # of a LiDAR file; 0 for an image
-    record_prev: Integers  # the row before, or -1 at the start of a chain
+    record_prev: Integers  # the previous row, or -1 at the start of a chain
     sample_token: Strings
     sample_scene: Integers
     sample_timestamp_us: Integers
@@ -69,7 +68,7 @@ class Index:
 
     @staticmethod
     def load(path: Path) -> Index:
-        """The index in a file, or one sentence on why it is not one."""
+        """Read an index and verify its checksum."""
         hint = "delete the file and build the index again"
         try:
             with np.load(path, allow_pickle=False) as stored:
@@ -79,26 +78,26 @@ class Index:
                     what = f"the index has schema {int(stored['schema'])} and this suite reads {SCHEMA}"
                     raise DataError(what, where=str(path), hint=hint)
                 index = Index(**{item.name: stored[item.name] for item in fields(Index)})
-                promised = str(stored["sha"])
+                stored_sha = str(stored["sha"])
         except FileNotFoundError as error:
             raise DataError(
                 "the index does not exist", where=str(path), hint="run the rule that makes it"
             ) from error
         except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"the index cannot be read: {error}", where=str(path), hint=hint) from error
-        if index.sha != promised:
+        if index.sha != stored_sha:
             raise DataError("the index does not match its own checksum", where=str(path), hint=hint)
         return index
 
     def save(self, path: Path) -> None:
-        """Write whole or not at all; equal content gives equal bytes."""
+        """Write atomically; equal content gives equal bytes."""
         columns = {item.name: getattr(self, item.name) for item in fields(self)}
         with replacing(path) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, schema=np.array(SCHEMA), sha=np.array(self.sha), **columns)
 
     @cached_property
     def sha(self) -> str:
-        """The identity of the content, whatever compressed it."""
+        """Hash of the content, independent of the compression."""
         digest = hashlib.sha256(f"schema {SCHEMA}".encode())
         for item in fields(self):
             column = np.ascontiguousarray(getattr(self, item.name))
@@ -111,12 +110,12 @@ class Index:
         return np.append(np.flatnonzero(self.record_prev < 0), len(self.record_prev))
 
     def chain(self, record: int) -> slice:
-        """The rows of the chain that a record belongs to."""
-        place = int(np.searchsorted(self._chain_start, record, side="right"))
-        return slice(int(self._chain_start[place - 1]), int(self._chain_start[place]))
+        """Rows of the chain that contains a record."""
+        number = int(np.searchsorted(self._chain_start, record, side="right"))
+        return slice(int(self._chain_start[number - 1]), int(self._chain_start[number]))
 
     def nearest_in_chain(self, record: int, timestamp_us: float) -> int:
-        """The row nearest in time to a moment, in a record's chain; the earlier one of two equally near."""
+        """Row of a record's chain nearest to a timestamp; of two equally near, the earlier."""
         chain = self.chain(record)
         times = self.record_timestamp_us[chain]
         after = int(np.searchsorted(times, timestamp_us))
@@ -127,11 +126,11 @@ class Index:
         return chain.start + after
 
     def samples(self, split: str) -> Integers:
-        """The sample rows of a split, by its role here or by the devkit's name."""
+        """Sample rows of a split, given by its role or by the devkit's name."""
         for names in (self.split_role, self.split_name):
-            found = np.flatnonzero(names == split.encode())
-            if len(found):
-                return np.flatnonzero(self.sample_in_split[:, found[0]])
+            columns = np.flatnonzero(names == split.encode())
+            if len(columns):
+                return np.flatnonzero(self.sample_in_split[:, columns[0]])
         known = ", ".join(sorted({name.decode() for name in (*self.split_role, *self.split_name)}))
         raise UserError(f"the index has no split named {split}", hint=f"it has {known}")
 
@@ -148,26 +147,26 @@ class Index:
         return np.asarray(self.calibration_intrinsics[self.record_calibration[record]])
 
     def describe(self, record: int) -> str:
-        """A record in words, with the sample it belongs to or leads up to."""
+        """Channel of a record and its sample; for a sweep, the next sample."""
         column = int(self.record_channel[record])
         keys = self.sample_key_record[:, column]
         sample = min(int(np.searchsorted(keys, record)), len(keys) - 1)
         if self.sample_scene[sample] != self.record_scene[record]:
-            sample -= 1  # behind the last key frame of its scene
+            sample -= 1  # after the last key frame of its scene
         return f"{CHANNELS[column]} of sample {self.token(sample)}"
 
     def annotations(self, sample: int) -> slice:
         return slice(int(self.annotation_offset[sample]), int(self.annotation_offset[sample + 1]))
 
-    def seen(self) -> NDArray[np.bool_]:
-        """Which annotations hold a LiDAR or radar point: those are trained on and evaluated."""
+    def has_points(self) -> NDArray[np.bool_]:
+        """Mask of the annotations with a LiDAR or radar point: only those are trained on and evaluated."""
         return np.asarray(self.annotation_lidar_points + self.annotation_radar_points > 0)
 
     def boxes(self, sample: int) -> Array:
         """A sample's annotations [K, 9] in its LIDAR_TOP frame (geometry.py)."""
         rows = self.annotations(sample)
         return boxes_from_global(
-            self.record_sensor_to_global[self.sample_key_record[sample, LIDAR]],
+            self.record_sensor_to_global[self.sample_key_record[sample, LIDAR_COLUMN]],
             self.annotation_centre[rows],
             self.annotation_size_wlh[rows],
             self.annotation_wxyz[rows],
@@ -175,9 +174,9 @@ class Index:
         )
 
     def counts(self, split: str) -> dict[str, int]:
-        """How many seen boxes of each class a split holds."""
+        """Number of boxes with a point per class in a split."""
         chosen = np.zeros(len(self.sample_token), dtype=bool)
         chosen[self.samples(split)] = True
-        keep = np.repeat(chosen, np.diff(self.annotation_offset)) & self.seen()
+        keep = np.repeat(chosen, np.diff(self.annotation_offset)) & self.has_points()
         numbers = np.bincount(self.annotation_label[keep], minlength=len(CLASSES))
         return dict(zip(CLASSES, numbers.tolist(), strict=True))

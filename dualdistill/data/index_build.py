@@ -1,6 +1,6 @@
-"""The tables of a nuScenes root, through the official devkit, as the columns of the index.
+"""Build the index: read the tables of a nuScenes root through the official devkit.
 
-Every pass is linear in the table it reads: 34,149 samples and 2.6 million records stay a matter of minutes.
+Every pass is linear in its table, so 34,149 samples and 2.6 million records take minutes.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from nuscenes.eval.common.utils import quaternion_yaw
 from nuscenes.eval.detection.utils import category_to_detection_name
 from nuscenes.utils.splits import get_scenes_of_split
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import CHANNELS, CLASSES, LIDAR
 from dualdistill.data.geometry import rigid
-from dualdistill.data.index import CHANNELS, LIDAR, Index
+from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.errors import DataError
 
 Row = dict[str, Any]
 
 
 def build(root: Path, version: str, splits: dict[str, str], out: Path) -> None:
-    """Read a root through the devkit, compare a few boxes with the devkit's own, and write the index.
+    """Read a root, compare a few boxes with the devkit's, and write the index.
 
-    `splits` maps roles (train, dev, val, pretrain) to the devkit's split names; scenes outside all of them
-    are left out.
+    `splits` maps roles (train, dev, val, pretrain) to the devkit's split names; scenes in none of them are
+    left out.
     """
     nusc = open_root(root, version)
     columns: dict[str, Any] = read(nusc, root, splits)
@@ -36,7 +36,7 @@ def build(root: Path, version: str, splits: dict[str, str], out: Path) -> None:
 
 
 def open_root(root: Path, version: str) -> NuScenes:
-    """The devkit's view of a root; its assertions become sentences."""
+    """Open a root with the devkit; its assertions become errors with a hint."""
     folder = root / version
     if not folder.is_dir():
         raise DataError(
@@ -53,13 +53,13 @@ def open_root(root: Path, version: str) -> NuScenes:
 
 def read(nusc: NuScenes, root: Path, splits: dict[str, str]) -> dict[str, Any]:
     """All columns of the index."""
-    members = {role: _scenes_of(nusc, name) for role, name in splits.items()}
-    wanted = set().union(*members.values())
-    scenes = [row for row in nusc.scene if row["name"] in wanted]
+    scenes_of_role = {role: _scenes_of(nusc, name) for role, name in splits.items()}
+    names = set().union(*scenes_of_role.values())
+    scenes = [row for row in nusc.scene if row["name"] in names]
     scene_rank = {row["token"]: rank for rank, row in enumerate(scenes)}
     samples = [row for row in nusc.sample if row["scene_token"] in scene_rank]
     samples.sort(key=lambda row: (scene_rank[row["scene_token"]], row["timestamp"]))
-    in_split = [[row["name"] in members[role] for role in splits] for row in scenes]
+    in_split = [[row["name"] in scenes_of_role[role] for role in splits] for row in scenes]
     sample_scene = np.array([scene_rank[row["scene_token"]] for row in samples], dtype=np.int32)
     records, place = _records(nusc, scene_rank)
     return {
@@ -83,7 +83,7 @@ def _scenes_of(nusc: NuScenes, split: str) -> set[str]:
         names = set(get_scenes_of_split(split, nusc))
     except ValueError as error:
         raise DataError(
-            f"no split named {split}", where=where, hint="splits.json names a root's own splits"
+            f"no split named {split}", where=where, hint="a root names splits beyond nuScenes' in splits.json"
         ) from error
     absent = names - {row["name"] for row in nusc.scene}
     if absent or not names:
@@ -93,7 +93,7 @@ def _scenes_of(nusc: NuScenes, split: str) -> set[str]:
 
 
 def _records(nusc: NuScenes, scene_rank: dict[str, int]) -> tuple[list[Row], dict[str, int]]:
-    """Sensor records of the wanted scenes in chain order, and each token's row."""
+    """Sensor records of the chosen scenes in chain order, and the row of each token."""
     channel_rank = {channel: rank for rank, channel in enumerate(CHANNELS)}
     chosen = []
     for row in nusc.sample_data:
@@ -118,11 +118,13 @@ def _record_columns(
     ego_to_global = _poses([nusc.get("ego_pose", row["ego_pose_token"]) for row in records])
     scene_of_sample = {row["token"]: scene_rank.get(row["scene_token"], -1) for row in nusc.sample}
     prev = np.array([place.get(row["prev"], -2) if row["prev"] else -1 for row in records], dtype=np.int64)
-    loose = np.flatnonzero((prev != -1) & (prev != np.arange(len(records)) - 1))
-    if len(loose):
-        row = records[loose[0]]
+    unchained = np.flatnonzero((prev != -1) & (prev != np.arange(len(records)) - 1))
+    if len(unchained):
+        row = records[unchained[0]]
         raise DataError(
-            "a record does not follow its predecessor in time", where=row["filename"], hint="sample_data.prev"
+            "a record's prev is not the record before it in time",
+            where=row["filename"],
+            hint="sample_data.prev",
         )
     return {
         "calibration_intrinsics": np.array(
@@ -149,11 +151,11 @@ def _poses(rows: list[Row]) -> np.ndarray:
 
 
 def _lidar_bytes(root: Path, records: list[Row]) -> np.ndarray:
-    """File sizes of the clouds, so that a file that shrinks later is noticed."""
+    """File sizes of the clouds, to notice later damage."""
     sizes = np.zeros(len(records), dtype=np.int64)
     missing = []
     for place, row in enumerate(records):
-        if row["channel"] == CHANNELS[LIDAR]:
+        if row["channel"] == LIDAR:
             try:
                 sizes[place] = (root / row["filename"]).stat().st_size
             except FileNotFoundError:
@@ -213,25 +215,25 @@ def _strings(values: list[str]) -> np.ndarray:
 
 
 def self_check(index: Index, nusc: NuScenes, count: int = 5) -> None:
-    """Compare boxes of a few samples with the devkit's own reading; a swapped convention must not train.
+    """Compare the boxes of a few samples with the devkit's, so that no swapped convention is trained on.
 
-    The devkit turns boxes step by step (global, ego, sensor) with quaternions: another path to the same
-    numbers.
+    The devkit transforms boxes step by step (global, ego, sensor) with quaternions: an independent path to
+    the same numbers.
     """
     spread = np.linspace(0, len(index.sample_token) - 1, min(count, len(index.sample_token))).astype(int)
     for sample in spread:
         token = index.token(sample)
-        _, theirs, _ = nusc.get_sample_data(nusc.get("sample", token)["data"][CHANNELS[LIDAR]])
-        theirs = [box for box in theirs if category_to_detection_name(box.name) is not None]
-        ours = index.boxes(sample)
-        if len(ours) != len(theirs):
+        _, devkit_boxes, _ = nusc.get_sample_data(nusc.get("sample", token)["data"][LIDAR])
+        devkit_boxes = [box for box in devkit_boxes if category_to_detection_name(box.name) is not None]
+        boxes_K9 = index.boxes(sample)
+        if len(boxes_K9) != len(devkit_boxes):
             raise DataError(
-                f"sample {token} has {len(ours)} boxes in the index and {len(theirs)} in the devkit"
+                f"sample {token} has {len(boxes_K9)} boxes in the index and {len(devkit_boxes)} in the devkit"
             )
         lidar_from_global = np.linalg.inv(
-            index.record_sensor_to_global[index.sample_key_record[sample, LIDAR]]
+            index.record_sensor_to_global[index.sample_key_record[sample, LIDAR_COLUMN]]
         )
-        for box_9, box in zip(ours, theirs, strict=True):
+        for box_9, box in zip(boxes_K9, devkit_boxes, strict=True):
             turn = box_9[6] - quaternion_yaw(box.orientation)
             speed = lidar_from_global[:3, :3] @ (nusc.box_velocity(box.token) * (1, 1, 0))
             gaps = {

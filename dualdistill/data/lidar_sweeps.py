@@ -1,7 +1,7 @@
-"""Several LiDAR sweeps in one frame, each moved with the sensor's pose at its own time.
+"""Several LiDAR sweeps in one frame, each moved with the pose of the sensor at its time.
 
-mmdet3d 1.4 rotates before it subtracts the translation (0.88 m off at 10 degrees of yaw), hence a loader of
-our own. Axes: P points, C columns of a cloud, I of them with the age.
+mmdet3d 1.4 rotates before it subtracts the translation (0.88 m off at 10 degrees of yaw), so its loader
+is not used. Axes: P points, C columns of a cloud, I = C + 1 with the age.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import numpy as np
 from dualdistill.config.run_spec import TeacherInputSpec
 from dualdistill.data.geometry import inverse, move_points
 from dualdistill.data.index import Index
-from dualdistill.data.sensor_files import Files, Points
+from dualdistill.data.sensor_files import Points, SensorFiles
 from dualdistill.seeding import seed_for
 
 RING = 4  # column of a stored return
-SELF_M = 1.0  # half side of the square around the sensor whose returns are the car itself
+SELF_M = 1.0  # half side of the square around the sensor that contains the car itself
 
 
 def load_sweeps(index: Index, key_record: int, sweeps: int, cloud: Callable[[int], Points]) -> Points:
     """Points [P, I] of the key frame and the sweeps before it.
 
-    Columns: x, y, z in the key LIDAR_TOP frame, the cloud's others as they are, age in seconds.
+    Columns: x, y, z in the key LIDAR_TOP frame, the remaining columns of the cloud, age in seconds.
 
     As in mmdet3d's CenterPoint set-up, earlier sweeps lose the points within one metre of the sensor in both
-    x and y and the key frame keeps them. Unlike there, the nearest sweeps are taken, not random ones, and a
-    scene's first frames simply have fewer.
+    x and y and the key frame keeps them. Unlike there, the nearest sweeps are taken, not random ones, and the
+    first frames of a scene have fewer.
     """
     first = max(index.chain(key_record).start, key_record - sweeps + 1)
     global_to_key = inverse(index.record_sensor_to_global[key_record])
@@ -51,16 +51,16 @@ def load_sweeps(index: Index, key_record: int, sweeps: int, cloud: Callable[[int
 
 
 class DegradedClouds:
-    """Reads from the root even where there is a cache: a cached cloud has lost its rings."""
+    """Clouds with rings dropped and ranges noised, read from the root: a cached cloud has no rings."""
 
-    def __init__(self, files: Files, spec: TeacherInputSpec) -> None:
+    def __init__(self, files: SensorFiles, spec: TeacherInputSpec) -> None:
         self.files, self.spec = files, spec
 
     def cloud(self, record: int) -> Points:
         """Points [P, 4]: the kept rings, moved along their rays."""
         points_P5 = self.files.returns(record)
         if self.spec.range_noise_m:
-            # drawn before rings are dropped, so that a return has one noise whatever else is dropped
+            # drawn before rings are dropped, so that a return has the same noise whatever else is dropped
             draws = np.random.default_rng(seed_for(0, "range noise", self.files.index.path(record)))
             noise_m_P = self.spec.range_noise_m * draws.standard_normal(len(points_P5))
             range_m_P = np.linalg.norm(points_P5[:, :3], axis=1)

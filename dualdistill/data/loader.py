@@ -1,4 +1,4 @@
-"""The batches of a training, by seed and step alone: a resumed run sees what it would have seen."""
+"""Training batches as a function of seed and step alone, so a resumed run gets the same batches."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ from dualdistill.errors import UserError
 from dualdistill.plan.plan import DataPaths
 
 
-class Feed:
-    """Epochs of whole batches; what does not fill the last batch of an epoch waits for the next shuffle.
+class TrainingBatches:
+    """Epochs of whole batches: samples left over at the end of an epoch are dropped until the next shuffle.
 
-    `total` steps are asked for; of a last epoch that is not whole, the first ones.
-
-    `order` gives an epoch's positions in the samples, which are asked for by (position, draw).
+    A training has `total` steps; a fractional last epoch is cut short. `order` gives the positions of an
+    epoch; samples are read by (position, draw).
     """
 
     def __init__(
@@ -49,6 +48,7 @@ class Feed:
             )
 
     def batches(self, step: int, fabric: Fabric) -> Iterator[Any]:
+        """This process's share of every batch from a step on, in parts that are accumulated."""
         schedule = self.schedule
         share = schedule.batch // (schedule.accumulate * fabric.world_size)
         for epoch in range(step // self.steps_per_epoch, math.ceil(schedule.epochs)):
@@ -58,7 +58,7 @@ class Feed:
                 for part in range(schedule.accumulate):
                     first = number * schedule.batch + (part * fabric.world_size + fabric.global_rank) * share
                     slots = range(first, first + share)
-                    # CBGS repeats samples within an epoch: the slot makes each repeat's augmentation its own
+                    # CBGS repeats samples within an epoch: the slot gives each repeat its own augmentation
                     keys.append([(int(order[slot]), epoch * len(order) + slot) for slot in slots])
             step = (epoch + 1) * self.steps_per_epoch
             workers = int(os.environ.get("DUALDISTILL_LOADERS", "0"))
@@ -67,8 +67,8 @@ class Feed:
             )
 
 
-def of_frames(spec: RunSpec, data: DataPaths, *, images: bool, points: bool) -> Feed:
-    """The training split, frame by frame, for a detector."""
+def frame_batches(spec: RunSpec, data: DataPaths, *, images: bool, points: bool) -> TrainingBatches:
+    """Batches of the training split for a detector."""
     index, split = Index.load(data.index), spec.data.train_split
     where = (index, data.root, data.cache, split, spec)
     masks = open_masks(spec.masks, index, data.root, data.masks) if spec.masks else None
@@ -79,10 +79,10 @@ def of_frames(spec: RunSpec, data: DataPaths, *, images: bool, points: bool) -> 
     def order(epoch: int) -> NDArray[np.int64]:
         return epoch_order(index, split, seed=spec.seed, epoch=epoch, cbgs=spec.schedule.cbgs)
 
-    return Feed(spec.schedule, frames, dataset.collate, order)
+    return TrainingBatches(spec.schedule, frames, dataset.collate, order)
 
 
-def of_crops(spec: RunSpec, data: DataPaths, window: CropSpec) -> Feed:
-    """The pre-training scenes, crop by crop, for a classifier."""
-    found = CropDataset(Index.load(data.index), data.root, data.cache, spec, window, train=True)
-    return Feed(spec.schedule, found, crop_dataset.collate, found.order)
+def crop_batches(spec: RunSpec, data: DataPaths, window: CropSpec) -> TrainingBatches:
+    """Batches of crops from the pre-training scenes for a classifier."""
+    crops = CropDataset(Index.load(data.index), data.root, data.cache, spec, window, train=True)
+    return TrainingBatches(spec.schedule, crops, crop_dataset.collate, crops.order)

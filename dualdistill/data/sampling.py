@@ -1,6 +1,6 @@
-"""In which order a split's samples are seen: a plain shuffle, or class-balanced with repeats (CBGS).
+"""Order of a split's samples in an epoch: a plain shuffle, or class-balanced with repeats (CBGS).
 
-An order depends on the split, the seed and the epoch alone, so all variants of a seed see the same batches.
+An order depends on the split, the seed and the epoch alone, so all variants of a seed get the same batches.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def epoch_order(index: Index, split: str, *, seed: int, epoch: int, cbgs: bool) 
 
 
 def class_presence(index: Index, split: str) -> NDArray[np.bool_]:
-    """Which samples [positions, classes] hold a seen box of a class."""
+    """Whether a sample contains a box of a class that holds a point, [positions, classes]."""
     samples = index.samples(split)
     row_of_sample = np.full(len(index.sample_token), -1)
     row_of_sample[samples] = np.arange(len(samples))
     row = np.repeat(row_of_sample, np.diff(index.annotation_offset))
-    keep = index.seen() & (row >= 0)
+    keep = index.has_points() & (row >= 0)
     present = np.zeros((len(samples), len(CLASSES)), dtype=bool)
     present[row[keep], index.annotation_label[keep]] = True
     return present
@@ -36,8 +36,8 @@ def class_presence(index: Index, split: str) -> NDArray[np.bool_]:
 def balanced(present: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.int64]:
     """CBGS: every class draws, with replacement, an equal share of the sum of all classes' sample lists.
 
-    A class without a sample draws nothing and the others share alike (the published code divides by zero).
-    Samples without any box are never drawn, as published.
+    A class without samples draws nothing and the others share equally (the published code divides by zero).
+    Samples without boxes are never drawn, as published.
     """
     listed = present.sum(axis=0)
     classes = np.flatnonzero(listed)

@@ -1,4 +1,4 @@
-"""Sensor files as arrays, or a sentence: a damaged file never becomes grey pixels or half a cloud.
+"""Sensor files as arrays. A damaged file is an error, never grey pixels or half a cloud.
 
 Axes: H W image rows and columns, P points.
 """
@@ -20,17 +20,17 @@ Pixels = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
 
-class Files:
-    """Reads records straight from the root, checking each against the index."""
+class SensorFiles:
+    """Reads records from the root and checks each against the index."""
 
     def __init__(self, index: Index, root: Path) -> None:
         self.index, self.root = index, root
 
     def image(self, record: int) -> Pixels:
-        """An RGB image [H, W, 3] as the tables describe it."""
+        """An RGB image [H, W, 3] of the size given in the tables."""
         path = self.root / self.index.path(record)
         try:
-            # PIL, not cv2: a truncated JPEG raises here and would be filled with grey there
+            # PIL, not cv2: PIL raises on a truncated JPEG, cv2 fills it with grey
             with Image.open(path) as stored:
                 mode, size = stored.mode, stored.size
                 pixels = np.asarray(stored)
@@ -42,18 +42,20 @@ class Files:
             raise self._damaged(record, path, f"the image is damaged, {error}") from error
         if mode != "RGB":
             raise self._damaged(record, path, f"the image has mode {mode}, not RGB")
-        wanted = (int(self.index.record_width[record]), int(self.index.record_height[record]))
-        if size != wanted:
-            what = f"the image is {size[0]} x {size[1]} pixels and the tables say {wanted[0]} x {wanted[1]}"
+        expected = (int(self.index.record_width[record]), int(self.index.record_height[record]))
+        if size != expected:
+            what = (
+                f"the image is {size[0]} x {size[1]} pixels and the tables say {expected[0]} x {expected[1]}"
+            )
             raise self._damaged(record, path, what)
         return pixels
 
     def cloud(self, record: int) -> Points:
-        """Points [P, 4]: x, y, z in the LiDAR's own frame and intensity 0..255."""
+        """Points [P, 4]: x, y, z in the frame of the LiDAR, intensity 0..255."""
         return self.returns(record)[:, :4].copy()
 
     def returns(self, record: int) -> Points:
-        """Points [P, 5]: the same with the ring."""
+        """Points [P, 5]: as `cloud`, with the ring."""
         path = self.root / self.index.path(record)
         try:
             content = path.read_bytes()
@@ -61,13 +63,13 @@ class Files:
             raise self._damaged(record, path, "the point cloud is missing") from error
         except OSError as error:
             raise self._damaged(record, path, f"the point cloud cannot be read, {error.strerror}") from error
-        size, promised = len(content), int(self.index.record_bytes[record])
+        size, expected = len(content), int(self.index.record_bytes[record])
         if size == 0 or size % POINT_BYTES:
             what = f"the point cloud has {size} bytes, not a positive multiple of {POINT_BYTES}"
             raise self._damaged(record, path, what)
-        if size != promised:
+        if size != expected:
             raise self._damaged(
-                record, path, f"the point cloud has {size} bytes and had {promised} when indexed"
+                record, path, f"the point cloud has {size} bytes and had {expected} when indexed"
             )
         points_P5 = np.frombuffer(content, dtype="<f4").reshape(-1, 5)
         if not np.isfinite(points_P5).all():

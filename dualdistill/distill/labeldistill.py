@@ -18,7 +18,7 @@ from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import FeaturePair, Shape
 from dualdistill.distill.terms.label_response import box_response, heatmap_response
 from dualdistill.errors import UserError
-from dualdistill.models.bevdepth.student import displaced, given
+from dualdistill.models.bevdepth.student import displaced, require
 from dualdistill.models.center_targets import centre_targets
 
 LEVELS = (("s0", "t2"), ("s1", "t3"))  # input of the student's BEV encoder, and its first stage
@@ -50,7 +50,7 @@ class LabelDistill(Distiller):
                 self.adapters[f"{source}_{tap}"] = adapter(width, outputs)
 
     def losses(self, pair: FeaturePair) -> dict[str, Tensor]:
-        history_s_B = given(pair.history_s_B, "history_s_B")
+        history_s_B = require(pair.history_s_B, "history_s_B")
         heatmaps_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K)
         targets = centre_targets(displaced(pair.boxes_K9, history_s_B), pair.labels_K, pair.grid)
         predictions = (pair.student_predictions, pair.teacher_predictions)

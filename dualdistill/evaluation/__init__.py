@@ -1,1 +1,1 @@
-"""Predictions, their check and their official scores."""
+"""Predictions, their validation and their official scores."""

@@ -1,6 +1,6 @@
-"""Scores predictions with the official nuScenes evaluation, unmodified.
+"""Score predictions with the official nuScenes evaluation, unmodified.
 
-metrics_summary.json and metrics_details.json are what the devkit writes; metrics.json is ours, written last.
+metrics_summary.json and metrics_details.json have the devkit's format; metrics.json is ours, written last.
 Imports no torch.
 """
 
@@ -32,7 +32,7 @@ from nuscenes.eval.detection.evaluate import DetectionEval
 from nuscenes.eval.detection.utils import category_to_detection_name
 from nuscenes.utils.splits import get_scenes_of_split
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import BENCHMARK, CLASSES, UNDEFINED_ERRORS
 from dualdistill.config.run_spec import RunSpec
 from dualdistill.data.index_build import open_root
 from dualdistill.errors import CheckpointError, DataError
@@ -43,13 +43,10 @@ from dualdistill.store.provenance import package_versions
 from dualdistill.store.records import RESULTS, WEIGHTS, read_run, scores_folder, write_metrics
 
 log = logging.getLogger(__name__)
-CONFIG = "detection_cvpr_2019"
-# a barrier has neither velocity nor attribute, a cone has no heading either
-_UNDEFINED = {"barrier": ("vel_err", "attr_err"), "traffic_cone": ("vel_err", "attr_err", "orient_err")}
 
 
 def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val") -> dict[str, Any]:
-    """Score one run's predictions and tie the score to the weights, the spec and the index behind it."""
+    """Score a run's predictions and record the weights, spec and index they were made with."""
     with run_lock(run_dir / "state"):
         trained, out = read_run(run_dir), scores_folder(run_dir, split)
         predicted = read_results(out / RESULTS).get("meta", {})
@@ -77,24 +74,24 @@ def evaluate(
     spec_sha: str = "",
     data: str = "",
 ) -> dict[str, Any]:
-    """Validate, score and write the three metrics files; the content of metrics.json."""
+    """Validate, score and write the three metrics files; return the content of metrics.json."""
     tables = open_root(root, version)
     tokens = _tokens(tables, split)
     document = read_results(results)
-    boxes = check(document, tokens, str(results))
-    config = config_factory(CONFIG)
+    box_count = check(document, tokens, str(results))
+    config = config_factory(BENCHMARK)
     notes = []
-    if boxes:
-        scores, details, truth = _official(tables, config, results, split)
+    if box_count:
+        scores, details, ground_truth = _official(tables, config, results, split)
     else:
-        notes.append("no box was predicted: the score is zero by definition, the devkit was not asked")
+        notes.append("no box was predicted: the score is zero by definition, without the devkit")
         scores, details = _zero(config)
-        truth = _ground_truth(tables, config, tokens)
-    notes += _suspicions(scores)
+        ground_truth = _ground_truth(tables, config, tokens)
+    notes += _plausibility_notes(scores)
     for note in notes:
         log.warning("%s: %s", results, note)
     summary = scores.serialize() | {"meta": dict(document["meta"])}
-    # the devkit's own layout, and like there a NaN marks an error that a class does not have
+    # the devkit's layout; as there, NaN marks an error that is undefined for a class
     atomic_write(out / "metrics_details.json", json.dumps(details.serialize(), indent=2))
     atomic_write(out / "metrics_summary.json", json.dumps(summary, indent=2))
     record = {
@@ -102,10 +99,10 @@ def evaluate(
         "nd_score": scores.nd_score,
         "tp_errors": {name: _finite(value) for name, value in scores.tp_errors.items()},
         "mean_dist_aps": {name: float(value) for name, value in scores.mean_dist_aps.items()},
-        "ground_truth_boxes": {name: truth[name] for name in CLASSES},
-        "predicted_boxes": boxes,
+        "ground_truth_boxes": {name: ground_truth[name] for name in CLASSES},
+        "predicted_boxes": box_count,
         "samples": len(tokens),
-        "config": CONFIG,
+        "config": BENCHMARK,
         "version": version,
         "split": split,
         "notes": notes,
@@ -121,45 +118,45 @@ def evaluate(
 def _official(
     tables: NuScenes, config: DetectionConfig, results: Path, split: str
 ) -> tuple[DetectionMetrics, DetectionMetricDataList, Counter[str]]:
-    """The devkit's answer, and how many ground-truth boxes of each class survived its filters."""
-    # the devkit makes an empty folder for plots that nobody asked for
+    """The devkit's scores, and the number of ground-truth boxes per class after its filters."""
+    # the devkit creates a folder for plots, which stays empty
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        judge = DetectionEval(tables, config, str(results), split, folder, verbose=False)
-        scores, details = judge.evaluate()
-    return scores, details, Counter(box.detection_name for box in judge.gt_boxes.all)
+        evaluation = DetectionEval(tables, config, str(results), split, folder, verbose=False)
+        scores, details = evaluation.evaluate()
+    return scores, details, Counter(box.detection_name for box in evaluation.gt_boxes.all)
 
 
 def _zero(config: DetectionConfig) -> tuple[DetectionMetrics, DetectionMetricDataList]:
-    """The score of finding nothing, in the devkit's terms; the devkit itself stops with an error there."""
+    """The score of a file without boxes, for which the devkit stops with an error."""
     scores, details = DetectionMetrics(config), DetectionMetricDataList()
     for name in config.class_names:
         for distance in config.dist_ths:
             scores.add_label_ap(name, distance, 0.0)
             details.set(name, distance, DetectionMetricData.no_predictions())
         for error in TP_METRICS:
-            scores.add_label_tp(name, error, math.nan if error in _UNDEFINED.get(name, ()) else 1.0)
+            scores.add_label_tp(name, error, math.nan if error in UNDEFINED_ERRORS.get(name, ()) else 1.0)
     scores.add_runtime(0.0)
     return scores, details
 
 
 def _ground_truth(tables: NuScenes, config: DetectionConfig, tokens: list[str]) -> Counter[str]:
-    """Ground-truth boxes per class after the devkit's filters, when it was not asked to score."""
+    """Ground-truth boxes per class after the devkit's filters, without scoring."""
     with _quiet():
         boxes = add_center_dist(tables, load_gt_of_sample_tokens(tables, tokens, DetectionBox))
         boxes = filter_eval_boxes(tables, boxes, config.class_range)
     return Counter(box.detection_name for box in boxes.all)
 
 
-def _suspicions(scores: DetectionMetrics) -> list[str]:
+def _plausibility_notes(scores: DetectionMetrics) -> list[str]:
     errors = scores.tp_errors
     if scores.mean_ap > 0.2 and errors["scale_err"] > 0.5:
-        found = f"mAP {scores.mean_ap:.3f} with a scale error of {errors['scale_err']:.2f}"
-        return [f"{found}: boxes are found but have the wrong shape, is it width, length, height?"]
+        what = f"mAP {scores.mean_ap:.3f} with a scale error of {errors['scale_err']:.2f}"
+        return [f"{what}: centres match but shapes do not; sizes are width, length, height"]
     return []
 
 
 def _tokens(tables: NuScenes, split: str) -> list[str]:
-    """The split's samples, in which at least one box of a detection class is annotated."""
+    """Sample tokens of a split, which must have at least one annotated box of a detection class."""
     where = str(Path(tables.dataroot) / tables.version)
     try:
         scenes = set(get_scenes_of_split(split, tables))

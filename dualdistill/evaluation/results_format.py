@@ -1,6 +1,6 @@
-"""Our own check of results_nusc.json, made before the official evaluation sees it.
+"""Validation of results_nusc.json before the official evaluation reads it.
 
-The devkit checks by `assert`, which `python -O` removes, and lets scores of 1.7 and flat boxes pass.
+The devkit validates by `assert`, which `python -O` removes, and accepts scores of 1.7 and flat boxes.
 """
 
 from __future__ import annotations
@@ -11,32 +11,16 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import ATTRIBUTES, CLASSES, MAX_BOXES
 from dualdistill.errors import DataError
 
-MAX_BOXES = 500  # per sample, detection_cvpr_2019
 FLAGS = ("use_camera", "use_lidar", "use_radar", "use_map", "use_external")
-_VEHICLE = ("vehicle.moving", "vehicle.parked", "vehicle.stopped")
-_CYCLE = ("cycle.with_rider", "cycle.without_rider")
-_PEDESTRIAN = ("pedestrian.moving", "pedestrian.standing", "pedestrian.sitting_lying_down")
-ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "car": _VEHICLE,
-    "truck": _VEHICLE,
-    "construction_vehicle": _VEHICLE,
-    "bus": _VEHICLE,
-    "trailer": _VEHICLE,
-    "barrier": (),
-    "motorcycle": _CYCLE,
-    "bicycle": _CYCLE,
-    "pedestrian": _PEDESTRIAN,
-    "traffic_cone": (),
-}
 _LENGTHS = {"translation": 3, "size": 3, "rotation": 4, "velocity": 2}
 _FIELDS = ("sample_token", *_LENGTHS, "detection_name", "detection_score", "attribute_name")
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """The document of a results file; its numbers are judged by `check`."""
+    """Parse a results file; `check` validates its content."""
     try:
         document = json.loads(path.read_text())
     except FileNotFoundError as error:
@@ -49,7 +33,7 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def check(document: dict[str, Any], tokens: Collection[str], where: str) -> int:
-    """Refuse what is not a prediction for exactly these samples; the number of boxes otherwise."""
+    """Refuse anything but a valid prediction for exactly these samples; return the number of boxes."""
     results, meta = document.get("results"), document.get("meta")
     if not isinstance(results, dict):
         raise DataError(
@@ -72,11 +56,11 @@ def check(document: dict[str, Any], tokens: Collection[str], where: str) -> int:
 
 
 def _check_samples(results: dict[str, Any], tokens: Collection[str], where: str) -> None:
-    wanted = set(tokens)
-    missing, extra = sorted(wanted - results.keys()), sorted(results.keys() - wanted)
+    expected = set(tokens)
+    missing, extra = sorted(expected - results.keys()), sorted(results.keys() - expected)
     if missing or extra:
         raise DataError(
-            f"{len(missing)} of the split's {len(wanted)} samples are missing "
+            f"{len(missing)} of the split's {len(expected)} samples are missing "
             f"and {len(extra)} are not of the split, first {(missing + extra)[0]}",
             where=where,
             hint="predict the split that is evaluated",
@@ -84,13 +68,13 @@ def _check_samples(results: dict[str, Any], tokens: Collection[str], where: str)
 
 
 def _fault(box: Any, token: str) -> str:
-    """What is wrong with one box, as the end of a sentence; empty when nothing is."""
+    """First fault of a box as the end of a sentence; empty for a valid box."""
     if not isinstance(box, dict):
         return f"is {type(box).__name__} where an object belongs"
     if absent := [name for name in _FIELDS if name not in box]:
         return f"lacks {absent[0]!r}"
     if box["sample_token"] != token:
-        return f"says it belongs to sample {box['sample_token']}"
+        return f"belongs to sample {box['sample_token']}"
     for name, length in _LENGTHS.items():
         if not _numbers(box[name], length):
             return f"has {name} {box[name]}, not {length} finite numbers"
@@ -111,5 +95,5 @@ def _fault(box: Any, token: str) -> str:
 def _numbers(values: Any, length: int) -> bool:
     if not isinstance(values, list) or len(values) != length:
         return False
-    # type() and not isinstance(): True is an int, and no coordinate
+    # type() instead of isinstance(): True is an int, but not a coordinate
     return all(type(value) in (float, int) and math.isfinite(value) for value in values)

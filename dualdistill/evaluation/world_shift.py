@@ -1,6 +1,6 @@
-"""A trained run on dev scenes that differ from its own world in one knob: what each knob does to it.
+"""Robustness: a trained run scored on dev scenes whose world differs from the training world in one knob.
 
-Nothing is trained. Worlds lie in results/knobs/<knob>-<value>/ and are drawn once for all runs.
+Nothing is trained. Worlds lie in results/knobs/<knob>-<value>/ and are rendered once for all runs.
 """
 
 from __future__ import annotations
@@ -24,20 +24,22 @@ CASTS = {"int": int, "float": float}
 
 
 def lines(plan: Plan, run: Run, texts: list[str]) -> Iterator[str]:
-    """A heading, the run on its own dev scenes, and a line per knob=value as it comes."""
+    """A heading, the score on the dev scenes as trained, and a line per knob=value."""
     if plan.data.world is None:
         raise UserError(f"profile '{plan.settings.profile}' reads a real data set: it has no knobs")
     if run.spec.virtual:
-        what = f"'{run.id}' is given virtual points"
-        raise UserError(what, hint="ask for a run that reads the sensors alone")
+        what = f"'{run.id}' needs virtual points, which are not built for these worlds"
+        raise UserError(what, hint="choose a run that reads the sensors alone")
     settings = [_setting(text) for text in texts]
     read_run(plan.folder(run))
     yield f"{'world':26}  {'mAP':>5}  {'NDS':>5}  {'boxes':>5}"
     yield _line("as trained", _score(plan, run, plan.paths, plan.results / "knobs"))
     for knob, value in settings:
         folder = plan.results / "knobs" / f"{knob}-{value}"
-        drawn = replace(plan.data.world, train_scenes=0, val_scenes=0, pretrain_scenes=0, **{knob: value})
-        build_world(drawn, folder / "root", plan.settings.workers)
+        world_spec = replace(
+            plan.data.world, train_scenes=0, val_scenes=0, pretrain_scenes=0, **{knob: value}
+        )
+        build_world(world_spec, folder / "root", plan.settings.workers)
         data = DataPaths(folder / "root", folder / "index.npz", cache=None)
         index_build.build(data.root, plan.data.version, {"dev": plan.data.dev_split}, data.index)
         yield _line(f"{knob} {value}", _score(plan, run, data, folder))
@@ -50,12 +52,12 @@ def _setting(text: str) -> tuple[str, Any]:
     try:
         return knob, CASTS[str(KNOBS[knob])](value)
     except ValueError as error:
-        what = f"'{text}' gives {knob} no {'whole ' if KNOBS[knob] == 'int' else ''}number"
+        what = f"{knob} must be a {'whole ' if KNOBS[knob] == 'int' else ''}number, not '{value}'"
         raise UserError(what, hint=f"{knob}=VALUE" if not sign else "") from error
 
 
 def _score(plan: Plan, run: Run, data: DataPaths, folder: Path) -> dict[str, Any]:
-    """Predict and score the dev scenes of a root with the run's weights."""
+    """Predict and score the dev scenes of a root with a run's weights."""
     out = folder / run.id
     predict.run(run.spec, plan.folder(run), data, "dev", out / RESULTS)
     named, version = plan.data.dev_split, plan.data.version

@@ -1,4 +1,4 @@
-"""Detectors: build(spec) makes the student or the teacher that a run describes.
+"""Detectors: build(spec) makes the student or the teacher of a run.
 
 A detector offers forward(batch) -> Output, losses(output, batch), decode(output, batch) and tap_shapes().
 Its weights are drawn from torch's global generator in a fixed order that depends on spec.model and spec.grid
@@ -10,13 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from math import log2
 
-from dualdistill.errors import UserError
-from dualdistill.models.lean import without
-
-with without("sklearn", "torch.distributed.optim"):
-    import_module("mmdet.models")  # before anything below does
-
 from dualdistill.config.run_spec import GridSpec, RunSpec, StudentSpec, TeacherSpec
+from dualdistill.errors import UserError
 from dualdistill.models.bevdepth.student import BEVDepth
 from dualdistill.models.centerpoint.teacher import Teacher
 from dualdistill.models.classifier import Classifier
@@ -39,7 +34,7 @@ def build(spec: RunSpec) -> Detector:
     if isinstance(spec.model, StudentSpec):
         return _student_class(spec.model.network)(spec.model, spec.grid)
     raise UserError(
-        f"a run of kind '{spec.kind}' has no detector", hint="its network is made where it is trained"
+        f"a run of kind '{spec.kind}' has no detector", hint="choose a student, teacher or detector run"
     )
 
 

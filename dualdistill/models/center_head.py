@@ -1,10 +1,10 @@
-"""CenterHead on the BEV map: mmdet3d's layers, focal loss, box coder and NMS behind four verbs.
+"""CenterHead on the BEV map: mmdet3d's layers, focal loss, box coder and NMS behind four methods.
 
 Axes: B batch, K boxes, G classes, C channels, Y X rows and columns of the BEV grid.
 Predictions are one dict per task: reg 2, height 1, dim 3 (log), rot 2 (sin, cos), vel 2, heatmap (logits of
-the task's classes). They are never changed in place, unlike in the library, whose loss turns logits into
-probabilities. Boxes have their gravity centre, as everywhere here; the library's box classes, which hold the
-bottom, are not used.
+the task's classes). They are never changed in place; the library's loss turns logits into
+probabilities. Boxes have their gravity centre, as everywhere here; the library's box classes, which use the
+bottom centre, are not used.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MARGIN_M = 10.0  # decoded centres may leave the grid by this much, in x, y and 
 
 
 class Head(nn.Module):
-    """forward, loss, decode, heatmaps."""
+    """Detection head with loss, decoding and target heatmaps."""
 
     def __init__(self, inputs: int, spec: HeadSpec, grid: GridSpec) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Head(nn.Module):
             },
             bbox_coder=self._coder_options(),
         )
-        # the library means to set this bias, but its init_weights never reaches the task heads
+        # the library intends to set this bias, but its init_weights never reaches the task heads
         for task in self.layers.task_heads:
             nn.init.constant_(task.heatmap[-1].bias, HEATMAP_BIAS)
 
@@ -87,10 +87,11 @@ class Head(nn.Module):
         weight_10[8:] = self.spec.velocity_weight
         total = targets.values_K10.new_zeros(())
         for prediction, first, size in zip(predictions, FIRST_LABEL, TASK_SIZES, strict=True):
-            own_K = (targets.label_K >= first) & (targets.label_K < first + size)
-            sample_K, row_K, column_K = targets.sample_K[own_K], targets.row_K[own_K], targets.column_K[own_K]
+            in_task_K = (targets.label_K >= first) & (targets.label_K < first + size)
+            sample_K, row_K = targets.sample_K[in_task_K], targets.row_K[in_task_K]
+            column_K = targets.column_K[in_task_K]
             at_K = [prediction[name][sample_K, :, row_K, column_K] for name in REGRESSION]
-            values_K10 = targets.values_K10[own_K]
+            values_K10 = targets.values_K10[in_task_K]
             known_K10 = ~values_K10.isnan()
             error_K10 = (torch.cat(at_K, dim=1).float() - values_K10.nan_to_num()).abs() * known_K10
             total = total + (error_K10 * weight_10).sum() / (len(values_K10) + 1e-4)
@@ -105,7 +106,7 @@ class Head(nn.Module):
         score_threshold: float | None = None,
         rank_by: Literal["sharpened", "logit"] = "sharpened",
     ) -> list[Detections]:
-        """Boxes of each sample; the score is sigmoid(logit / temperature), velocity comes as regressed.
+        """Boxes of each sample; the score is sigmoid(logit / temperature), velocity stays as regressed.
 
         Ranking by the sharpened score is the released behaviour; at low temperatures it saturates at one and
         ties are broken arbitrarily. Ranking by the logit breaks them in favour of the peak.
@@ -114,8 +115,8 @@ class Head(nn.Module):
         by_task = []
         for prediction, first in zip(predictions, FIRST_LABEL, strict=True):
             candidates = self._candidates(prediction, temperature, rank_by)
-            by_task.append([self._select(*own, first, threshold) for own in candidates])
-        return [_merge(own) for own in zip(*by_task, strict=True)]
+            by_task.append([self._select(*sample, first, threshold) for sample in candidates])
+        return [_merge(tasks) for tasks in zip(*by_task, strict=True)]
 
     def _candidates(
         self, prediction: dict[str, Tensor], temperature: float, rank_by: str
@@ -124,7 +125,7 @@ class Head(nn.Module):
         maps = {name: value.float().contiguous() for name, value in prediction.items()}
         logits_BGYX = maps["heatmap"]
         rank_BGYX = logits_BGYX if rank_by == "logit" else (logits_BGYX / temperature).sigmoid()
-        # a new coder per call: the library's keeps a tensor of the last device and warns about it
+        # a new coder per call: the library's caches a tensor of the last device and warns about it
         decoded = CenterPointBBoxCoder(**self._coder_options(named=False)).decode(
             rank_BGYX,
             maps["rot"][:, :1],
@@ -134,12 +135,12 @@ class Head(nn.Module):
             maps["vel"],
             reg=maps["reg"],
         )
-        found = []
-        for own in decoded:
-            rank_K = own["scores"]
+        candidates = []
+        for sample in decoded:
+            rank_K = sample["scores"]
             score_K = (rank_K / temperature).sigmoid() if rank_by == "logit" else rank_K
-            found.append((own["bboxes"], own["labels"].long(), score_K, rank_K))
-        return found
+            candidates.append((sample["bboxes"], sample["labels"].long(), score_K, rank_K))
+        return candidates
 
     def _select(
         self,
@@ -150,18 +151,18 @@ class Head(nn.Module):
         first: int,
         threshold: float,
     ) -> Detections:
-        """Cut by score, then rotated NMS within the task."""
-        sure_K = score_K > threshold
+        """Drop low scores, then apply rotated NMS within the task."""
+        keep_K = score_K > threshold
         boxes_K9, labels_K, score_K, rank_K = (
-            boxes_K9[sure_K],
-            labels_K[sure_K] + first,
-            score_K[sure_K],
-            rank_K[sure_K],
+            boxes_K9[keep_K],
+            labels_K[keep_K] + first,
+            score_K[keep_K],
+            rank_K[keep_K],
         )
         if len(boxes_K9):
             scale_K = boxes_K9.new_tensor(self.spec.nms_scale)[labels_K, None]
             footprint_K5 = torch.cat([boxes_K9[:, :2], boxes_K9[:, 3:5] * scale_K, boxes_K9[:, 6:7]], dim=1)
-            # on the CPU wherever the network runs: ./run builds the library without its CUDA operations
+            # on the CPU in any case: ./run builds the library without its CUDA operations
             keep = nms_rotated(footprint_K5.cpu(), rank_K.cpu(), self.spec.nms_iou)[1].to(rank_K.device)
             keep = keep[: self.spec.max_per_task]
             boxes_K9, labels_K, score_K = boxes_K9[keep], labels_K[keep], score_K[keep]

@@ -1,9 +1,9 @@
-"""What a CenterHead should say about a batch of boxes: Gaussian heatmaps and regression values.
+"""Targets of a CenterHead for a batch of boxes: Gaussian heatmaps and regression values.
 
 Axes: B batch, K boxes of the whole batch, G classes, Y X rows and columns of the BEV grid.
 The same numbers as mmdet3d's loop over boxes, computed for all boxes at once. Two differences: a centre left
 of or below the grid by less than a cell is dropped (the library truncates towards zero, so it keeps it), and
-there is no limit of 500 boxes because there are no slots to fill.
+there is no limit of 500 boxes, as no fixed number of slots is filled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from dualdistill.config.nuscenes import CLASSES
 from dualdistill.config.run_spec import GridSpec
 
-MIN_OVERLAP = 0.1  # of a box whose corners move by the radius
+MIN_OVERLAP = 0.1  # of a box with one whose corners are moved by the radius
 MIN_RADIUS = 2  # cells
 
 
@@ -45,7 +45,7 @@ def gaussian_radius(length_K: Tensor, width_K: Tensor, overlap: float = MIN_OVER
 def centre_targets(boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...], grid: GridSpec) -> Targets:
     """Targets of a batch; a velocity that is NaN stays NaN."""
     boxes, labels = torch.cat(boxes_K9).float(), torch.cat(labels_K)
-    sample_K = torch.cat([torch.full_like(own, i) for i, own in enumerate(labels_K)])
+    sample_K = torch.cat([torch.full_like(sample_labels_K, i) for i, sample_labels_K in enumerate(labels_K)])
     centre_K2 = (boxes[:, :2] + grid.half_extent_m) / grid.cell_m
     cell_K2 = centre_K2.floor()
     valid_K = ((cell_K2 >= 0) & (cell_K2 < grid.cells)).all(dim=1) & (boxes[:, 3:6] > 0).all(dim=1)
@@ -74,7 +74,7 @@ def _draw(heatmap_BGYX: Tensor, plane_K: Tensor, row_K: Tensor, column_K: Tensor
     if not len(radius_K):
         return
     cells = heatmap_BGYX.shape[-1]
-    # no further than the map: a teacher may predict a box of any size
+    # at most the map: a teacher may predict a box of any size
     reach = min(int(radius_K.max()), cells - 1)
     step = torch.arange(-reach, reach + 1, device=radius_K.device)
     dy, dx = (offset.flatten() for offset in torch.meshgrid(step, step, indexing="ij"))

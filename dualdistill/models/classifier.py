@@ -1,4 +1,4 @@
-"""What a student's backbone is pre-trained as: a classifier of crops.
+"""Classifier of crops, for pre-training a student's backbone.
 
 Axes: B crops, C channels or classes, H W pixels, h w cells of the last map.
 """
@@ -30,5 +30,5 @@ class Classifier(nn.Module):
         return logits_BC
 
     def losses(self, logits_BC: Tensor, batch: Crops) -> dict[str, Tensor]:
-        """Cross entropy; the sampling balances the labels, not the loss."""
+        """Cross-entropy; labels are balanced by sampling, not in the loss."""
         return {"classification": F.cross_entropy(logits_BC, batch.labels_B)}

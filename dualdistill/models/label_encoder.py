@@ -1,6 +1,6 @@
 """The label encoder of LabelDistill: an approximate inverse of a teacher's neck and head.
 
-It says boxes, without any measurement, in maps of which the frozen neck and head decode the same boxes again.
+Encodes ground-truth boxes as teacher features; the frozen neck and head must decode the same boxes from them.
 Axes: B batch, K boxes, G classes, C channels, Y X rows and columns of the BEV grid.
 """
 
@@ -33,7 +33,7 @@ class LabelEncoder(nn.Module):
         self.join = nn.Sequential(_perceptron(width, width), nn.LayerNorm(width))
         self.mix = BasicBlock(width, width)
         self.shapes = {tap: shape for tap, shape in teacher_shapes.items() if tap != "neck"}
-        # a map finer than the cells that are painted stays silent: students imitate none that fine
+        # a map finer than the painted cells stays zero: no student imitates one that fine
         self.branches = nn.ModuleDict(
             {tap: _branch(width, shape, grid) for tap, shape in self.shapes.items() if shape[1] <= grid.cells}
         )
@@ -67,33 +67,33 @@ def _branch(width: int, shape: tuple[int, int, int], grid: GridSpec) -> nn.Seque
 def paint(
     boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...], grid: GridSpec
 ) -> tuple[Tensor, Tensor]:
-    """Every cell's box, raw as it is, and its class as one of G; both zero where there is none."""
+    """Box of every cell, unnormalised, and its one-hot class; both zero without a box."""
     boxes, classes = [], []
-    for own_K9, own_K in zip(boxes_K9, labels_K, strict=True):
-        owner_YX = owners(own_K9, grid)
-        # row 0 stands for no box; a velocity that nobody measured is no number
-        boxes.append(functional.pad(own_K9.nan_to_num(), (0, 0, 1, 0))[owner_YX])
-        one_hot_KG = functional.one_hot(own_K, len(CLASSES)).to(own_K9.dtype)
+    for sample_K9, sample_labels_K in zip(boxes_K9, labels_K, strict=True):
+        owner_YX = owners(sample_K9, grid)
+        # row 0 stands for no box; an unknown velocity is NaN
+        boxes.append(functional.pad(sample_K9.nan_to_num(), (0, 0, 1, 0))[owner_YX])
+        one_hot_KG = functional.one_hot(sample_labels_K, len(CLASSES)).to(sample_K9.dtype)
         classes.append(functional.pad(one_hot_KG, (0, 0, 1, 0))[owner_YX])
     return torch.stack(boxes), torch.stack(classes)
 
 
 def owners(boxes_K9: Tensor, grid: GridSpec) -> Tensor:
-    """[Y, X]: 1 + the index of the last box that a cell belongs to, 0 without one.
+    """1 + the index of the last box that covers a cell, 0 for none, [Y, X].
 
-    To a box belong the cells whose middle lies in a rectangle of half its length and half its width, and
-    always the one with its centre.
+    A box covers the cells whose centre lies in a rectangle of half its length and half its width, and always
+    the cell that contains its centre.
     """
     if not len(boxes_K9):
         return torch.zeros(grid.cells, grid.cells, dtype=torch.long, device=boxes_K9.device)
     cell = torch.arange(grid.cells, device=boxes_K9.device)
-    middle = (cell + 0.5) * grid.cell_m - grid.half_extent_m
+    centre = (cell + 0.5) * grid.cell_m - grid.half_extent_m
     x_K, y_K, length_K, width_K, yaw_K = (boxes_K9[:, column, None, None] for column in (0, 1, 3, 4, 6))
-    dx_KYX, dy_KYX = middle[None, None, :] - x_K, middle[None, :, None] - y_K
+    dx_KYX, dy_KYX = centre[None, None, :] - x_K, centre[None, :, None] - y_K
     along_KYX = dx_KYX * yaw_K.cos() + dy_KYX * yaw_K.sin()
     across_KYX = dy_KYX * yaw_K.cos() - dx_KYX * yaw_K.sin()
-    belongs_KYX = (along_KYX.abs() <= length_K / 4) & (across_KYX.abs() <= width_K / 4)
-    column_K, row_K = (((own + grid.half_extent_m) / grid.cell_m).floor() for own in (x_K, y_K))
-    belongs_KYX |= (cell[None, None, :] == column_K) & (cell[None, :, None] == row_K)
+    covers_KYX = (along_KYX.abs() <= length_K / 4) & (across_KYX.abs() <= width_K / 4)
+    column_K, row_K = (((centre_K + grid.half_extent_m) / grid.cell_m).floor() for centre_K in (x_K, y_K))
+    covers_KYX |= (cell[None, None, :] == column_K) & (cell[None, :, None] == row_K)
     number_K = torch.arange(1, len(boxes_K9) + 1, device=boxes_K9.device)[:, None, None]
-    return (belongs_KYX * number_K).amax(dim=0)
+    return (covers_KYX * number_K).amax(dim=0)

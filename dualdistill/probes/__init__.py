@@ -1,1 +1,1 @@
-"""Trained networks, run once for what a picture shows and no result holds."""
+"""Trained networks run for figures: observations that no result file contains."""

@@ -1,6 +1,6 @@
-"""What a distilled student and its teacher hold at one key frame: the maps of MFD and of the alignment.
+"""Feature maps of a distilled student and its teacher at one key frame: MFD's masks and the alignment.
 
-The method's own weights are kept in the last checkpoint of the training only; no test needs them.
+The weights of the method exist only in the last checkpoint of the training, as testing does not need them.
 Axes: B batch (one frame), C channels, H W BEV rows (y) and columns (x), K boxes.
 """
 
@@ -31,8 +31,8 @@ from dualdistill.training.objective import Objective, Upstream, build_networks, 
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Both networks' maps, and what the student's method made of the student's."""
+class Observation:
+    """Feature maps of both networks, and the student's after alignment."""
 
     pair: FeaturePair
     aligned_BCHW: dict[str, Tensor]
@@ -41,14 +41,14 @@ class Seen:
 
 def attention(plan: Plan, view: View) -> Arrays:
     """MFD's scales and attentions at one level."""
-    seen, tap = _look(plan, view), view.options["tap"]
-    mfd = getattr(seen.method, "mfd", None)
+    observed, tap = _observe(plan, view), view.options["tap"]
+    mfd = getattr(observed.method, "mfd", None)
     if not isinstance(mfd, MFD):
         raise UserError(
-            f"figure '{view.name}' needs a student that imitates maps by region", hint="another row"
+            f"figure '{view.name}' needs a student whose method uses MFD", hint="choose another row"
         )
-    student_BCHW, teacher_BCHW = seen.aligned_BCHW[tap], seen.pair.teacher_BCHW[dict(LEVELS)[tap]]
-    region = mfd.regions(tap, seen.pair, (teacher_BCHW.shape[2], teacher_BCHW.shape[3]))
+    student_BCHW, teacher_BCHW = observed.aligned_BCHW[tap], observed.pair.teacher_BCHW[dict(LEVELS)[tap]]
+    region = mfd.regions(tap, observed.pair, (teacher_BCHW.shape[2], teacher_BCHW.shape[3]))
     maps_BHW = {
         "fg": region.fg_BHW,
         "fp": region.fp_BHW,
@@ -57,19 +57,19 @@ def attention(plan: Plan, view: View) -> Arrays:
         "student": spatial_attention(student_BCHW, mfd.tau),
         "used": mfd.attention(student_BCHW, teacher_BCHW),
     }
-    return {name: map_BHW[0].numpy() for name, map_BHW in maps_BHW.items()} | _around(seen.pair)
+    return {name: map_BHW[0].numpy() for name, map_BHW in maps_BHW.items()} | _surroundings(observed.pair)
 
 
 def alignment(plan: Plan, view: View) -> Arrays:
-    """Strength of the student's maps before and after the alignment, and of the teacher's, level by level."""
-    seen = _look(plan, view)
-    found: Arrays = {}
+    """Strength of the student's maps before and after the alignment, and of the teacher's, per level."""
+    observed = _observe(plan, view)
+    arrays: Arrays = {}
     for tap, teacher_tap in LEVELS:
-        if tap in seen.aligned_BCHW:
-            found[f"{tap}_before"] = _strength(seen.pair.student_BCHW[tap])
-            found[f"{tap}_after"] = _strength(seen.aligned_BCHW[tap])
-            found[f"{tap}_teacher"] = _strength(seen.pair.teacher_BCHW[teacher_tap])
-    return found | _around(seen.pair)
+        if tap in observed.aligned_BCHW:
+            arrays[f"{tap}_before"] = _strength(observed.pair.student_BCHW[tap])
+            arrays[f"{tap}_after"] = _strength(observed.aligned_BCHW[tap])
+            arrays[f"{tap}_teacher"] = _strength(observed.pair.teacher_BCHW[teacher_tap])
+    return arrays | _surroundings(observed.pair)
 
 
 def restore(plan: Plan, run: Run, objective: Objective) -> None:
@@ -88,14 +88,14 @@ def restore(plan: Plan, run: Run, objective: Objective) -> None:
 
 
 def frames_of(plan: Plan, run: Run, *, images: bool, points: bool) -> FrameDataset:
-    """The split that is shown as a run's networks see it, without augmentation."""
+    """The scored split as input of a run's networks, without augmentation."""
     index, split, data = Index.load(plan.paths.index), plan.scored_split, plan.paths
     where = (index, data.root, data.cache, split, run.spec)
     return FrameDataset(*where, train=False, images=images, points=points, virtual=data.virtual(run.spec))
 
 
-def _look(plan: Plan, view: View) -> Seen:
-    """The view's student at the view's frame, both networks as in a test."""
+def _observe(plan: Plan, view: View) -> Observation:
+    """Run the figure's student and its teacher on the figure's frame, in test mode."""
     run = plan.runs[view.runs[0]]
     upstream = Upstream(plan.teacher_folder(run), plan.start_file(run), plan.label_encoder_folder(run))
     networks = build_networks(run.spec, upstream)
@@ -107,19 +107,19 @@ def _look(plan: Plan, view: View) -> Seen:
     frames = frames_of(plan, run, images=True, points=True)
     batch = collate([frames.get(key_frame.position(frames.index, plan.scored_split, view))])
     output = student(batch)
-    # a test frame comes without depth, and no map that is drawn here reads one
+    # a test frame has no depth targets, and no map drawn here depends on them
     assert output.depth_logits_BNDhw is not None
     none_BNhw = torch.zeros_like(output.depth_logits_BNDhw[:, :, 0])
     batch = replace(batch, depth_BNhw=none_BNhw, owner_BNhw=none_BNhw.long())
     pair = feature_pair(student, output, teachers, batch, progress=1.0).sealed()
     aligned_BCHW = {tap: adapter(pair.student_BCHW[tap]) for tap, adapter in adapters.items()}
-    return Seen(pair, aligned_BCHW, objective.method)
+    return Observation(pair, aligned_BCHW, objective.method)
 
 
 def _strength(feature_BCHW: Tensor) -> NDArray[np.float32]:
-    """mean_c |F|, which is what attention reads."""
+    """mean_c |F|, the input of the attention."""
     return np.asarray(feature_BCHW[0].abs().mean(dim=0).numpy())
 
 
-def _around(pair: FeaturePair) -> Arrays:
+def _surroundings(pair: FeaturePair) -> Arrays:
     return {"truth_K9": pair.boxes_K9[0].numpy(), "half_extent_m": np.array(pair.grid.half_extent_m)}

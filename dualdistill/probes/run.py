@@ -1,4 +1,4 @@
-"""What a figure shows and no result holds: trained networks are run, and arrays are left for drawing.
+"""Run trained networks for a figure and save the arrays it draws.
 
 Axes: K boxes; counts are over rankings, temperatures and thresholds.
 """
@@ -29,12 +29,12 @@ from dualdistill.store.records import WEIGHTS, read_run
 from dualdistill.training.checkpoint import load_weights
 
 log = logging.getLogger(__name__)
-STEPS, LAST = 21, 0.5  # thresholds from the view's own to the last, beside what each temperature amounts to
+STEPS, LAST = 21, 0.5  # thresholds from the figure's to LAST, beside the equivalent of each temperature
 Counts = NDArray[np.int64]
 
 
 def run(plan: Plan, view: View) -> None:
-    """Observe, and write what was seen."""
+    """Make the observation of a figure and write it as .npz."""
     charts = {
         "temperature": temperature,
         "key_frame": key_frame.gather,
@@ -52,7 +52,7 @@ def run(plan: Plan, view: View) -> None:
 
 
 def temperature(plan: Plan, view: View) -> Arrays:
-    """The teacher's boxes of the validation split at temperatures, compared with its boxes at thresholds."""
+    """Compare the teacher's boxes at temperatures with its boxes at score thresholds, over the split."""
     run = plan.runs[view.runs[0]]
     teacher = models.build(run.spec).eval()
     load_weights(plan.folder(run) / WEIGHTS, teacher, read_run(plan.folder(run))["outputs"][WEIGHTS])
@@ -63,8 +63,8 @@ def temperature(plan: Plan, view: View) -> Arrays:
     totals: tuple[Counts, ...] = ()
     for position in range(len(frames)):
         predictions = teacher(collate([frames.get(position)])).predictions
-        found = compare(teacher.head, predictions, temperatures, threshold, thresholds)
-        totals = tuple(map(np.add, totals, found)) if totals else found
+        counts = compare(teacher.head, predictions, temperatures, threshold, thresholds)
+        totals = tuple(map(np.add, totals, counts)) if totals else counts
         if (position + 1) % 50 == 0:
             log.info("%d of %d frames", position + 1, len(frames))
     return {
@@ -89,7 +89,7 @@ def compare(
     threshold: float,
     thresholds: Sequence[float],
 ) -> tuple[Counts, Counts, Counts]:
-    """Of one frame: boxes in common by ranking, temperature and threshold; boxes of each side alone."""
+    """Boxes of one frame: common ones by ranking, temperature and threshold, and the number on each side."""
     at_threshold = [_boxes(head.decode(predictions, score_threshold=cut)) for cut in thresholds]
     at_temperature = [
         [
@@ -98,13 +98,13 @@ def compare(
         ]
         for ranking in ("sharpened", "logit")
     ]
-    common = [[[len(own & other) for other in at_threshold] for own in row] for row in at_temperature]
-    sizes = [[len(own) for own in row] for row in at_temperature]
-    return np.array(common), np.array(sizes), np.array([len(own) for own in at_threshold])
+    common = [[[len(a & b) for b in at_threshold] for a in row] for row in at_temperature]
+    sizes = [[len(boxes) for boxes in row] for row in at_temperature]
+    return np.array(common), np.array(sizes), np.array([len(boxes) for boxes in at_threshold])
 
 
-def _boxes(found: list[Detections]) -> set[bytes]:
-    """Boxes and labels of one frame to the bit, without their scores."""
-    (own,) = found
-    rows_K10 = torch.cat([own.boxes_K9, own.labels_K[:, None].float()], dim=1).cpu().numpy()
+def _boxes(detections: list[Detections]) -> set[bytes]:
+    """Bytes of the boxes and labels of one frame, without their scores."""
+    (frame,) = detections
+    rows_K10 = torch.cat([frame.boxes_K9, frame.labels_K[:, None].float()], dim=1).cpu().numpy()
     return {row.tobytes() for row in rows_K10}

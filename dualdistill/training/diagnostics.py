@@ -18,10 +18,10 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import BACKGROUND, CLASSES
 from dualdistill.config.run_spec import RunSpec
 from dualdistill.data import crop_dataset, dataset
-from dualdistill.data.crop_dataset import BACKGROUND, CropDataset
+from dualdistill.data.crop_dataset import CropDataset
 from dualdistill.data.dataset import FrameDataset
 from dualdistill.data.index import Index
 from dualdistill.models import Classifier, LabelEncoder, Teacher

@@ -19,8 +19,8 @@ from dualdistill.data.batch import Batch, Output
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import FeaturePair, Shape
 from dualdistill.errors import UserError
-from dualdistill.models.bevdepth.student import given
-from dualdistill.models.cell_classifier import Naming, named_cells
+from dualdistill.models.bevdepth.student import require
+from dualdistill.models.cell_classifier import CellClassifier, cell_labels
 from dualdistill.seeding import seed_everything, seed_for
 from dualdistill.store.records import WEIGHTS, read_run
 from dualdistill.training import initial_weights
@@ -92,15 +92,15 @@ class DetectorObjective(Objective):
 
     def __init__(self, student: models.Student, weight: float) -> None:
         super().__init__(student)
-        self.naming, self.weight = Naming(student.image_channels), weight
+        self.naming, self.weight = CellClassifier(student.image_channels), weight
 
     def forward(self, batch: Batch, teachers: Teachers | None, progress: float) -> dict[str, Tensor]:
         assert isinstance(self.learner, models.Student)
         output = self.learner(batch)
-        owner_BNhw = given(batch.owner_BNhw, "owner_BNhw")
-        labels_BNhw = named_cells(owner_BNhw, batch.labels_K)
-        hit_BNhw = given(batch.depth_BNhw, "depth_BNhw") > 0
-        naming = self.naming(given(output.image_BNChw, "image_BNChw"), labels_BNhw, hit_BNhw)
+        owner_BNhw = require(batch.owner_BNhw, "owner_BNhw")
+        labels_BNhw = cell_labels(owner_BNhw, batch.labels_K)
+        hit_BNhw = require(batch.depth_BNhw, "depth_BNhw") > 0
+        naming = self.naming(require(output.image_BNChw, "image_BNChw"), labels_BNhw, hit_BNhw)
         return self.learner.losses(output, batch) | {"naming": self.weight * naming}
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from dualdistill.config.run_spec import RunSpec, ScheduleSpec, contents
-from dualdistill.data.loader import Feed, of_crops, of_frames
+from dualdistill.data.loader import TrainingBatches, crop_batches, frame_batches
 from dualdistill.errors import NumericsError, UserError
 from dualdistill.models import Classifier, LabelEncoder
 from dualdistill.models.layers import place
@@ -90,7 +90,7 @@ class Setup:
     spec: RunSpec
     folder: Path  # of the checkpoints and the event log
     fabric: Fabric
-    feed: Feed
+    feed: TrainingBatches
     module: Any  # the objective as Fabric runs it
     stepper: Any  # the optimizer as Fabric steps it
     teachers: Teachers | None
@@ -206,17 +206,17 @@ def _launch(schedule: ScheduleSpec) -> Fabric:
     return fabric
 
 
-def _feed(spec: RunSpec, data: DataPaths, objective: Objective) -> Feed:
+def _feed(spec: RunSpec, data: DataPaths, objective: Objective) -> TrainingBatches:
     """Batches with the images and points that the learner and the teacher of a method need."""
     learner = objective.learner
     if isinstance(learner, Classifier):
-        return of_crops(spec, data, learner.spec.crops)
+        return crop_batches(spec, data, learner.spec.crops)
     points = learner.needs_points or objective.method is not None
-    return of_frames(spec, data, images=learner.needs_images, points=points)
+    return frame_batches(spec, data, images=learner.needs_images, points=points)
 
 
 def set_up(
-    spec: RunSpec, folder: Path, fabric: Fabric, feed: Feed, networks: Networks
+    spec: RunSpec, folder: Path, fabric: Fabric, feed: TrainingBatches, networks: Networks
 ) -> tuple[State, Setup]:
     """Networks on their device, the optimizer, and the moving average."""
     objective, schedule = networks.objective, spec.schedule

@@ -1,7 +1,7 @@
-"""A hand-made drive that needs no world: an index from arrays and its files; and one real frame.
+"""A hand-made drive without a world (an index from arrays, and its files), and one real frame.
 
-The car turns left by 100 degrees per second far from the global origin and every sensor has its own clock,
-so a forgotten pose, a swapped order or a lost float64 shows.
+The car turns left by 100 degrees per second far from the global origin and the sensors run at different
+times: a missing pose, a swapped order or a float32 position changes results.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualdistill.config.nuscenes import CAMERAS, CLASSES
+from dualdistill.config.nuscenes import CAMERAS, CHANNELS, CLASSES, LIDAR
 from dualdistill.config.run_spec import (
     BEVDepthSpec,
     DataSpec,
@@ -28,8 +28,8 @@ from dualdistill.config.run_spec import (
     TeacherSpec,
 )
 from dualdistill.config.world import WorldSpec
-from dualdistill.data.geometry import quaternion_about_z, rigid
-from dualdistill.data.index import CHANNELS, Index
+from dualdistill.data.geometry import rigid
+from dualdistill.data.index import Index
 from dualdistill.data.index_build import build, open_root
 from dualdistill.world.nuscenes.build import build_world
 
@@ -48,22 +48,26 @@ AXES_OF_CAMERA = np.array(
 )  # columns: camera x, y, z in the car's x forward, y left
 
 
+def about_z(yaw_rad: float | np.ndarray) -> np.ndarray:
+    """Quaternions w, x, y, z."""
+    half, zero = np.asarray(yaw_rad) / 2, np.zeros_like(yaw_rad)
+    return np.stack([np.cos(half), zero, zero, np.sin(half)], axis=-1)
+
+
 def ego_to_global(time_s: float) -> np.ndarray:
     """Where the car is at a time."""
     yaw = np.radians(30 + 100 * time_s)
-    return rigid(quaternion_about_z(yaw), (1411.3 + 8 * time_s, 912.7 - 5 * time_s, 0.4))
+    return rigid(about_z(yaw), (1411.3 + 8 * time_s, 912.7 - 5 * time_s, 0.4))
 
 
 def sensor_to_ego(channel: str) -> np.ndarray:
     """Where a sensor sits on the car."""
     pose = np.eye(4)
-    if (
-        channel == "LIDAR_TOP"
-    ):  # x right, y forward: a quarter turn to the right of the car's x forward, y left
-        pose = rigid(quaternion_about_z(-np.pi / 2), (0.94, 0.0, 1.84))
+    if channel == LIDAR:  # x right, y forward: a quarter turn to the right of the car's x forward, y left
+        pose = rigid(about_z(-np.pi / 2), (0.94, 0.0, 1.84))
     else:
         yaw = np.radians(CAMERA_YAW_DEG[channel])
-        pose[:3, :3] = rigid(quaternion_about_z(yaw), (0, 0, 0))[:3, :3] @ AXES_OF_CAMERA
+        pose[:3, :3] = rigid(about_z(yaw), (0, 0, 0))[:3, :3] @ AXES_OF_CAMERA
         pose[:3, 3] = (1.2 * np.cos(yaw), 0.7 * np.sin(yaw), 1.5)
     return pose
 
@@ -83,14 +87,14 @@ def toy_index(
                 keys[number // each, column] = len(rows)
             prev.append(len(rows) - 1 if number else -1)
             rows.append((channel, 0.5 * number / each - 0.04 * column / len(CAMERAS)))
-    camera = np.array([channel != "LIDAR_TOP" for channel, _ in rows])
+    camera = np.array([channel != LIDAR for channel, _ in rows])
     generator = np.random.default_rng(3)
     boxes = key_frames * len(CLASSES)
     centre = generator.uniform(-20, 20, (boxes, 3)) * (1, 1, 0.05)
     for frame in range(key_frames):
-        lidar = ego_to_global(0.5 * frame) @ sensor_to_ego("LIDAR_TOP")
-        mine = slice(frame * len(CLASSES), (frame + 1) * len(CLASSES))
-        centre[mine] = centre[mine] @ lidar[:3, :3].T + lidar[:3, 3]
+        lidar = ego_to_global(0.5 * frame) @ sensor_to_ego(LIDAR)
+        rows_of_frame = slice(frame * len(CLASSES), (frame + 1) * len(CLASSES))
+        centre[rows_of_frame] = centre[rows_of_frame] @ lidar[:3, :3].T + lidar[:3, 3]
     return Index(
         version=np.array([b"v1.0-toy"]),
         split_role=np.array([b"train", b"val"]),
@@ -118,7 +122,7 @@ def toy_index(
         annotation_label=np.tile(np.arange(len(CLASSES), dtype=np.int8), key_frames),
         annotation_centre=centre,
         annotation_size_wlh=generator.uniform(0.5, 6, (boxes, 3)),
-        annotation_wxyz=quaternion_about_z(generator.uniform(-3, 3, boxes)),
+        annotation_wxyz=about_z(generator.uniform(-3, 3, boxes)),
         annotation_velocity=generator.uniform(-5, 5, (boxes, 3)) * (1, 1, 0),
         annotation_lidar_points=np.full(boxes, 7, dtype=np.int32),
         annotation_radar_points=np.zeros(boxes, dtype=np.int32),
@@ -172,7 +176,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
 
 @pytest.fixture
 def own_toy(tmp_path: Path) -> Toy:
-    """A small one that the test may damage."""
+    """A small toy that the test may damage."""
     index, root = toy_index(key_frames=2, lidar_per_key=2, cameras_per_key=1, points=50), tmp_path / "root"
     write_files(index, root)
     return Toy(index, root)
@@ -180,7 +184,7 @@ def own_toy(tmp_path: Path) -> Toy:
 
 @dataclass(frozen=True)
 class World:
-    """A tiny synthetic world, its index and the devkit's view of it."""
+    """A tiny synthetic world, its index and the devkit's tables."""
 
     root: Path
     index_path: Path
@@ -225,7 +229,7 @@ def spec(kind: str, seed: int = 0) -> RunSpec:
 
 @dataclass(frozen=True)
 class RealFrame:
-    """One real nuScenes key frame and what mmdet3d's info file says of it; cameras as in CAMERAS."""
+    """One real nuScenes key frame and its mmdet3d info; cameras as in CAMERAS."""
 
     points_P5: np.ndarray
     boxes_K9: np.ndarray

@@ -1,4 +1,4 @@
-"""Augmentation: everything that belongs together moves together."""
+"""Augmentation is consistent between boxes, points, velocities and images."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def test_corners_project_to_the_same_pixels_under_bev_augmentation(draws: Draws)
 
     before = pixels(camera_to_lidar, corners(boxes))
     after = pixels(affine @ camera_to_lidar, corners(move_boxes(affine, boxes)))
-    # a mirrored box names its left corners right: compare the eight as a set
+    # mirroring swaps left and right corners: compare the eight as a set
     key = np.array([1.0, 1e-3, 1e-6])
-    for one, other in zip(before, after, strict=True):
-        assert np.allclose(one[np.argsort(one @ key)], other[np.argsort(other @ key)], rtol=1e-6, atol=1e-6)
+    for old, new in zip(before, after, strict=True):
+        assert np.allclose(old[np.argsort(old @ key)], new[np.argsort(new @ key)], rtol=1e-6, atol=1e-6)
 
 
-def test_a_velocity_still_leads_to_where_the_box_will_be() -> None:
+def test_velocities_are_augmented_with_the_boxes() -> None:
     boxes, _ = scene()
     later = boxes.copy()
     later[:, :2] += boxes[:, 7:] * 0.5
@@ -65,22 +65,22 @@ def test_a_velocity_still_leads_to_where_the_box_will_be() -> None:
         assert np.allclose(now[:, :2] + now[:, 7:] * 0.5, move_boxes(bev_affine(draws, SPEC), later)[:, :2])
 
 
-def test_testing_leaves_the_scene_as_it_is() -> None:
+def test_bev_augmentation_is_off_in_testing() -> None:
     assert (bev_affine(None, SPEC) == np.eye(4)).all()
 
 
 def test_bev_augmentation_stays_within_its_limits_and_uses_all_four_mirrors() -> None:
-    seen = set()
+    mirrors = set()
     for seed in range(200):
         affine = bev_affine(Draws.take(np.random.default_rng(seed)), SPEC)
         scale = abs(np.linalg.det(affine[:3, :3])) ** (1 / 3)
         assert 0.95 <= scale <= 1.05
         assert affine[2, 2] == pytest.approx(scale)
         signs = np.sign(np.diag(affine)[:2])
-        seen.add(tuple(signs))
+        mirrors.add(tuple(signs))
         turn = np.diag([*signs, 1]) @ affine[:3, :3] / scale
         assert abs(np.degrees(np.arctan2(turn[1, 0], turn[0, 0]))) <= 22.5
-    assert len(seen) == 4
+    assert len(mirrors) == 4
 
 
 def test_a_test_image_is_scaled_about_pixel_edges_cropped_at_the_top_and_centred() -> None:
@@ -93,7 +93,7 @@ def test_a_test_image_is_scaled_about_pixel_edges_cropped_at_the_top_and_centred
     assert left + right == pytest.approx(176)
 
 
-def test_an_image_narrower_than_the_networks_stays_at_the_left() -> None:
+def test_an_image_narrower_than_the_network_input_stays_at_the_left() -> None:
     spec = replace(SPEC, resize_jitter=(-0.06, -0.06), image_rotate_deg=0.0, image_flip=False)
     affine = image_affine(DRAWS[0], 0, spec, SOURCE)
     assert (affine @ (0, 0, 1))[0] == pytest.approx(0)
@@ -158,9 +158,9 @@ def test_fine_stripes_turn_grey_instead_of_flickering_when_the_image_shrinks() -
 
 
 def test_draws_do_not_depend_on_what_is_loaded() -> None:
-    one, other = Draws.take(np.random.default_rng(5)), Draws.take(np.random.default_rng(5))
-    assert (one.bev_4 == other.bev_4).all()
-    assert one.history == other.history
-    assert (one.image_N4 == other.image_N4).all()
-    assert one.image_N4.shape == (6, 4)
-    assert len(np.unique(one.image_N4)) == 24
+    first, second = Draws.take(np.random.default_rng(5)), Draws.take(np.random.default_rng(5))
+    assert (first.bev_4 == second.bev_4).all()
+    assert first.history == second.history
+    assert (first.image_N4 == second.image_N4).all()
+    assert first.image_N4.shape == (6, 4)
+    assert len(np.unique(first.image_N4)) == 24

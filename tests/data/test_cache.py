@@ -1,4 +1,4 @@
-"""The cache: the same arrays as the files, and refused whenever it might not be."""
+"""The cache equals the files, and is refused in any doubt."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dualdistill.config.nuscenes import LIDAR
 from dualdistill.data.cache import MANIFEST, POINTS, Cache, build
-from dualdistill.data.sensor_files import Files
+from dualdistill.data.sensor_files import SensorFiles
 from dualdistill.errors import DataError, DiskError
 from dualdistill.store.files import sha256_file
 
@@ -27,15 +28,15 @@ def finished(toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own(finished: Path, tmp_path: Path) -> Path:
+def copied(finished: Path, tmp_path: Path) -> Path:
     """A copy that the test may damage."""
     return shutil.copytree(finished, tmp_path / "cache")
 
 
-def test_the_cache_holds_what_the_files_hold(toy, finished: Path) -> None:
-    cache, files = Cache(finished, toy.index), Files(toy.index, toy.root)
+def test_the_cache_equals_the_files(toy, finished: Path) -> None:
+    cache, files = Cache(finished, toy.index), SensorFiles(toy.index, toy.root)
     for record in range(len(toy.index.record_path)):
-        if toy.index.channel(record) == "LIDAR_TOP":
+        if toy.index.channel(record) == LIDAR:
             assert (cache.cloud(record) == files.cloud(record)).all()
         else:
             assert (cache.image(record) == files.image(record)).all()
@@ -56,10 +57,10 @@ def test_images_of_different_sizes_are_kept_apart(own_toy, tmp_path: Path) -> No
     odd = int(index.sample_key_record[0, 3])
     height = index.record_height.copy()
     height[odd] = 100
-    other = replace(index, record_height=height)
+    resized = replace(index, record_height=height)
     Image.new("RGB", (400, 100), (9, 8, 7)).save(own_toy.root / index.path(odd), "JPEG")
-    build(other, own_toy.root, tmp_path)
-    cache, files = Cache(tmp_path, other), Files(other, own_toy.root)
+    build(resized, own_toy.root, tmp_path)
+    cache, files = Cache(tmp_path, resized), SensorFiles(resized, own_toy.root)
     assert cache.image(odd).shape == (100, 400, 3)
     for record in index.sample_key_record[:, 1:].ravel():
         assert (cache.image(record) == files.image(record)).all()
@@ -72,32 +73,32 @@ def test_a_cache_of_another_index_is_refused(toy, finished: Path) -> None:
         Cache(finished, replace(toy.index, annotation_centre=moved))
 
 
-def test_an_unfinished_cache_is_refused(toy, own: Path) -> None:
-    (own / MANIFEST).unlink()
+def test_an_unfinished_cache_is_refused(toy, copied: Path) -> None:
+    (copied / MANIFEST).unlink()
     with pytest.raises(DataError, match="never finished"):
-        Cache(own, toy.index)
+        Cache(copied, toy.index)
 
 
-def test_a_truncated_array_is_refused(toy, own: Path) -> None:
-    content = (own / POINTS).read_bytes()
-    (own / POINTS).write_bytes(content[:-4])
+def test_a_truncated_array_is_refused(toy, copied: Path) -> None:
+    content = (copied / POINTS).read_bytes()
+    (copied / POINTS).write_bytes(content[:-4])
     with pytest.raises(DataError, match=r"points\.npy.*another size"):
-        Cache(own, toy.index)
+        Cache(copied, toy.index)
 
 
-def test_a_cache_of_another_schema_is_refused(toy, own: Path) -> None:
-    manifest = json.loads((own / MANIFEST).read_text())
-    (own / MANIFEST).write_text(json.dumps({**manifest, "schema": 99}))
+def test_a_cache_of_another_schema_is_refused(toy, copied: Path) -> None:
+    manifest = json.loads((copied / MANIFEST).read_text())
+    (copied / MANIFEST).write_text(json.dumps({**manifest, "schema": 99}))
     with pytest.raises(DataError, match="schema 99"):
-        Cache(own, toy.index)
+        Cache(copied, toy.index)
 
 
-def test_a_flipped_bit_is_found_by_reading_everything(toy, own: Path) -> None:
-    content = bytearray((own / POINTS).read_bytes())
+def test_verify_detects_a_flipped_bit(toy, copied: Path) -> None:
+    content = bytearray((copied / POINTS).read_bytes())
     content[-5] ^= 1
-    (own / POINTS).write_bytes(content)
+    (copied / POINTS).write_bytes(content)
     with pytest.raises(DataError, match="damaged"):
-        Cache(own, toy.index).verify()
+        Cache(copied, toy.index).verify()
 
 
 def test_a_damaged_file_leaves_no_finished_cache_behind(own_toy, tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_a_damaged_file_leaves_no_finished_cache_behind(own_toy, tmp_path: Path)
         assert not (tmp_path / MANIFEST).exists()
 
 
-def test_a_cache_travels_to_another_process_without_its_arrays(toy, finished: Path) -> None:
+def test_pickling_a_cache_does_not_copy_its_arrays(toy, finished: Path) -> None:
     cache = Cache(finished, toy.index)
     fresh = len(pickle.dumps(cache))
     cache.image(int(toy.index.sample_key_record[0, 1]))
@@ -119,7 +120,7 @@ def test_a_cache_travels_to_another_process_without_its_arrays(toy, finished: Pa
     assert np.array_equal(again.image(record), cache.image(record))
 
 
-def test_a_disk_that_cannot_hold_the_cache_is_a_sentence(toy, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(toy, tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
     try:

@@ -1,4 +1,4 @@
-"""Samples and batches: one geometry for images, points, boxes and the frame before."""
+"""Samples and batches: consistent geometry of images, points, boxes and the previous frame."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def dataset(toy, cache: Path, student_spec: RunSpec):
     return make
 
 
-def same(one: Batch, other: Batch) -> bool:
-    pairs = [(getattr(one, item.name), getattr(other, item.name)) for item in fields(Batch)]
+def same(a: Batch, b: Batch) -> bool:
+    pairs = [(getattr(a, item.name), getattr(b, item.name)) for item in fields(Batch)]
     return all(
-        torch.equal(a, b) if isinstance(a, Tensor) else str(a) == str(b) and len(a or ()) == len(b or ())
-        for a, b in pairs
+        torch.equal(x, y) if isinstance(x, Tensor) else str(x) == str(y) and len(x or ()) == len(y or ())
+        for x, y in pairs
     )
 
 
-def test_a_batch_has_the_shapes_of_its_legend(dataset) -> None:
+def test_a_batch_has_the_documented_shapes(dataset) -> None:
     data = dataset()
     batch = collate([data[(position, 0)] for position in range(3)])
     assert batch.tokens == ("token0", "token1", "token2")
@@ -62,14 +62,14 @@ def test_a_batch_has_the_shapes_of_its_legend(dataset) -> None:
     assert [points.shape[1] for points in batch.points_PI] == [5, 5, 5]
     assert [points.dtype for points in batch.points_PI] == [torch.float32] * 3
     assert len(batch.points_PI[0]) == 400  # nothing lies behind a scene's first frame
-    assert 1150 < len(batch.points_PI[1]) <= 1200  # two sweeps more, less the car's own returns
+    assert 1150 < len(batch.points_PI[1]) <= 1200  # two sweeps more, less the returns of the car itself
     assert all(
         boxes.shape == (len(labels), 9) for boxes, labels in zip(batch.boxes_K9, batch.labels_K, strict=True)
     )
     assert all(labels.dtype == torch.int64 for labels in batch.labels_K)
 
 
-def test_only_what_was_asked_for_is_there(dataset) -> None:
+def test_only_requested_fields_are_loaded(dataset) -> None:
     lidar_only = collate([dataset(images=False)[(1, 0)]])
     assert lidar_only.images_BFNCHW is None
     assert len(lidar_only.points_PI) == 1
@@ -80,7 +80,7 @@ def test_only_what_was_asked_for_is_there(dataset) -> None:
     assert torch.equal(lidar_only.boxes_K9[0], camera_only.boxes_K9[0])
 
 
-def test_a_tested_student_reads_no_lidar_file(own_toy, student_spec: RunSpec) -> None:
+def test_testing_a_student_reads_no_lidar_file(own_toy, student_spec: RunSpec) -> None:
     for path in (own_toy.root / "samples" / "LIDAR_TOP").iterdir():
         path.unlink()
     data = FrameDataset(
@@ -91,15 +91,15 @@ def test_a_tested_student_reads_no_lidar_file(own_toy, student_spec: RunSpec) ->
     assert batch.owner_BNhw is None
 
 
-def test_a_sample_is_a_function_of_seed_draw_and_position(dataset) -> None:
-    one = collate([dataset().get(2, 5)])
-    assert same(one, collate([dataset().get(2, 5)]))
-    assert not same(one, collate([dataset().get(2, 6)]))
-    assert not torch.equal(one.bev_affine_B44, collate([dataset().get(1, 5)]).bev_affine_B44)
-    assert not torch.equal(one.bev_affine_B44, collate([dataset(seed=1).get(2, 5)]).bev_affine_B44)
+def test_a_sample_depends_on_seed_draw_and_position_alone(dataset) -> None:
+    batch = collate([dataset().get(2, 5)])
+    assert same(batch, collate([dataset().get(2, 5)]))
+    assert not same(batch, collate([dataset().get(2, 6)]))
+    assert not torch.equal(batch.bev_affine_B44, collate([dataset().get(1, 5)]).bev_affine_B44)
+    assert not torch.equal(batch.bev_affine_B44, collate([dataset(seed=1).get(2, 5)]).bev_affine_B44)
 
 
-def test_testing_draws_nothing(dataset) -> None:
+def test_testing_is_not_random(dataset) -> None:
     data = dataset(train=False)
     assert same(collate([data.get(3, 0)]), collate([data.get(3, 77)]))
     batch = collate([data.get(3, 0)])
@@ -107,11 +107,11 @@ def test_testing_draws_nothing(dataset) -> None:
     assert batch.history_s_B.item() == pytest.approx(1.5, abs=1e-5)
 
 
-def test_loader_processes_change_nothing(dataset) -> None:
+def test_loader_processes_do_not_change_the_batches(dataset) -> None:
     keys = [[(0, 0), (3, 1)], [(2, 2), (2, 3)]]
     alone = list(DataLoader(dataset(), batch_sampler=keys, collate_fn=collate))
     helped = list(DataLoader(dataset(), batch_sampler=keys, collate_fn=collate, num_workers=1))
-    assert all(same(one, other) for one, other in zip(alone, helped, strict=True))
+    assert all(same(a, b) for a, b in zip(alone, helped, strict=True))
 
 
 def test_the_cache_and_the_files_give_the_same_sample(toy, dataset, student_spec: RunSpec) -> None:
@@ -127,7 +127,7 @@ def test_both_frames_of_a_camera_share_its_image_augmentation(dataset) -> None:
     assert len({tuple(matrix.flatten().tolist()) for matrix in affine[0]}) == len(CAMERAS)
 
 
-def test_a_thing_of_the_world_is_found_again_through_every_matrix(toy, dataset) -> None:
+def test_all_matrices_map_a_fixed_point_consistently(toy, dataset) -> None:
     """From both frames' cameras a fixed point reaches the same place of the augmented key frame."""
     index, data = toy.index, dataset()
     for draw in range(4):
@@ -142,10 +142,10 @@ def test_a_thing_of_the_world_is_found_again_through_every_matrix(toy, dataset) 
             then = index.nearest_in_chain(key, index.record_timestamp_us[key] - age_us)
             for frame, record in ((0, key), (1, then)):
                 in_camera = np.linalg.inv(index.record_sensor_to_global[record]) @ point
-                found = batch.camera_to_lidar_BFN44[0, frame, camera].numpy() @ in_camera
+                position = batch.camera_to_lidar_BFN44[0, frame, camera].numpy() @ in_camera
                 if frame:
-                    found = batch.previous_to_current_B44[0].numpy() @ found
-                assert np.abs(found - expected).max() < 2e-4
+                    position = batch.previous_to_current_B44[0].numpy() @ position
+                assert np.abs(position - expected).max() < 2e-4
 
 
 def test_points_and_boxes_share_the_bev_augmentation(toy, dataset) -> None:
@@ -163,12 +163,12 @@ def test_points_and_boxes_share_the_bev_augmentation(toy, dataset) -> None:
 
 def test_depth_follows_the_image_but_not_the_bev_scale(dataset, student_spec: RunSpec) -> None:
     shrunk = replace(student_spec.input, bev_scale=(0.5, 0.5))
-    one = collate([dataset()[(2, 0)]])
-    other = collate([dataset(input=shrunk)[(2, 0)]])
-    assert not torch.equal(one.bev_affine_B44, other.bev_affine_B44)
-    assert torch.equal(one.depth_BNhw, other.depth_BNhw)
-    assert (one.depth_BNhw > 0).float().mean() > 0.1
-    assert one.depth_BNhw[one.depth_BNhw > 0].min() >= 1
+    plain = collate([dataset()[(2, 0)]])
+    scaled = collate([dataset(input=shrunk)[(2, 0)]])
+    assert not torch.equal(plain.bev_affine_B44, scaled.bev_affine_B44)
+    assert torch.equal(plain.depth_BNhw, scaled.depth_BNhw)
+    assert (plain.depth_BNhw > 0).float().mean() > 0.1
+    assert plain.depth_BNhw[plain.depth_BNhw > 0].min() >= 1
 
 
 def test_images_are_imagenet_normalised_rgb(toy, dataset) -> None:
@@ -212,7 +212,7 @@ def test_boxes_without_points_or_off_the_grid_are_left_out(toy, cache: Path, stu
     ]
 
 
-def test_a_damaged_file_is_named_from_within_a_loader_process(own_toy, student_spec: RunSpec) -> None:
+def test_a_loader_process_reports_the_damaged_file(own_toy, student_spec: RunSpec) -> None:
     path = own_toy.root / own_toy.index.path(int(own_toy.index.sample_key_record[0, 6]))
     path.write_bytes(path.read_bytes()[:3000])
     data = FrameDataset(

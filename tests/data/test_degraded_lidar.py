@@ -1,4 +1,4 @@
-"""A teacher's LiDAR made worse: which returns stay, how far they move, and who sees it."""
+"""Degraded LiDAR of a teacher: dropped rings, range noise, and the runs they apply to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from dualdistill.config import run_spec
 from dualdistill.config.run_spec import (
     BEVDepthSpec,
     DataSpec,
@@ -19,7 +18,6 @@ from dualdistill.config.run_spec import (
     ScheduleSpec,
     TeacherInputSpec,
     TeacherSpec,
-    degradation,
 )
 from dualdistill.data.dataset import FrameDataset
 from dualdistill.data.lidar_sweeps import DegradedClouds
@@ -56,15 +54,15 @@ def cloud(stored: Stored, record: int = 0, **keys: float) -> np.ndarray:
 
 @pytest.mark.parametrize(("every", "kept"), [(1, 32), (2, 16), (4, 8), (8, 4), (5, 7)])
 def test_every_kth_ring_stays_whole_and_in_place(stored: Stored, every: int, kept: int) -> None:
-    found = cloud(stored, every_ring=every)
-    wanted = stored.points_P5[stored.points_P5[:, 4] % every == 0, :4]
-    assert len(found) == kept * SHOTS
-    assert np.array_equal(found, wanted)
+    points = cloud(stored, every_ring=every)
+    expected = stored.points_P5[stored.points_P5[:, 4] % every == 0, :4]
+    assert len(points) == kept * SHOTS
+    assert np.array_equal(points, expected)
 
 
-def test_noise_moves_returns_along_their_ray_by_the_spread_asked_for(stored: Stored) -> None:
-    before_P3, found = stored.points_P5[:, :3].astype(np.float64), cloud(stored, range_noise_m=0.5)
-    after_P3 = found[:, :3].astype(np.float64)
+def test_noise_moves_returns_along_their_ray_by_the_configured_deviation(stored: Stored) -> None:
+    before_P3, points = stored.points_P5[:, :3].astype(np.float64), cloud(stored, range_noise_m=0.5)
+    after_P3 = points[:, :3].astype(np.float64)
     before_m, after_m = (np.linalg.norm(points, axis=1) for points in (before_P3, after_P3))
     far = before_m > 5
     cosine = np.einsum("pc,pc->p", before_P3, after_P3)[far] / before_m[far] / after_m[far]
@@ -72,10 +70,10 @@ def test_noise_moves_returns_along_their_ray_by_the_spread_asked_for(stored: Sto
     moved_m = (after_m - before_m)[far]
     assert abs(moved_m.mean()) < 4 * 0.5 / np.sqrt(len(moved_m))
     assert moved_m.std() == pytest.approx(0.5, rel=0.02)
-    assert np.array_equal(found[:, 3], stored.points_P5[:, 3])
+    assert np.array_equal(points[:, 3], stored.points_P5[:, 3])
 
 
-def test_a_return_has_one_noise_in_every_epoch_and_whatever_else_is_dropped(stored: Stored) -> None:
+def test_the_noise_of_a_return_depends_on_neither_epoch_nor_dropped_rings(stored: Stored) -> None:
     whole = cloud(stored, range_noise_m=0.5)
     assert np.array_equal(whole, cloud(stored, range_noise_m=0.5))
     assert not np.array_equal(whole, cloud(stored, 1, range_noise_m=0.5))
@@ -86,19 +84,12 @@ def test_a_return_has_one_noise_in_every_epoch_and_whatever_else_is_dropped(stor
 def test_noise_never_puts_a_return_behind_the_sensor(stored: Stored) -> None:
     stored.points_P5[:, :3] *= 0.01
     stored.points_P5[0, :3] = 0
-    found = cloud(stored, range_noise_m=3.0)
-    assert np.isfinite(found).all()
-    assert np.einsum("pc,pc->p", found[:, :3], stored.points_P5[:, :3]).min() >= 0
+    points = cloud(stored, range_noise_m=3.0)
+    assert np.isfinite(points).all()
+    assert np.einsum("pc,pc->p", points[:, :3], stored.points_P5[:, :3]).min() >= 0
 
 
-def test_what_is_off_is_the_plain_input() -> None:
-    assert run_spec.input_spec({"sweeps": 3}) == InputSpec(sweeps=3)
-    assert run_spec.input_spec({"sweeps": 3, "every_ring": 1, "range_noise_m": 0}) == InputSpec(sweeps=3)
-    found = run_spec.input_spec({"sweeps": 3, "every_ring": 4})
-    assert found == TeacherInputSpec(sweeps=3, every_ring=4, range_noise_m=0.0)
-
-
-def test_a_student_is_shown_the_cloud_of_its_teacher() -> None:
+def test_a_student_run_uses_the_degradation_of_its_teacher() -> None:
     teacher = RunSpec(
         kind="teacher",
         seed=0,
@@ -112,13 +103,11 @@ def test_a_student_is_shown_the_cloud_of_its_teacher() -> None:
     )
     student = replace(teacher, kind="student", input=InputSpec(), model=BEVDepthSpec(), teacher=teacher)
     alone = replace(student, teacher=None)
-    assert degradation(teacher) == degradation(student) == teacher.input
-    assert degradation(alone) is None
+    assert teacher.degraded == student.degraded == teacher.input
+    assert alone.degraded is None
 
 
-def test_a_distilled_sample_loses_the_teachers_rings_and_keeps_the_students_depth(
-    world, student_spec: RunSpec
-) -> None:
+def test_degraded_rings_change_the_points_but_not_the_depth_targets(world, student_spec: RunSpec) -> None:
     teacher = replace(student_spec, kind="teacher", model=TeacherSpec())
     worse = replace(teacher, input=TeacherInputSpec(**asdict(teacher.input), every_ring=4, range_noise_m=0.1))
     whole, less = (

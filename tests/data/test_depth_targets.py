@@ -22,7 +22,7 @@ def one_target(points: np.ndarray, transform: np.ndarray, affine: np.ndarray, st
 def by_loop(
     points: np.ndarray, transform: np.ndarray, intrinsics: np.ndarray, affine: np.ndarray, stride: int
 ) -> np.ndarray:
-    """One point at a time, in the order of the definition."""
+    """The definition as a loop over points."""
     target = np.zeros((64 // stride, 176 // stride))
     for point in points.astype(np.float64):
         x, y, depth, _ = transform @ (*point, 1)
@@ -50,7 +50,7 @@ def test_targets_equal_a_loop_over_the_points(stride: int) -> None:
     assert filled > 100
 
 
-def test_the_nearest_of_two_points_in_a_cell_wins_whatever_their_order() -> None:
+def test_the_nearest_of_two_points_in_a_cell_is_kept_in_any_order() -> None:
     far_and_near = np.array([[0, 0, 30.0], [0, 0, 12.5]], dtype=np.float32)
     affine = np.array([[0.44, 0, 0], [0, 0.44, -20], [0, 0, 1]])
     for order in (far_and_near, far_and_near[::-1]):
@@ -60,12 +60,12 @@ def test_the_nearest_of_two_points_in_a_cell_wins_whatever_their_order() -> None
         assert target[round((118 * 0.44 - 20) / 16), round(203 * 0.44 / 16)] == 12.5
 
 
-def test_points_behind_the_camera_on_the_car_or_outside_the_image_leave_no_depth() -> None:
+def test_points_behind_the_camera_on_the_car_or_outside_the_image_give_no_depth() -> None:
     points = np.array([[0, 0, -5], [0, 0, 0.9], [50, 0, 10], [0, 50, 10], [-11, 0, 10]], dtype=np.float32)
     assert (one_target(points, np.eye(4), np.diag([0.44, 0.44, 1])) == 0).all()
 
 
-def test_a_cell_knows_its_nearest_point() -> None:
+def test_the_index_of_the_nearest_point_is_returned_per_cell() -> None:
     points = np.random.default_rng(0).uniform((-40, -40, -3), (40, 40, 5), (5000, 3)).astype(np.float32)
     transform = inverse(FORWARD)
     matrix = projection(np.diag([0.44, 0.44, 1]), INTRINSICS, transform)
@@ -75,7 +75,7 @@ def test_a_cell_knows_its_nearest_point() -> None:
     assert np.allclose(ahead, depth_hw[nearest_hw >= 0], atol=1e-4)
 
 
-def test_a_cell_belongs_to_the_box_that_holds_its_point() -> None:
+def test_a_cell_belongs_to_the_box_that_contains_its_point() -> None:
     points = np.array([[0.0, 0, 0], [5, 0, 0.9], [5, 0, 1.1], [9, 9, 0]], dtype=np.float32)
     boxes = np.zeros((3, 9))
     boxes[:, :6] = [[0, 0, 0, 2, 2, 2], [5, 0, 0, 4, 2, 2], [0.5, 0, 0, 2, 2, 2]]

@@ -1,4 +1,4 @@
-"""The index against the devkit on a tiny world, and what it refuses to read."""
+"""The index against the devkit on a tiny world, and files that it refuses."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 from nuscenes.eval.common.utils import quaternion_yaw
 from nuscenes.eval.detection.utils import category_to_detection_name
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import CHANNELS, CLASSES, LIDAR
 from dualdistill.config.run_spec import GridSpec, InputSpec, RunSpec
 from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.data.geometry import inverse, move_points, points_in_box
-from dualdistill.data.index import CHANNELS, Index
+from dualdistill.data.index import Index
 from dualdistill.data.index_build import build, self_check
-from dualdistill.data.sensor_files import Files
+from dualdistill.data.sensor_files import SensorFiles
 from dualdistill.errors import DataError
 
 SPLITS = {"train": "world_train", "dev": "world_dev", "val": "world_val"}
@@ -33,11 +33,11 @@ def devkit_boxes(world, sample: int, channel: str) -> list:
     return [box for box in boxes if category_to_detection_name(box.name) is not None]
 
 
-def test_every_box_is_where_the_devkit_puts_it(world) -> None:
+def test_boxes_equal_those_of_the_devkit(world) -> None:
     compared = 0
     for sample in range(len(world.index.sample_token)):
         ours = world.index.boxes(sample)
-        theirs = devkit_boxes(world, sample, "LIDAR_TOP")
+        theirs = devkit_boxes(world, sample, LIDAR)
         labels = world.index.annotation_label[world.index.annotations(sample)]
         lidar_from_global = np.linalg.inv(
             world.index.record_sensor_to_global[world.index.sample_key_record[sample, 0]]
@@ -54,7 +54,7 @@ def test_every_box_is_where_the_devkit_puts_it(world) -> None:
     assert compared > 50
 
 
-def test_every_camera_sees_the_boxes_where_the_devkit_does(world) -> None:
+def test_boxes_in_camera_frames_equal_those_of_the_devkit(world) -> None:
     index = world.index
     for sample in (0, 4):
         lidar_to_global = index.record_sensor_to_global[index.sample_key_record[sample, 0]]
@@ -66,7 +66,7 @@ def test_every_camera_sees_the_boxes_where_the_devkit_does(world) -> None:
                 assert np.abs(ours - box.center).max(axis=1).min() < 1e-6
 
 
-def test_records_follow_the_devkits_chains(world) -> None:
+def test_record_chains_equal_those_of_the_devkit(world) -> None:
     index, by_name = world.index, {row["filename"]: row for row in world.nusc.sample_data}
     starts = 0
     for record in range(len(index.record_path)):
@@ -79,13 +79,13 @@ def test_records_follow_the_devkits_chains(world) -> None:
         else:
             assert index.record_prev[record] == -1
             starts += 1
-        if index.channel(record) != "LIDAR_TOP":
+        if index.channel(record) != LIDAR:
             calibration = world.nusc.get("calibrated_sensor", row["calibrated_sensor_token"])
             assert (index.intrinsics(record) == calibration["camera_intrinsic"]).all()
     assert starts == 3 * 7
 
 
-def test_key_records_are_the_devkits(world) -> None:
+def test_key_records_equal_those_of_the_devkit(world) -> None:
     for sample in range(len(world.index.sample_token)):
         row = world.nusc.get("sample", world.index.token(sample))
         for column, channel in enumerate(CHANNELS):
@@ -94,15 +94,15 @@ def test_key_records_are_the_devkits(world) -> None:
             assert world.index.describe(record) == f"{channel} of sample {row['token']}"
 
 
-def test_the_worlds_clouds_hold_as_many_points_per_box_as_annotated(world) -> None:
-    files, found, annotated = Files(world.index, world.root), [], []
+def test_points_per_box_equal_the_annotated_counts(world) -> None:
+    files, counted, annotated = SensorFiles(world.index, world.root), [], []
     for sample in range(len(world.index.sample_token)):
         points = files.cloud(int(world.index.sample_key_record[sample, 0]))[:, :3].astype(np.float64)
-        found += [int(points_in_box(box, points).sum()) for box in world.index.boxes(sample)]
+        counted += [int(points_in_box(box, points).sum()) for box in world.index.boxes(sample)]
         annotated += world.index.annotation_lidar_points[world.index.annotations(sample)].tolist()
     assert sum(annotated) > 500
     # a point on a face may round either way
-    assert np.corrcoef(found, annotated)[0, 1] > 0.99
+    assert np.corrcoef(counted, annotated)[0, 1] > 0.99
 
 
 def test_splits_are_found_by_role_and_by_name(world) -> None:
@@ -129,13 +129,13 @@ def test_saving_and_loading_keeps_every_column(toy, tmp_path: Path) -> None:
     toy.index.save(tmp_path / "index.npz")
     again = Index.load(tmp_path / "index.npz")
     for item in fields(Index):
-        one, other = getattr(toy.index, item.name), getattr(again, item.name)
-        assert one.dtype == other.dtype
-        assert np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+        saved, loaded = getattr(toy.index, item.name), getattr(again, item.name)
+        assert saved.dtype == loaded.dtype
+        assert np.array_equal(saved, loaded, equal_nan=saved.dtype.kind == "f")
     assert again.sha == toy.index.sha
 
 
-def test_the_identity_follows_every_column(toy) -> None:
+def test_the_hash_depends_on_every_column(toy) -> None:
     shas = {toy.index.sha}
     for item in fields(Index):
         shas.add(replace(toy.index, **{item.name: getattr(toy.index, item.name)[::-1]}).sha)
@@ -144,7 +144,7 @@ def test_the_identity_follows_every_column(toy) -> None:
     assert replace(toy.index, annotation_label=labels).sha != toy.index.sha
 
 
-def test_the_tiny_world_feeds_batches(world, student_spec: RunSpec) -> None:
+def test_batches_are_read_from_a_tiny_world(world, student_spec: RunSpec) -> None:
     small = InputSpec(image_height=32, image_width=48, sweeps=2)
     spec = replace(student_spec, input=small, grid=GridSpec(25.6, 0.8))
     data = FrameDataset(
@@ -166,7 +166,7 @@ def test_the_tiny_world_feeds_batches(world, student_spec: RunSpec) -> None:
         ("annotation_velocity", lambda velocity: -velocity, "velocity"),
     ],
 )
-def test_a_changed_convention_does_not_pass_the_self_check(
+def test_the_self_check_detects_a_changed_convention(
     world, column: str, change: Callable[[np.ndarray], np.ndarray], word: str
 ) -> None:
     self_check(world.index, world.nusc)
@@ -204,7 +204,7 @@ def test_a_truncated_an_empty_and_a_missing_index_are_refused(toy, tmp_path: Pat
             Index.load(path)
 
 
-def test_an_infos_pickle_is_refused_without_being_run(tmp_path: Path) -> None:
+def test_a_pickle_is_refused_without_being_executed(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
 
     class Malicious:
@@ -229,7 +229,7 @@ def test_an_infos_pickle_is_refused_without_being_run(tmp_path: Path) -> None:
         ("v1.0-world", {"val": "mini_val"}, "lack 2 of them"),
     ],
 )
-def test_a_root_that_does_not_fit_is_refused_in_a_sentence(
+def test_a_root_with_the_wrong_version_or_split_is_refused(
     world, tmp_path: Path, version: str, splits: dict[str, str], words: str
 ) -> None:
     with pytest.raises(DataError, match=words):

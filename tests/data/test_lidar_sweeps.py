@@ -11,7 +11,7 @@ from dualdistill.data.index import Index
 from dualdistill.data.lidar_sweeps import load_sweeps
 
 
-def test_a_wall_seen_from_every_sweep_stays_one_wall(make_index: Callable[..., Index]) -> None:
+def test_a_wall_recorded_by_every_sweep_coincides_after_merging(make_index: Callable[..., Index]) -> None:
     index = make_index()
     key = int(index.sample_key_record[3, 0])
     lidar_now = index.record_sensor_to_global[key]
@@ -20,8 +20,8 @@ def test_a_wall_seen_from_every_sweep_stays_one_wall(make_index: Callable[..., I
 
     def cloud(record: int) -> np.ndarray:
         pose = index.record_sensor_to_global[record]
-        seen = [pose[:3, :3].T @ (point - pose[:3, 3]) for point in wall_in_world]
-        return np.hstack([np.array(seen), np.full((50, 1), record)]).astype(np.float32)
+        points = [pose[:3, :3].T @ (point - pose[:3, 3]) for point in wall_in_world]
+        return np.hstack([np.array(points), np.full((50, 1), record)]).astype(np.float32)
 
     points = load_sweeps(index, key, 4, cloud).reshape(4, 50, 5)
     turned = inverse(lidar_now) @ index.record_sensor_to_global[key - 1]
@@ -32,7 +32,7 @@ def test_a_wall_seen_from_every_sweep_stays_one_wall(make_index: Callable[..., I
     assert np.allclose(points[:, 0, 4], [0, 0.125, 0.25, 0.375], atol=1e-6)
 
 
-def test_turning_before_shifting_as_mmdet3d_does_would_miss_by_decimetres(
+def test_rotating_before_translating_as_in_mmdet3d_is_off_by_decimetres(
     make_index: Callable[..., Index],
 ) -> None:
     index = make_index()
@@ -56,6 +56,6 @@ def test_only_earlier_sweeps_lose_the_returns_of_the_car_itself(make_index: Call
 
 def test_the_first_frame_of_a_scene_has_no_earlier_sweeps(make_index: Callable[..., Index]) -> None:
     index = make_index()
-    one = np.ones((1, 4), dtype=np.float32)
-    assert len(load_sweeps(index, int(index.sample_key_record[0, 0]), 10, lambda record: one * 3)) == 1
-    assert len(load_sweeps(index, int(index.sample_key_record[1, 0]), 10, lambda record: one * 3)) == 5
+    point_14 = np.ones((1, 4), dtype=np.float32)
+    assert len(load_sweeps(index, int(index.sample_key_record[0, 0]), 10, lambda record: point_14 * 3)) == 1
+    assert len(load_sweeps(index, int(index.sample_key_record[1, 0]), 10, lambda record: point_14 * 3)) == 5

@@ -1,4 +1,4 @@
-"""Our reading of one real nuScenes key frame against what its info file says."""
+"""One real nuScenes key frame against its mmdet3d info."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from dualdistill.config.run_spec import InputSpec
 from dualdistill.data.augment import Draws, image_affine
 from dualdistill.data.depth_targets import depth_targets, owners, projection
-from dualdistill.data.geometry import boxes_to_global, corners, inverse, move_points, points_in_box, project
+from dualdistill.data.geometry import corners, inverse, move_points, points_in_box, project
 
 
 def test_points_in_boxes_equal_the_annotated_counts(real_frame) -> None:
@@ -20,7 +20,7 @@ def test_points_in_boxes_equal_the_annotated_counts(real_frame) -> None:
     assert np.abs(counts - annotated).max() <= 16
 
 
-def test_swapping_length_and_width_or_turning_the_yaw_would_be_noticed(real_frame) -> None:
+def test_swapped_length_and_width_or_negated_yaw_change_the_counts(real_frame) -> None:
     points = real_frame.points_P5[:, :3].astype(np.float64)
     for wrong in (
         real_frame.boxes_K9[:, [0, 1, 2, 4, 3, 5, 6, 7, 8]],
@@ -33,9 +33,12 @@ def test_swapping_length_and_width_or_turning_the_yaw_would_be_noticed(real_fram
 
 def test_boxes_project_onto_their_annotated_image_boxes(real_frame) -> None:
     # annotated boxes stand upright in the world; the LiDAR leans by 1.4 degrees, worth up to 5 pixels here
-    centre, size, wxyz, velocity = boxes_to_global(real_frame.lidar_to_global_44, real_frame.boxes_K9)
-    yaw = 2 * np.arctan2(wxyz[:, 3:], wxyz[:, :1])
-    upright = corners(np.hstack([centre, size[:, (1, 0, 2)], yaw, velocity]))
+    boxes_K9, to_global_44 = real_frame.boxes_K9, real_frame.lidar_to_global_44
+    heading_2K = to_global_44[:2, :2] @ [np.cos(boxes_K9[:, 6]), np.sin(boxes_K9[:, 6])]
+    global_K9 = boxes_K9.copy()
+    global_K9[:, :3] = move_points(to_global_44, boxes_K9[:, :3])
+    global_K9[:, 6] = np.arctan2(heading_2K[1], heading_2K[0])
+    upright = corners(global_K9)
     compared = 0
     for camera, rows in enumerate(real_frame.projected):
         transform, intrinsics = real_frame.lidar_to_camera_N44[camera], real_frame.intrinsics_N33[camera]
@@ -59,7 +62,7 @@ def project_back(intrinsics: np.ndarray, row: dict) -> np.ndarray:
     return np.linalg.inv(intrinsics) @ (*row["center_2d"], 1) * row["depth"]
 
 
-def test_as_many_points_fall_into_each_image_as_were_counted_before(real_frame) -> None:
+def test_the_number_of_points_in_each_image_is_as_expected(real_frame) -> None:
     counts = []
     for transform, intrinsics in zip(real_frame.lidar_to_camera_N44, real_frame.intrinsics_N33, strict=True):
         pixels = project(intrinsics, move_points(transform, real_frame.points_P5[:, :3].astype(np.float64)))
@@ -90,8 +93,8 @@ def test_depth_targets_of_the_real_frame_equal_a_loop_and_lie_in_their_boxes(rea
         assert (expected > 0).mean() > 0.5
         assert np.abs(ours[camera] - expected).max() < 1e-4
     owner = owners(nearest, real_frame.points_P5[:, :3], real_frame.boxes_K9)
-    seen = np.unique(owner[owner > 0])
-    assert len(seen) > 20
-    for number in seen:
+    visible = np.unique(owner[owner > 0])
+    assert len(visible) > 20
+    for number in visible:
         held = real_frame.points_P5[nearest[owner == number], :3]
         assert points_in_box(real_frame.boxes_K9[number - 1], held).all()

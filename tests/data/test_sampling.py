@@ -1,4 +1,4 @@
-"""Orders of an epoch: everything once, or every class alike."""
+"""Order of an epoch: every sample once, or class-balanced."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from dualdistill.data.sampling import balanced, class_presence, epoch_order
 from dualdistill.errors import UserError
 
 
-def test_a_plain_epoch_shows_every_sample_once(make_index: Callable[..., Index]) -> None:
+def test_a_plain_epoch_contains_every_sample_once(make_index: Callable[..., Index]) -> None:
     index = make_index(key_frames=30)
     order = epoch_order(index, "toy_train", seed=0, epoch=0, cbgs=False)
     assert sorted(order) == list(range(29))
     assert list(order) != list(range(29))
 
 
-def test_orders_differ_by_seed_and_epoch_and_by_nothing_else(make_index: Callable[..., Index]) -> None:
+def test_the_order_depends_on_seed_and_epoch_alone(make_index: Callable[..., Index]) -> None:
     index = make_index(key_frames=30)
     for cbgs in (False, True):
 
@@ -34,14 +34,14 @@ def test_orders_differ_by_seed_and_epoch_and_by_nothing_else(make_index: Callabl
         assert order(0, 1) != order(1, 0)
 
 
-def test_cbgs_shows_a_rare_class_as_often_as_a_common_one() -> None:
+def test_cbgs_draws_a_rare_class_as_often_as_a_common_class() -> None:
     present = np.zeros((1000, len(CLASSES)), dtype=bool)
     present[:, 0] = True
     present[:20, 1] = True  # always together with class 0
     present[500:600, 2] = True
     order = balanced(present, np.random.default_rng(0))
     assert len(order) == 3 * (1120 // 3)
-    # class 1: its own share of 373 draws and one in fifty of class 0's
+    # class 1: its share of 373 draws and one in fifty of class 0's
     assert present[order, 1].sum() == pytest.approx(373 + 373 * 20 / 1000, abs=20)
     assert present[order, 2].sum() == pytest.approx(373 + 373 * 100 / 1000, abs=25)
 
@@ -54,7 +54,7 @@ def test_cbgs_has_the_published_length_when_all_classes_occur() -> None:
     assert set(order) <= set(np.flatnonzero(present.any(axis=1)))
 
 
-def test_cbgs_passes_over_absent_classes_and_survives_having_none() -> None:
+def test_cbgs_ignores_absent_classes_and_works_without_any_class() -> None:
     present = np.zeros((40, len(CLASSES)), dtype=bool)
     assert sorted(balanced(present, np.random.default_rng(0))) == list(range(40))
     present[:10, 3] = True
@@ -63,7 +63,7 @@ def test_cbgs_passes_over_absent_classes_and_survives_having_none() -> None:
     assert order.max() < 10
 
 
-def test_presence_counts_boxes_with_points_only(make_index: Callable[..., Index]) -> None:
+def test_only_boxes_with_points_count_as_present(make_index: Callable[..., Index]) -> None:
     index = make_index()
     points = index.annotation_lidar_points.copy()
     points[index.annotations(1).start + CLASSES.index("bus")] = 0
@@ -73,6 +73,8 @@ def test_presence_counts_boxes_with_points_only(make_index: Callable[..., Index]
     assert not present[1, CLASSES.index("bus")]
 
 
-def test_an_unknown_split_is_refused_with_the_known_ones(make_index: Callable[..., Index]) -> None:
+def test_an_unknown_split_is_refused_with_a_list_of_the_known_splits(
+    make_index: Callable[..., Index],
+) -> None:
     with pytest.raises(UserError, match=r"no split named vall.*toy_train, toy_val, train, val"):
         epoch_order(make_index(), "vall", seed=0, epoch=0, cbgs=False)

@@ -1,4 +1,4 @@
-"""Damaged sensor files stop with a sentence that names the file, the sample and the sensor."""
+"""Errors for damaged sensor files name the file, the sample and the sensor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualdistill.data.sensor_files import Files
+from dualdistill.data.sensor_files import SensorFiles
 from dualdistill.errors import DataError
 
 
@@ -66,12 +66,12 @@ def fill_with_text(path: Path) -> None:
         (fill_with_text, "not an image"),
     ],
 )
-def test_a_damaged_image_is_named_and_never_grey(own_toy, damage, words: str) -> None:
+def test_a_damaged_image_is_reported_by_name(own_toy, damage, words: str) -> None:
     record = int(own_toy.index.sample_key_record[1, 2])
     path = own_toy.root / own_toy.index.path(record)
     damage(path)
     with pytest.raises(DataError) as caught:
-        Files(own_toy.index, own_toy.root).image(record)
+        SensorFiles(own_toy.index, own_toy.root).image(record)
     sentence = caught.value.sentence()
     assert words in sentence
     assert str(path) in sentence
@@ -89,20 +89,20 @@ def test_a_damaged_image_is_named_and_never_grey(own_toy, damage, words: str) ->
         (remove, "missing"),
     ],
 )
-def test_a_damaged_cloud_is_named_and_never_half_used(own_toy, damage, words: str) -> None:
+def test_a_damaged_cloud_is_reported_by_name(own_toy, damage, words: str) -> None:
     record = int(own_toy.index.sample_key_record[1, 0]) - 1  # a sweep between the key frames
     path = own_toy.root / own_toy.index.path(record)
     damage(path)
     with pytest.raises(DataError) as caught:
-        Files(own_toy.index, own_toy.root).cloud(record)
+        SensorFiles(own_toy.index, own_toy.root).cloud(record)
     sentence = caught.value.sentence()
     assert words in sentence
     assert str(path) in sentence
     assert "LIDAR_TOP of sample token1" in sentence
 
 
-def test_whole_files_are_read_as_they_are(own_toy) -> None:
-    index, files = own_toy.index, Files(own_toy.index, own_toy.root)
+def test_intact_files_are_read_unchanged(own_toy) -> None:
+    index, files = own_toy.index, SensorFiles(own_toy.index, own_toy.root)
     lidar, camera = (int(record) for record in index.sample_key_record[0, :2])
     stored = np.fromfile(own_toy.root / index.path(lidar), dtype="<f4").reshape(-1, 5)
     assert (files.cloud(lidar) == stored[:, :4]).all()

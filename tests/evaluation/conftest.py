@@ -1,4 +1,4 @@
-"""What the tests of predictions and scores share."""
+"""Hand-made tables for the tests of predictions and scores."""
 
 import pytest
 from hand_tables import Tables, write_tables

@@ -2,7 +2,7 @@
 
 All ten classes, two scenes, a car on a slope.
 
-Written with pyquaternion and plain lists, so that nothing of ours is on both sides of a comparison.
+Written with pyquaternion and plain lists, so that no code of the suite is on both sides of a comparison.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ class Tables:
     def tokens(self) -> list[str]:
         return [row["token"] for row in self.rows["sample"] if row["scene_token"] == "scene-val"]
 
-    def truth(self) -> dict[str, list[dict[str, Any]]]:
+    def ground_truth(self) -> dict[str, list[dict[str, Any]]]:
         """The split's annotations as results entries, with the velocities the tables imply.
 
-        No two scores are equal: over ties the devkit averages nothing, it takes one box's errors for all.
+        All scores differ: among ties the devkit does not average, it uses the errors of a single box.
         """
         attributes = {row["token"]: row["name"] for row in self.rows["attribute"]}
         results: dict[str, list[dict[str, Any]]] = {token: [] for token in self.tokens}
@@ -88,12 +88,12 @@ class Tables:
 
     def document(self) -> dict[str, Any]:
         flags = ("use_camera", "use_lidar", "use_radar", "use_map", "use_external")
-        # through text, as a file would come: plain floats
-        return json.loads(json.dumps({"meta": dict.fromkeys(flags, False), "results": self.truth()}))
+        # through JSON, as from a file: plain floats
+        return json.loads(json.dumps({"meta": dict.fromkeys(flags, False), "results": self.ground_truth()}))
 
 
 def pose(sample: int) -> tuple[list[float], Quaternion]:
-    """Where the car is and how it stands: turning, on a slope."""
+    """Position and attitude of the car: turning, on a slope."""
     turn = Quaternion(axis=(0, 0, 1), radians=0.4 + 0.1 * sample) * Quaternion(axis=(1, 0, 0), radians=0.02)
     return [400.0 + 3.0 * sample, 900.0 + sample, 1.5], turn
 

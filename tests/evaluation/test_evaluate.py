@@ -1,4 +1,4 @@
-"""The official evaluation through our door, on hand-made tables."""
+"""The official evaluation on hand-made tables."""
 
 import json
 import logging
@@ -55,7 +55,7 @@ def test_boxes_shifted_three_metres_count_at_the_four_metre_threshold_only(table
     assert metrics["tp_errors"] == dict.fromkeys(TP_METRICS, 1.0)
 
 
-def test_no_box_at_all_scores_a_defined_zero_in_the_schema_of_the_devkit(tables, tmp_path, caplog):
+def test_no_box_at_all_scores_zero_in_the_format_of_the_devkit(tables, tmp_path, caplog):
     empty = tables.document()
     empty["results"] = {token: [] for token in tables.tokens}
     with caplog.at_level(logging.WARNING):
@@ -78,18 +78,18 @@ def skeleton(value):
     return "nan" if isinstance(value, float) and math.isnan(value) else "value"
 
 
-def test_width_and_length_exchanged_is_said_to_look_wrong(tables, tmp_path, caplog):
+def test_swapped_width_and_length_are_noted(tables, tmp_path, caplog):
     def turn(box):
         box["size"][:2] = box["size"][1::-1]
 
     metrics = score(tables, changed(tables, turn), tmp_path)
     assert metrics["mean_ap"] == pytest.approx(1.0)
     assert metrics["tp_errors"]["scale_err"] > 0.5
-    assert "wrong shape" in metrics["notes"][0]
-    assert "wrong shape" in caplog.text
+    assert "shapes do not" in metrics["notes"][0]
+    assert "shapes do not" in caplog.text
 
 
-def test_metrics_name_the_files_they_were_computed_from(tables, tmp_path):
+def test_metrics_record_the_files_they_were_computed_from(tables, tmp_path):
     lineage = {"inputs": {"model.safetensors": "ab" * 32}, "spec_sha": "cd" * 32, "data": "world-12"}
     metrics = score(tables, tables.document(), tmp_path, **lineage)
     assert metrics["inputs"]["results_nusc.json"] == sha256_file(tmp_path / "results_nusc.json")
@@ -117,7 +117,7 @@ def test_evaluating_twice_writes_the_same_bytes_and_leaves_nothing_else(tables, 
         ("v1.0-hand", "hand_none", "no annotated box"),
     ],
 )
-def test_a_wrong_version_or_split_is_a_sentence(tables, tmp_path, version, split, sentence):
+def test_a_wrong_version_or_split_is_refused(tables, tmp_path, version, split, sentence):
     (tmp_path / "results_nusc.json").write_text(json.dumps(tables.document()))
     with pytest.raises(DataError, match=sentence):
         evaluate(tmp_path / "results_nusc.json", tables.root, version, split, tmp_path)

@@ -9,11 +9,11 @@ import torch
 from hand_tables import MOUNT, Tables, pose
 from pyquaternion import Quaternion
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import ATTRIBUTE_BY_MOTION, ATTRIBUTES, CLASSES
 from dualdistill.data.batch import Detections
 from dualdistill.evaluation.evaluate import evaluate
-from dualdistill.evaluation.predict import ATTRIBUTE_BY_MOTION, to_nuscenes
-from dualdistill.evaluation.results_format import ATTRIBUTES, check
+from dualdistill.evaluation.predict import to_nuscenes
+from dualdistill.evaluation.results_format import check
 
 
 def detections(boxes, labels, scores=None):
@@ -30,7 +30,7 @@ def lidar_to_global(sample: int) -> np.ndarray:
 
 
 def in_lidar(box: dict, sample: int) -> list[float]:
-    """A results entry seen from the LiDAR, one quaternion after the other."""
+    """A results entry in the LiDAR frame, transformed step by step with quaternions."""
     where, turn = pose(sample)
     centre = np.array(box["translation"])
     heading = Quaternion(box["rotation"])
@@ -47,15 +47,15 @@ def in_lidar(box: dict, sample: int) -> list[float]:
 def through_to_nuscenes(tables: Tables) -> dict:
     document = tables.document()
     for sample, token in enumerate(tables.tokens):
-        truth = document["results"][token]
-        boxes = [in_lidar(box, sample) for box in truth]
-        labels = [CLASSES.index(box["detection_name"]) for box in truth]
-        found = detections(boxes, labels, [box["detection_score"] for box in truth])
-        document["results"][token] = to_nuscenes(found, lidar_to_global(sample), token)
+        entries = document["results"][token]
+        boxes = [in_lidar(box, sample) for box in entries]
+        labels = [CLASSES.index(box["detection_name"]) for box in entries]
+        detected = detections(boxes, labels, [box["detection_score"] for box in entries])
+        document["results"][token] = to_nuscenes(detected, lidar_to_global(sample), token)
     return document
 
 
-def test_an_asymmetric_box_off_the_diagonal_arrives_with_every_convention_right():
+def test_an_asymmetric_box_is_converted_with_every_convention():
     # the LiDAR looks along global -y and stands at (100, 200, 2): its x is global -x, its y is global -y
     half_turn = np.array([[-1, 0, 0, 100], [0, -1, 0, 200], [0, 0, 1, 2], [0, 0, 0, 1.0]])
     box = [3.0, 10.0, -1.0, 4.5, 1.9, 1.6, math.radians(30), 4 * math.cos(0.5), 4 * math.sin(0.5)]
@@ -69,7 +69,7 @@ def test_an_asymmetric_box_off_the_diagonal_arrives_with_every_convention_right(
     assert entry["attribute_name"] == "vehicle.moving"
 
 
-def test_every_number_is_a_plain_float_that_json_takes():
+def test_every_number_is_a_plain_float():
     (entry,) = to_nuscenes(detections([[1, 2, 3, 4, 5, 6, 0.5, 0, 0]], [8]), np.eye(4), "a")
     numbers = [
         *entry["translation"],
@@ -85,7 +85,7 @@ def test_every_number_is_a_plain_float_that_json_takes():
 META = ("use_camera", "use_lidar", "use_radar", "use_map", "use_external")
 
 
-def test_the_ground_truth_seen_from_a_tilted_lidar_comes_back_and_scores_one(tables, tmp_path):
+def test_ground_truth_in_the_frame_of_a_tilted_lidar_scores_one(tables, tmp_path):
     document = through_to_nuscenes(tables)
     results = tmp_path / "results_nusc.json"
     results.write_text(json.dumps(document))
@@ -108,10 +108,10 @@ def test_the_attribute_follows_the_speed_and_fits_the_class(name):
     assert (fast == "") == (name in ("barrier", "traffic_cone"))
 
 
-def test_the_five_hundred_best_of_a_sample_are_kept_best_first():
+def test_the_best_500_boxes_of_a_sample_are_kept_in_order():
     scores = torch.linspace(0, 1, 600)[torch.randperm(600, generator=torch.Generator().manual_seed(0))]
-    found = to_nuscenes(detections(np.ones((600, 9)), [0] * 600, scores), np.eye(4), "a")
-    kept = [entry["detection_score"] for entry in found]
+    entries = to_nuscenes(detections(np.ones((600, 9)), [0] * 600, scores), np.eye(4), "a")
+    kept = [entry["detection_score"] for entry in entries]
     assert len(kept) == 500
     assert kept == sorted(kept, reverse=True)
     assert kept[-1] == pytest.approx(100 / 599, abs=1e-6)

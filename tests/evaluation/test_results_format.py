@@ -1,4 +1,4 @@
-"""Every kind of broken prediction is refused with one sentence, before the devkit and without `assert`."""
+"""Every kind of invalid prediction is refused before the devkit reads it, and without `assert`."""
 
 import json
 import subprocess
@@ -52,7 +52,7 @@ BROKEN = {
     ),
     "a token that is not its key": (
         put("sample_token", "scene-val-2"),
-        "says it belongs to sample scene-val-2",
+        "belongs to sample scene-val-2",
     ),
     "a missing field": (lambda document: box(document).pop("velocity"), "lacks 'velocity'"),
     "501 boxes": (crowd, f"sample {TOKEN} has 501 boxes, 500 are allowed"),
@@ -92,7 +92,7 @@ def test_a_box_without_attribute_passes(tables):
 
 
 @pytest.mark.parametrize(("text", "sentence"), [("{", "not valid JSON"), (None, "does not exist")])
-def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path, text, sentence):
+def test_an_unreadable_file_is_refused(tmp_path, text, sentence):
     if text is not None:
         (tmp_path / "results_nusc.json").write_text(text)
     with pytest.raises(DataError, match=sentence):
@@ -106,7 +106,7 @@ def test_faults_are_refused_without_asserts_too(tables, tmp_path):
     program = f"""
 from pathlib import Path
 from dualdistill.errors import DataError
-from dualdistill.evaluate import evaluate
+from dualdistill.evaluation.evaluate import evaluate
 folder, root = Path({str(tmp_path)!r}), Path({str(tables.root)!r})
 try:
     evaluate(folder / "results_nusc.json", root, {tables.version!r}, {tables.split!r}, folder)

@@ -1,4 +1,4 @@
-"""The whole way back: a world, its index, ground truth in LiDAR frames, results, official scores."""
+"""From a world to official scores: index, ground truth in LiDAR frames, results, evaluation."""
 
 import json
 from dataclasses import dataclass, replace
@@ -13,7 +13,6 @@ from dualdistill import models
 from dualdistill.config.nuscenes import CLASSES
 from dualdistill.config.run_spec import RunSpec
 from dualdistill.config.world import WorldSpec
-from dualdistill.data import index as indexing
 from dualdistill.data.batch import Detections
 from dualdistill.data.index import Index
 from dualdistill.errors import CheckpointError
@@ -53,7 +52,7 @@ def small_world(tmp_path_factory) -> World:
     folder = tmp_path_factory.mktemp("world")
     paths = DataPaths(folder / "root", folder / "index.npz", None)
     build_world(SMALL, paths.root, 1)
-    indexing.build(
+    index_build.build(
         paths.root, VERSION, {"val": SPLIT, "dev": "world_dev", "train": "world_train"}, paths.index
     )
     tables = NuScenes(VERSION, str(paths.root), verbose=False)
@@ -78,22 +77,26 @@ def small_world(tmp_path_factory) -> World:
     return World(paths, index, attributes)
 
 
-def truth(small: World, shift_m: float = 0.0) -> dict:
-    """The seen boxes as a network in the LiDAR frame would give them, through our way out."""
+def perfect_results(small: World, shift_m: float = 0.0) -> dict:
+    """Ground truth with points as LiDAR-frame detections, converted to a results document."""
     index, poses = small.index, lidar_poses(small.index, SPLIT)
     results = {}
     for number, sample in enumerate(index.samples("val")):
         token, rows = index.token(sample), index.annotations(sample)
-        seen = index.seen()[rows]
-        boxes = np.nan_to_num(index.boxes(sample)[seen])
+        has_points = index.has_points()[rows]
+        boxes = np.nan_to_num(index.boxes(sample)[has_points])
         boxes[:, 0] += shift_m
-        # no two scores are equal: over ties the devkit takes one box's errors for all
+        # all scores differ: among ties the devkit uses the errors of a single box
         scores = 1 - (np.arange(len(boxes)) + 500 * number) / 10000
-        labels = index.annotation_label[rows][seen]
-        found = Detections(*map(torch.as_tensor, (boxes.astype(np.float32), scores, labels.astype(np.int64))))
-        results[token] = to_nuscenes(found, poses[token], token)
-        # how fast something moves does not say whether a driver sits in it: take the annotated attribute
-        for entry, attribute in zip(results[token], np.array(small.attributes[token])[seen], strict=True):
+        labels = index.annotation_label[rows][has_points]
+        detections = Detections(
+            *map(torch.as_tensor, (boxes.astype(np.float32), scores, labels.astype(np.int64)))
+        )
+        results[token] = to_nuscenes(detections, poses[token], token)
+        # speed alone does not determine the attribute: use the annotated one
+        for entry, attribute in zip(
+            results[token], np.array(small.attributes[token])[has_points], strict=True
+        ):
             entry["attribute_name"] = str(attribute)
     return {"meta": dict.fromkeys(FLAGS, False), "results": results}
 
@@ -104,14 +107,14 @@ def score(small: World, document: dict, folder: Path) -> dict:
 
 
 def test_perfect_predictions_score_one_on_the_world(small_world, tmp_path):
-    metrics = score(small_world, truth(small_world), tmp_path)
+    metrics = score(small_world, perfect_results(small_world), tmp_path)
     assert min(metrics["ground_truth_boxes"].values()) > 0
     assert metrics["mean_ap"] == pytest.approx(1.0, abs=1e-9)
     assert metrics["nd_score"] == pytest.approx(1.0, abs=1e-4)
 
 
 def test_predictions_three_metres_off_lose_all_but_the_four_metre_threshold(small_world, tmp_path):
-    score(small_world, truth(small_world, shift_m=3.0), tmp_path)
+    score(small_world, perfect_results(small_world, shift_m=3.0), tmp_path)
     aps = json.loads((tmp_path / "metrics_summary.json").read_text())["label_aps"]
     for name in CLASSES:
         near = [aps[name][distance] for distance in ("0.5", "1.0", "2.0")]
@@ -174,7 +177,7 @@ def test_predicting_twice_writes_the_same_bytes(small_world, untrained):
     assert predict.run(spec, folder, small_world.paths).read_bytes() == first
 
 
-def test_weights_that_run_json_does_not_know_are_refused(small_world, untrained):
+def test_weights_that_differ_from_run_json_are_refused(small_world, untrained):
     spec, folder = untrained
     content = bytearray((folder / "model.safetensors").read_bytes())
     content[-1] ^= 1

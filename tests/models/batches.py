@@ -1,6 +1,6 @@
 """Random but consistent batches: six cameras at nuScenes-like poses, boxes, points on them, depth targets.
 
-Axes as in dualdistill.batch.
+Axes as in dualdistill/data/batch.py.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import math
 import torch
 from torch import Tensor
 
-from dualdistill.config.nuscenes import CLASSES, TASKS
+from dualdistill.config.nuscenes import CLASSES
 from dualdistill.config.run_spec import BEVDepthSpec, GridSpec, HeadSpec, TeacherSpec
 from dualdistill.data.batch import Batch
+from dualdistill.models.center_head import REGRESSION, TASK_SIZES
 from dualdistill.models.center_targets import centre_targets
 
 SIZES_M = torch.tensor(  # length, width, height of CLASSES
@@ -143,15 +144,15 @@ def random_batch(
     stride: int = 16,
     seed: int = 0,
 ) -> Batch:
-    """A batch whose images are noise and whose everything else agrees."""
+    """A batch of noise images whose other fields are consistent."""
     draw = torch.Generator().manual_seed(seed)
     pairs = [random_boxes(boxes, 0.9 * grid.half_extent_m, draw) for _ in range(size)]
-    points_P5 = tuple(points_on(own, per_box, draw) for own, _ in pairs)
+    points_P5 = tuple(points_on(boxes_K9, per_box, draw) for boxes_K9, _ in pairs)
     intrinsics = torch.tensor([[1266.0, 0, 816], [0, 1266, 491], [0, 0, 1]]).expand(size, 2, 6, 3, 3)
     affines = image_affines(size * 12, *image, draw).view(size, 2, 6, 3, 3)
     poses = camera_poses().expand(size, 2, 6, 4, 4)
     motion_44 = torch.eye(4)
-    motion_44[:2, 3] = torch.tensor([0.2, -3.0])  # the place of then lies behind
+    motion_44[:2, 3] = torch.tensor([0.2, -3.0])  # the car drove forward
     depth = [
         depth_target(
             points_P5[b][:, :3], *image, stride, intrinsics[b, 0, n], affines[b, 0, n], poses[b, 0, n]
@@ -161,7 +162,7 @@ def random_batch(
     ]
     return Batch(
         tokens=tuple(f"sample-{i}" for i in range(size)),
-        boxes_K9=tuple(own for own, _ in pairs),
+        boxes_K9=tuple(boxes_K9 for boxes_K9, _ in pairs),
         labels_K=tuple(labels for _, labels in pairs),
         bev_affine_B44=torch.eye(4).repeat(size, 1, 1),
         points_PI=points_P5,
@@ -178,11 +179,10 @@ def random_batch(
 def perfect_predictions(
     boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...], grid: GridSpec
 ) -> list[dict[str, Tensor]]:
-    """What a head would have to say to be right about every box."""
+    """Head outputs that decode to exactly these boxes."""
     targets = centre_targets(boxes_K9, labels_K, grid)
     values = torch.zeros(len(boxes_K9), 10, grid.cells, grid.cells)
     values[targets.sample_K, :, targets.row_K, targets.column_K] = targets.values_K10
     logits = targets.heatmap_BGYX.clamp(1e-4, 1 - 1e-4).logit()
-    sizes = {"reg": 2, "height": 1, "dim": 3, "rot": 2, "vel": 2}
-    maps = dict(zip(sizes, values.split(list(sizes.values()), dim=1), strict=True))
-    return [{**maps, "heatmap": own} for own in logits.split([len(names) for names in TASKS], dim=1)]
+    maps = dict(zip(REGRESSION, values.split(list(REGRESSION.values()), dim=1), strict=True))
+    return [{**maps, "heatmap": task} for task in logits.split(TASK_SIZES, dim=1)]

@@ -1,4 +1,4 @@
-"""Every test of the models starts from the same random state."""
+"""The same random state at the start of every test of the models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The head against mmdet3d's targets, loss and decoding, and the conventions that hold its boxes together."""
+"""The head against mmdet3d's targets, loss and decoding, and its conventions for boxes."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def library_head(spec: HeadSpec, grid: GridSpec) -> CenterHead:
 
 
 def instances(boxes_K9: Tensor, labels_K: Tensor) -> InstanceData:
-    own = InstanceData()
-    own.bboxes_3d = LiDARInstance3DBoxes(boxes_K9, box_dim=9, origin=(0.5, 0.5, 0.5))
-    own.labels_3d = labels_K
-    return own
+    boxes = InstanceData()
+    boxes.bboxes_3d = LiDARInstance3DBoxes(boxes_K9, box_dim=9, origin=(0.5, 0.5, 0.5))
+    boxes.labels_3d = labels_K
+    return boxes
 
 
 def three_samples(grid: GridSpec) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -83,8 +83,8 @@ def random_predictions(batch: int, grid: GridSpec, seed: int = 0) -> list[dict[s
     channels = [{**REGRESSION, "heatmap": size} for size in TASK_SIZES]
     cells = (grid.cells, grid.cells)
     return [
-        {name: torch.randn(batch, count, *cells, generator=draw) for name, count in own.items()}
-        for own in channels
+        {name: torch.randn(batch, count, *cells, generator=draw) for name, count in task.items()}
+        for task in channels
     ]
 
 
@@ -93,22 +93,22 @@ def test_targets_equal_those_of_the_library(grid: GridSpec):
     boxes, labels = three_samples(grid)
     library = library_head(HeadSpec(), grid)
     heatmaps, values, cells, masks = library.get_targets(
-        [instances(*own) for own in zip(boxes, labels, strict=True)]
+        [instances(*sample) for sample in zip(boxes, labels, strict=True)]
     )
     ours = centre_targets(boxes, labels, grid)
     assert torch.allclose(ours.heatmap_BGYX, torch.cat(heatmaps, dim=1), atol=1e-6)
     for sample in range(3):
         for task, first in enumerate(FIRST_LABEL):
-            own = (
+            in_task = (
                 (ours.sample_K == sample)
                 & (ours.label_K >= first)
                 & (ours.label_K < first + TASK_SIZES[task])
             )
-            order = ours.label_K[own].argsort(stable=True)  # the library goes class by class
+            order = ours.label_K[in_task].argsort(stable=True)  # the library goes class by class
             used = masks[task][sample].bool()
-            flat = (ours.row_K * grid.cells + ours.column_K)[own][order]
+            flat = (ours.row_K * grid.cells + ours.column_K)[in_task][order]
             assert flat.tolist() == cells[task][sample][used].tolist()
-            assert torch.allclose(ours.values_K10[own][order], values[task][sample][used], atol=1e-4)
+            assert torch.allclose(ours.values_K10[in_task][order], values[task][sample][used], atol=1e-4)
 
 
 @pytest.mark.parametrize("velocity_weight", [1.0, 0.2])
@@ -117,8 +117,10 @@ def test_losses_equal_those_of_the_library(velocity_weight: float):
     boxes, labels = three_samples(GRID)
     predictions = random_predictions(3, GRID)
     ours = Head(16, spec, GRID).loss(predictions, boxes, labels)
-    truth = [instances(*own) for own in zip(boxes, labels, strict=True)]
-    theirs = library_head(spec, GRID).loss_by_feat([[own] for own in copy.deepcopy(predictions)], truth)
+    ground_truth = [instances(*sample) for sample in zip(boxes, labels, strict=True)]
+    theirs = library_head(spec, GRID).loss_by_feat(
+        [[task] for task in copy.deepcopy(predictions)], ground_truth
+    )
     heatmap = sum(value for name, value in theirs.items() if name.endswith("heatmap"))
     box = sum(value for name, value in theirs.items() if name.endswith("bbox"))
     assert ours["heatmap"].item() == pytest.approx(heatmap.item(), rel=1e-5)
@@ -128,35 +130,36 @@ def test_losses_equal_those_of_the_library(velocity_weight: float):
 def test_gradients_of_the_losses_equal_those_of_the_library():
     boxes, labels = three_samples(GRID)
     ours, theirs = random_predictions(3, GRID), random_predictions(3, GRID)
-    for value in (value for own in (*ours, *theirs) for value in own.values()):
+    for value in (value for task in (*ours, *theirs) for value in task.values()):
         value.requires_grad_()
     sum(Head(16, HeadSpec(), GRID).loss(ours, boxes, labels).values()).backward()
-    truth = [instances(*own) for own in zip(boxes, labels, strict=True)]
-    leaves = [[{name: value.clone() for name, value in own.items()}] for own in theirs]
-    sum(library_head(HeadSpec(), GRID).loss_by_feat(leaves, truth).values()).backward()
-    for own, other in zip(ours, theirs, strict=True):
-        for name in own:
-            assert torch.allclose(own[name].grad, other[name].grad, atol=1e-6), name
+    ground_truth = [instances(*sample) for sample in zip(boxes, labels, strict=True)]
+    leaves = [[{name: value.clone() for name, value in task.items()}] for task in theirs]
+    sum(library_head(HeadSpec(), GRID).loss_by_feat(leaves, ground_truth).values()).backward()
+    for task, library_task in zip(ours, theirs, strict=True):
+        for name in task:
+            assert torch.allclose(task[name].grad, library_task[name].grad, atol=1e-6), name
 
 
 def test_decoding_equals_that_of_the_library():
     spec = HeadSpec()
     predictions = random_predictions(2, GRID)
-    for own in predictions:
-        own["heatmap"] = own["heatmap"] * 2 - 8  # few candidates above the threshold
-        own["dim"] = own["dim"] * 0.3 + 1
+    for task in predictions:
+        task["heatmap"] = task["heatmap"] * 2 - 8  # few candidates above the threshold
+        task["dim"] = task["dim"] * 0.3 + 1
     ours = Head(16, spec, GRID).decode(predictions)
     metas = [{"box_type_3d": LiDARInstance3DBoxes}] * 2
-    theirs = library_head(spec, GRID).predict_by_feat([[own] for own in copy.deepcopy(predictions)], metas)
-    for own, other in zip(ours, theirs, strict=True):
-        boxes = torch.cat([other.bboxes_3d.gravity_center, other.bboxes_3d.tensor[:, 3:]], dim=1)
+    theirs = library_head(spec, GRID).predict_by_feat([[task] for task in copy.deepcopy(predictions)], metas)
+    for sample, library_sample in zip(ours, theirs, strict=True):
+        library_boxes = library_sample.bboxes_3d
+        boxes = torch.cat([library_boxes.gravity_center, library_boxes.tensor[:, 3:]], dim=1)
         assert len(boxes) > 100
-        assert own.labels_K.tolist() == other.labels_3d.tolist()
-        assert torch.allclose(own.scores_K, other.scores_3d)
-        assert torch.allclose(own.boxes_K9, boxes, atol=1e-5)
+        assert sample.labels_K.tolist() == library_sample.labels_3d.tolist()
+        assert torch.allclose(sample.scores_K, library_sample.scores_3d)
+        assert torch.allclose(sample.boxes_K9, boxes, atol=1e-5)
 
 
-def test_one_asymmetric_box_peaks_in_the_row_of_its_y_and_the_column_of_its_x():
+def test_an_asymmetric_box_peaks_in_the_row_of_its_y_and_the_column_of_its_x():
     box = torch.tensor([[30.0, 5.0, -0.8, 4.6, 1.9, 1.7, 0.6, 3.0, -1.0]])
     heatmap = Head(16, HeadSpec(), GRID).heatmaps((box,), (torch.tensor([2]),))
     assert heatmap.shape == (1, 10, 128, 128)
@@ -165,30 +168,30 @@ def test_one_asymmetric_box_peaks_in_the_row_of_its_y_and_the_column_of_its_x():
 
 def test_decoding_perfect_predictions_returns_every_box():
     boxes, labels = random_boxes(40, 45.0, torch.Generator().manual_seed(0))
-    found = Head(16, HeadSpec(), GRID).decode(
+    decoded = Head(16, HeadSpec(), GRID).decode(
         perfect_predictions((boxes,), (labels,), GRID), score_threshold=0.99
     )[0]
-    expected, got = labels.argsort(stable=True), found.labels_K.argsort(stable=True)
-    assert found.labels_K[got].tolist() == labels[expected].tolist()
+    expected, got = labels.argsort(stable=True), decoded.labels_K.argsort(stable=True)
+    assert decoded.labels_K[got].tolist() == labels[expected].tolist()
     for label in range(len(CLASSES)):
-        own, other = boxes[labels == label], found.boxes_K9[found.labels_K == label]
-        own, other = own[own[:, 0].argsort()], other[other[:, 0].argsort()]
-        assert torch.allclose(own, other, atol=1e-4)
+        of_class, decoded_K9 = boxes[labels == label], decoded.boxes_K9[decoded.labels_K == label]
+        of_class, decoded_K9 = (part[part[:, 0].argsort()] for part in (of_class, decoded_K9))
+        assert torch.allclose(of_class, decoded_K9, atol=1e-4)
 
 
-def test_an_unknown_velocity_is_not_supervised_and_spoils_nothing():
+def test_an_unknown_velocity_is_not_supervised():
     head = Head(16, HeadSpec(), SMALL)
     boxes, labels = random_boxes(10, 20.0, torch.Generator().manual_seed(0))
     boxes[:, 7:] = torch.nan
     predictions = random_predictions(1, SMALL)
-    for own in predictions:
-        for value in own.values():
+    for task in predictions:
+        for value in task.values():
             value.requires_grad_()
     losses = head.loss(predictions, (boxes,), (labels,))
     sum(losses.values()).backward()
     assert all(loss.isfinite() for loss in losses.values())
-    assert not any(own["vel"].grad.any() for own in predictions)
-    assert all(own["rot"].grad.any() for own in predictions)
+    assert not any(task["vel"].grad.any() for task in predictions)
+    assert all(task["rot"].grad.any() for task in predictions)
 
 
 def test_a_batch_without_boxes_has_a_finite_loss_and_nothing_to_regress():
@@ -204,14 +207,14 @@ def test_a_box_just_left_of_the_grid_is_not_drawn():
     assert not Head(16, HeadSpec(), GRID).heatmaps((box,), (torch.tensor([0]),)).any()
 
 
-def test_a_box_of_any_size_is_drawn_on_the_map_alone():
+def test_a_huge_box_is_cut_off_at_the_map():
     wild_K9 = torch.tensor([[1.0, -2.0, 0.0, 1e5, 1e5, 1.0, 0.3, 0.0, 0.0]])
     heatmap_BGYX = centre_targets((wild_K9,), (torch.tensor([0]),), SMALL).heatmap_BGYX
     assert (heatmap_BGYX[0, 0] > 0.99).all()
     assert (heatmap_BGYX[0, 1:] == 0).all()
 
 
-def test_predictions_stay_as_they_are():
+def test_predictions_are_not_modified():
     head = Head(16, HeadSpec(), SMALL)
     boxes, labels = random_boxes(10, 20.0, torch.Generator().manual_seed(0))
     predictions = calm_predictions()
@@ -219,16 +222,16 @@ def test_predictions_stay_as_they_are():
     head.loss(predictions, (boxes,), (labels,))
     head.decode(predictions, temperature=0.1)
     head.decode(predictions, rank_by="logit")
-    for own, other in zip(predictions, before, strict=True):
-        assert all(torch.equal(own[name], other[name]) for name in other)
+    for task, unchanged in zip(predictions, before, strict=True):
+        assert all(torch.equal(task[name], unchanged[name]) for name in unchanged)
 
 
 def calm_predictions() -> list[dict[str, Tensor]]:
     """Scores below 0.7, where a temperature of 0.1 does not saturate float32."""
     predictions = random_predictions(1, SMALL, seed=5)
-    for own in predictions:
-        own["heatmap"] = own["heatmap"] * 0.5 - 1
-        own["dim"] = own["dim"] * 0.3 + 1
+    for task in predictions:
+        task["heatmap"] = task["heatmap"] * 0.5 - 1
+        task["dim"] = task["dim"] * 0.3 + 1
     return predictions
 
 
@@ -244,15 +247,15 @@ def test_a_temperature_of_a_tenth_is_a_threshold_of_0_445(rank_by: str):
 
 def test_ranking_by_logit_keeps_the_peak_where_a_sharpened_score_saturates():
     predictions = random_predictions(1, SMALL)
-    for own in predictions:
-        own["heatmap"].fill_(-20)
-        own["dim"].fill_(1.5)
-        own["reg"].zero_()
-        own["rot"][:, 0], own["rot"][:, 1] = 0.0, 1.0
+    for task in predictions:
+        task["heatmap"].fill_(-20)
+        task["dim"].fill_(1.5)
+        task["reg"].zero_()
+        task["rot"][:, 0], task["rot"][:, 1] = 0.0, 1.0
     predictions[0]["heatmap"][0, 0, 10, 10:13] = torch.tensor([6.0, 9.0, 7.0])
-    found = Head(16, HeadSpec(), SMALL).decode(predictions, temperature=0.1, rank_by="logit")[0]
-    assert found.boxes_K9[:, 0].tolist() == pytest.approx([11 * 1.6 - 25.6])
-    assert found.scores_K.tolist() == [1.0]
+    decoded = Head(16, HeadSpec(), SMALL).decode(predictions, temperature=0.1, rank_by="logit")[0]
+    assert decoded.boxes_K9[:, 0].tolist() == pytest.approx([11 * 1.6 - 25.6])
+    assert decoded.scores_K.tolist() == [1.0]
 
 
 def test_the_footprint_scale_decides_what_nms_merges():
@@ -266,20 +269,20 @@ def test_the_footprint_scale_decides_what_nms_merges():
     assert len(scaled.boxes_K9) == 1
 
 
-def test_a_fresh_head_expects_an_object_with_a_chance_of_a_tenth():
+def test_a_fresh_head_predicts_scores_of_a_tenth():
     predictions = Head(16, HeadSpec(), SMALL)(torch.zeros(1, 16, 32, 32))
-    assert [own["heatmap"].shape[1] for own in predictions] == list(TASK_SIZES)
-    for own in predictions:
-        assert set(own) == {*REGRESSION, "heatmap"}
-        assert own["heatmap"].sigmoid().mean().item() == pytest.approx(0.1, abs=0.03)
+    assert [task["heatmap"].shape[1] for task in predictions] == list(TASK_SIZES)
+    for task in predictions:
+        assert set(task) == {*REGRESSION, "heatmap"}
+        assert task["heatmap"].sigmoid().mean().item() == pytest.approx(0.1, abs=0.03)
 
 
 def test_losses_run_in_float32_under_autocast():
     head = Head(16, HeadSpec(), SMALL)
     boxes, labels = random_boxes(10, 20.0, torch.Generator().manual_seed(0))
-    half = [{name: value.bfloat16() for name, value in own.items()} for own in random_predictions(1, SMALL)]
+    half = [{name: value.bfloat16() for name, value in task.items()} for task in random_predictions(1, SMALL)]
     plain = head.loss(
-        [{name: value.float() for name, value in own.items()} for own in half], (boxes,), (labels,)
+        [{name: value.float() for name, value in task.items()} for task in half], (boxes,), (labels,)
     )
     with torch.autocast("cpu", torch.bfloat16):
         mixed = head.loss(half, (boxes,), (labels,))

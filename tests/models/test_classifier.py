@@ -1,4 +1,4 @@
-"""The classifier of a pre-training: it learns, and its backbone is the student's."""
+"""The classifier for pre-training: its loss falls, and its backbone fits the student."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SLIM = ClassifierSpec(width=SLIM_STUDENT.width)
 
 
 def crops(count: int = 22) -> Crops:
-    """Noise, but of another mean for every label."""
+    """Noise with a different mean per label."""
     labels_B = torch.arange(count) % 11
     images_BCHW = torch.randn(count, 3, 32, 32) + labels_B[:, None, None, None] / 3
     return Crops(tuple(f"sample-{i}" for i in range(count)), images_BCHW, labels_B)
@@ -33,9 +33,9 @@ def test_the_loss_falls() -> None:
     assert history[-1] < 0.5 * history[0]
 
 
-def test_its_backbone_is_the_student_s() -> None:
-    own = Classifier(SLIM).backbone.state_dict()
-    theirs = BEVDepth(SLIM_STUDENT, SLIM_GRID).image_encoder.backbone.state_dict()
-    assert {name: value.shape for name, value in own.items()} == {
-        name: value.shape for name, value in theirs.items()
+def test_its_backbone_has_the_weights_of_the_students() -> None:
+    classifier = Classifier(SLIM).backbone.state_dict()
+    student = BEVDepth(SLIM_STUDENT, SLIM_GRID).image_encoder.backbone.state_dict()
+    assert {name: value.shape for name, value in classifier.items()} == {
+        name: value.shape for name, value in student.items()
     }

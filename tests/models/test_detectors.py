@@ -1,4 +1,4 @@
-"""Student and teacher as the rest of the suite sees them: build, forward, losses, decode, tap_shapes."""
+"""The interface of student and teacher: build, forward, losses, decode, tap_shapes."""
 
 from __future__ import annotations
 
@@ -60,33 +60,33 @@ def overfit(detector: Detector, batch: Batch, steps: int, lr: float) -> list[flo
 
 
 def mean_errors(detector: Detector, batch: Batch) -> tuple[float, float, float, float]:
-    """Share of boxes found within half a metre, and their errors in yaw, size and velocity."""
+    """Share of boxes detected within half a metre, and their errors in yaw, size and velocity."""
     with torch.no_grad():
-        found = detector.decode(detector(batch), batch)
+        decoded = detector.decode(detector(batch), batch)
     hits, errors = 0, []
-    for own, boxes, labels in zip(found, batch.boxes_K9, batch.labels_K, strict=True):
-        sure = own.scores_K > 0.3
+    for sample, boxes, labels in zip(decoded, batch.boxes_K9, batch.labels_K, strict=True):
+        sure = sample.scores_K > 0.3
         for box, label in zip(boxes, labels, strict=True):
-            mine = own.boxes_K9[sure & (own.labels_K == label)]
-            distance = (mine[:, :2] - box[:2]).norm(dim=1)
-            if not len(mine) or distance.min() > 0.5:
+            candidates = sample.boxes_K9[sure & (sample.labels_K == label)]
+            distance = (candidates[:, :2] - box[:2]).norm(dim=1)
+            if not len(candidates) or distance.min() > 0.5:
                 continue
             hits += 1
-            best = mine[distance.argmin()]
+            best = candidates[distance.argmin()]
             turn = torch.atan2((best[6] - box[6]).sin(), (best[6] - box[6]).cos()).abs()
             errors.append([turn, (best[3:6] / box[3:6] - 1).abs().max(), (best[7:] - box[7:]).norm()])
     yaw, size, velocity = torch.tensor(errors).mean(0).tolist()
     return hits / sum(map(len, batch.labels_K)), yaw, size, velocity
 
 
-def test_taps_have_the_shapes_that_were_promised(detector: Detector):
+def test_taps_have_the_announced_shapes(detector: Detector):
     output = detector(random_batch())
     assert {name: tuple(tap.shape[1:]) for name, tap in output.taps_BCHW.items()} == detector.tap_shapes()
     assert list(output.taps_BCHW) == list(detector.tap_shapes())
 
 
 @pytest.mark.parametrize("stride", [8, 16])
-def test_the_lifted_map_has_the_stride_that_was_asked_for(stride: int):
+def test_the_lifted_map_has_the_configured_stride(stride: int):
     student, batch = (
         BEVDepth(replace(SLIM_STUDENT, feature_stride=stride), SLIM_GRID),
         random_batch(stride=stride),
@@ -129,24 +129,24 @@ def test_the_same_seed_makes_the_same_weights():
         assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_building_says_nothing(capfd: pytest.CaptureFixture[str]):
+def test_building_prints_nothing(capfd: pytest.CaptureFixture[str]):
     build(run(SLIM_STUDENT))
     build(run(SLIM_TEACHER))
     assert capfd.readouterr() == ("", "")
 
 
-def test_object_cells_beyond_the_bins_are_nobodys():
+def test_cells_beyond_the_bins_belong_to_no_box():
     student = BEVDepth(SLIM_STUDENT, SLIM_GRID)  # bins from 1 to 36 m
     depth = torch.tensor([0.0, 0.9, 1.0, 35.9, 36.0]).expand(1, 6, 1, 5)
     owner = torch.tensor([0, 1, 2, 3, 4]).expand(1, 6, 1, 5)
     batch = replace(random_batch(1), depth_BNhw=depth, owner_BNhw=owner)
-    found = student.image_depth(Output({}, [], torch.zeros(1, 6, 35, 1, 5)), batch)
-    assert found.owner_BNhw[0, 0, 0].tolist() == [0, 0, 2, 3, 0]
-    assert found.bins_D[[0, -1]].tolist() == [1.5, 35.5]
-    assert torch.equal(found.target_BNhw, depth)
+    image_depth = student.image_depth(Output({}, [], torch.zeros(1, 6, 35, 1, 5)), batch)
+    assert image_depth.owner_BNhw[0, 0, 0].tolist() == [0, 0, 2, 3, 0]
+    assert image_depth.bins_D[[0, -1]].tolist() == [1.5, 35.5]
+    assert torch.equal(image_depth.target_BNhw, depth)
 
 
-def test_the_previous_frame_gets_no_gradient_but_matters():
+def test_the_previous_frame_gets_no_gradient_but_changes_the_output():
     student, batch = BEVDepth(SLIM_STUDENT, SLIM_GRID), random_batch()
     batch.images_BFNCHW.requires_grad_()
     sum(student.losses(student(batch), batch).values()).backward()
@@ -160,7 +160,7 @@ def test_the_previous_frame_gets_no_gradient_but_matters():
     assert not torch.allclose(student(replace(batch, images_BFNCHW=images)).taps_BCHW["head"], before)
 
 
-def test_each_frame_is_lifted_with_its_own_cameras():
+def test_each_frame_is_lifted_with_the_camera_poses_of_its_time():
     student, batch = BEVDepth(SLIM_STUDENT, SLIM_GRID).eval(), random_batch()
     maps = [student._frame(batch, frame)[0] for frame in range(2)]
     poses = batch.camera_to_lidar_BFN44.clone()
@@ -170,7 +170,7 @@ def test_each_frame_is_lifted_with_its_own_cameras():
     assert not torch.allclose(student._frame(moved, 1)[0], maps[1])
 
 
-def test_both_heads_draw_a_box_in_the_same_cell_and_read_it_back():
+def test_both_heads_encode_a_box_in_the_same_cell_and_decode_it():
     box = torch.tensor([[30.0, 5.0, -0.8, 4.6, 1.9, 1.7, 0.6, 3.0, -1.0]])
     label, grid, history = torch.tensor([1]), GridSpec(51.2, 0.8), torch.tensor([1.5])
     batch = Batch(("one",), (box,), (label,), torch.eye(4)[None], history_s_B=history)
@@ -182,10 +182,10 @@ def test_both_heads_draw_a_box_in_the_same_cell_and_read_it_back():
         assert torch.equal(detector.head.heatmaps((box,), (label,)), targets.heatmap_BGYX)
         predictions = perfect_predictions(regressed, (label,), grid)
         output = Output({}, predictions, torch.zeros(1, 6, 35, 2, 2))
-        found = detector.decode(output, batch)[0]
-        best = found.scores_K.argmax()
-        assert found.labels_K[best] == 1
-        assert torch.allclose(found.boxes_K9[best], box[0], atol=1e-4)
+        decoded = detector.decode(output, batch)[0]
+        best = decoded.scores_K.argmax()
+        assert decoded.labels_K[best] == 1
+        assert torch.allclose(decoded.boxes_K9[best], box[0], atol=1e-4)
         batch_with_depth = replace(batch, depth_BNhw=torch.zeros(1, 6, 2, 2))
         assert detector.losses(output, batch_with_depth)["box"].item() == pytest.approx(0, abs=1e-5)
 
@@ -199,12 +199,12 @@ def test_displacement_is_velocity_times_the_age_of_the_previous_frame():
     assert box[0, 7:].tolist() == [3.0, -1.0]
 
 
-def test_a_sample_whose_frames_are_the_same_decodes_to_standing_still():
+def test_equal_frames_decode_to_zero_velocity():
     student, batch = BEVDepth(SLIM_STUDENT, SLIM_GRID).eval(), random_batch()
     batch = replace(batch, history_s_B=torch.tensor([0.0, 1.0]))
     output = student(batch)
-    for own in output.predictions:
-        own["heatmap"] -= 4
+    for task in output.predictions:
+        task["heatmap"] -= 4
     output.predictions[0]["heatmap"][:, :, 10:12] += 7
     still, moving = student.decode(output, batch)
     assert len(still.boxes_K9) > 0
@@ -223,30 +223,30 @@ def test_autocast_gives_finite_losses_close_to_those_in_float32(detector: Detect
         assert mixed[name].item() == pytest.approx(plain[name].item(), rel=0.1)
 
 
-def test_grids_and_pillars_that_do_not_fit_are_explained():
+def test_grids_and_pillars_that_do_not_divide_are_refused():
     with pytest.raises(UserError, match="multiple of 8 cells"):
         build(run(SLIM_STUDENT, GridSpec(10.0, 1.0)))
     with pytest.raises(UserError, match="do not fit cells"):
         build(run(replace(SLIM_TEACHER, pillar_m=0.3)))
 
 
-def test_the_teacher_learns_one_batch_by_heart():
+def test_the_teacher_overfits_one_batch():
     batch = random_batch(1)
     teacher = Teacher(replace(SLIM_TEACHER, layers=(1, 1, 1), pillar_m=0.8), SLIM_GRID)
     assert_learned(teacher, batch, overfit(teacher, batch, steps=50, lr=1e-2))
 
 
 @pytest.mark.slow
-def test_the_student_learns_one_batch_by_heart():
+def test_the_student_overfits_one_batch():
     batch = random_batch(1)
     student = BEVDepth(replace(SLIM_STUDENT, depth_weight=10.0), SLIM_GRID)
     assert_learned(student, batch, overfit(student, batch, steps=60, lr=1e-2))
 
 
 def assert_learned(detector: Detector, batch: Batch, history: list[float]) -> None:
-    found, yaw, size, velocity = mean_errors(detector, batch)
+    matched, yaw, size, velocity = mean_errors(detector, batch)
     assert history[-1] < 0.05 * history[0]
-    assert found == 1
+    assert matched == 1
     assert yaw < 0.1
     assert size < 0.1
     assert velocity < 0.2

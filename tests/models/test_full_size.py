@@ -1,6 +1,6 @@
 """The published sizes: shapes, weights, and one forward and backward of each preset on a CPU within 24 GB.
 
-Each step runs in a process of its own, so that its peak memory is its own.
+Each step runs in a separate process, to measure its peak memory.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def test_the_full_size_teacher_has_the_published_taps_and_weights():
     assert millions(teacher.head) == pytest.approx(1.59, abs=0.005)
 
 
-def test_the_full_size_mvp_differs_in_its_first_layer_alone():
+def test_the_full_size_mvp_differs_only_in_its_first_layer():
     plain, virtual = Teacher(TeacherSpec(), GRID), Teacher(MVPSpec(), GRID)
     assert virtual.tap_shapes() == TEACHER_TAPS
     assert virtual.pillars.linear.weight.shape == (64, 22)
@@ -75,7 +75,7 @@ def test_the_full_size_mvp_differs_in_its_first_layer_alone():
     assert [name for name in first if first[name] != second[name]] == ["pillars.linear.weight"]
 
 
-def test_megvii_bins_and_loss_are_numbers_of_the_same_student():
+def test_megvii_bins_and_loss_are_options_of_the_same_student():
     megvii = BEVDepthSpec(
         depth_bins_m=(2.0, 58.0, 0.5), depth_loss="megvii", depth_weight=3.0, context_channels=80
     )
@@ -124,15 +124,15 @@ def test_one_full_size_step_of_a_label_encoder():
 
 
 def with_objects(batch: Batch, image: tuple[int, int]) -> Batch:
-    """What some methods ask of pictures: an owner of every point, and three masks in every camera."""
+    """Add the inputs of some methods: the box of every point, and three masks in every camera."""
     draw = torch.Generator().manual_seed(1)
     drawn = torch.randint(1, 31, batch.depth_BNhw.shape, generator=draw)
     masks_SHW = torch.zeros(3, *image, dtype=torch.bool)
     for number in range(3):
         masks_SHW[number, 60 * number : 60 * number + 50, 200 * number : 200 * number + 150] = True
-    seen = Instances(masks_SHW, torch.tensor([0, 8, 3]), torch.tensor([0.9, 0.6, 0.8]))
+    instances = Instances(masks_SHW, torch.tensor([0, 8, 3]), torch.tensor([0.9, 0.6, 0.8]))
     return dataclasses.replace(
-        batch, owner_BNhw=drawn * (batch.depth_BNhw > 0), instances=((seen,) * 6,) * len(batch.tokens)
+        batch, owner_BNhw=drawn * (batch.depth_BNhw > 0), instances=((instances,) * 6,) * len(batch.tokens)
     )
 
 
@@ -165,6 +165,6 @@ def test_one_full_size_step_of_every_method_fits_a_cpu_with_24_gb(name: str):
     detection = {"heatmap", "box", "depth"}
     assert detection < set(losses)
     assert all(math.isfinite(loss) for loss in losses.values())
-    assert all(losses[own] > 0 for own in set(losses) - detection)
+    assert all(losses[name] > 0 for name in set(losses) - detection)
     assert finite
     assert peak_gb < 24

@@ -1,4 +1,4 @@
-"""The label encoder: what it is given, what it gives, and that a frozen neck and head teach it to be read."""
+"""The label encoder: its painted input, its maps, and its training through a frozen neck and head."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def box(x: float, y: float, length: float, width: float, yaw: float) -> list[flo
 
 
 def naive_owners(boxes_K9: Tensor, grid: GridSpec) -> list[list[int]]:
-    """Cell by cell, box by box: the last one whose half-size rectangle holds the middle of the cell."""
-    found = [[0] * grid.cells for _ in range(grid.cells)]
+    """Loop over cells and boxes: the last box whose half-size rectangle contains the centre of the cell."""
+    owner = [[0] * grid.cells for _ in range(grid.cells)]
     for row in range(grid.cells):
         for column in range(grid.cells):
             middle = [(i + 0.5) * grid.cell_m - grid.half_extent_m for i in (column, row)]
@@ -36,39 +36,39 @@ def naive_owners(boxes_K9: Tensor, grid: GridSpec) -> list[list[int]]:
                 inside = abs(along) <= length / 2 / 2 and abs(across) <= width / 2 / 2
                 centre = [math.floor((i + grid.half_extent_m) / grid.cell_m) for i in (x, y)]
                 if inside or centre == [column, row]:
-                    found[row][column] = number
-    return found
+                    owner[row][column] = number
+    return owner
 
 
-def test_cells_belong_to_boxes_as_in_the_loop() -> None:
+def test_owners_equal_a_loop_over_cells_and_boxes() -> None:
     drawn = torch.Generator().manual_seed(3)
     boxes_K9 = torch.rand(12, 9, generator=drawn) * torch.tensor([12.0, 12, 1, 8, 4, 2, 6, 1, 1])
     boxes_K9[:, :2] -= 6
     assert owners(boxes_K9, GRID).tolist() == naive_owners(boxes_K9, GRID)
 
 
-def test_a_box_fills_half_its_length_and_width() -> None:
+def test_a_box_covers_half_its_length_and_width() -> None:
     # x from -1.9 m to 1.9 m, y from -0.75 m to 0.75 m; cells of 0.8 m have their middles at 0.4 m, 1.2 m, ...
     owner_YX = owners(torch.tensor([box(0, 0, 7.6, 3, 0)]), GRID)
     rows, columns = owner_YX.nonzero(as_tuple=True)
     assert (set(rows.tolist()), set(columns.tolist())) == ({7, 8}, {6, 7, 8, 9})
 
 
-def test_the_smallest_box_has_the_cell_of_its_centre() -> None:
+def test_the_smallest_box_covers_the_cell_of_its_centre() -> None:
     owner_YX = owners(torch.tensor([box(-3.9, 4.9, 0.3, 0.3, 0.2)]), GRID)
     assert owner_YX.nonzero().tolist() == [[14, 3]]
 
 
-def test_of_two_boxes_in_a_cell_the_later_one_stays() -> None:
+def test_of_two_boxes_in_a_cell_the_later_is_kept() -> None:
     two_K9 = torch.tensor([box(0.4, 0.4, 8, 8, 0), box(0.4, 0.4, 1, 1, 0)])
     assert owners(two_K9, GRID)[8, 8] == 2
     assert owners(two_K9.flip(0), GRID)[8, 8] == 2
     assert 1 not in owners(two_K9.flip(0), GRID)
 
 
-def test_a_cell_knows_its_box_and_its_class() -> None:
+def test_a_painted_cell_holds_box_and_class() -> None:
     boxes_K9 = (torch.tensor([box(-3.9, 4.9, 0.3, 0.3, 0.2)]), torch.zeros(0, 9))
-    boxes_K9[0][0, 7] = math.nan  # nobody knows how fast it is
+    boxes_K9[0][0, 7] = math.nan  # an unknown velocity
     labels_K = (torch.tensor([8]), torch.zeros(0, dtype=torch.long))
     boxes_BYX9, classes_BYXG = paint(boxes_K9, labels_K, GRID)
     assert boxes_BYX9.shape == (2, 16, 16, 9)
@@ -84,19 +84,19 @@ def teachers() -> Teachers:
     return Teachers(Teacher(SLIM_TEACHER, SLIM_GRID))
 
 
-def test_its_maps_have_the_teacher_s_shapes_and_the_finest_stays_silent(teachers: Teachers) -> None:
+def test_its_maps_have_the_shapes_of_the_teacher_and_the_finest_is_zero(teachers: Teachers) -> None:
     shapes = teachers.detector.tap_shapes()
     encoder = LabelEncoder(SLIM, SLIM_GRID, shapes)
     maps = encoder(random_batch(2))
-    assert {tap: tuple(own.shape[1:]) for tap, own in maps.items()} == {
+    assert {tap: tuple(map_BCYX.shape[1:]) for tap, map_BCYX in maps.items()} == {
         tap: shape for tap, shape in shapes.items() if tap != "neck"
     }
     assert not maps["t1"].any()
     assert all((maps[tap] >= 0).all() and maps[tap].any() for tap in ("t2", "t3"))
 
 
-def test_a_frozen_neck_and_head_teach_it(teachers: Teachers) -> None:
-    """The loss falls, all of the encoder learns, and the teacher stays as it is to the last bit."""
+def test_it_is_trained_through_a_frozen_neck_and_head(teachers: Teachers) -> None:
+    """The loss falls, all of the encoder learns, and the teacher does not change by a bit."""
     torch.manual_seed(0)
     objective = LabelEncoderObjective(LabelEncoder(SLIM, SLIM_GRID, teachers.detector.tap_shapes()))
     before = {name: value.clone() for name, value in teachers.state_dict().items()}
@@ -113,14 +113,14 @@ def test_a_frozen_neck_and_head_teach_it(teachers: Teachers) -> None:
     assert all(weight.grad is None for weight in teachers.parameters())
 
 
-def test_teachers_see_labels_only_where_an_encoder_is(teachers: Teachers) -> None:
+def test_teachers_return_label_features_only_with_an_encoder(teachers: Teachers) -> None:
     encoder = LabelEncoder(SLIM, SLIM_GRID, teachers.detector.tap_shapes())
     batch = random_batch(1)
     assert teachers(batch)[1] == {}
     both = Teachers(teachers.detector, encoder)
     output, labels_BCHW = both(batch)
     assert labels_BCHW.keys() == output.taps_BCHW.keys() - {"neck"}
-    assert not any(own.requires_grad for own in labels_BCHW.values())
+    assert not any(map_BCYX.requires_grad for map_BCYX in labels_BCHW.values())
     assert not both.label_encoder.training
 
 
@@ -129,7 +129,7 @@ def test_a_teacher_whose_maps_do_not_divide_the_grid_is_refused() -> None:
         LabelEncoder(SLIM, GRID, {"t2": (4, 5, 5)})
 
 
-def test_at_full_size_it_has_the_published_maps() -> None:
+def test_the_full_size_encoder_has_the_published_maps() -> None:
     shapes = {"t1": (64, 256, 256), "t2": (128, 128, 128), "t3": (256, 64, 64), "neck": (384, 128, 128)}
     encoder = LabelEncoder(LabelEncoderSpec(), GridSpec(), shapes)
     assert [(tap, branch[0].stride) for tap, branch in encoder.branches.items()] == [
@@ -137,7 +137,8 @@ def test_at_full_size_it_has_the_published_maps() -> None:
         ("t3", (2, 2)),
     ]
     sizes = [
-        [tuple(layer.weight.shape) for layer in (own[0], own[2])] for own in (encoder.box, encoder.label)
+        [tuple(layer.weight.shape) for layer in (perceptron[0], perceptron[2])]
+        for perceptron in (encoder.box, encoder.label)
     ]
     assert sizes == [[(256, 9), (256, 256)], [(256, 10), (256, 256)]]
     assert TeacherSpec().channels == (64, 128, 256)

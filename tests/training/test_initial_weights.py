@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dualdistill import models
 from dualdistill.config.run_spec import RunSpec
-from dualdistill.data.loader import of_frames
+from dualdistill.data.loader import frame_batches
 from dualdistill.errors import CheckpointError
 from dualdistill.models.bevdepth.image_encoder import resnet
 from dualdistill.plan import plan
@@ -111,7 +111,7 @@ def test_the_cell_classifier_adds_a_loss_that_reaches_only_the_image_encoder(
     spec: RunSpec, pretrained: Path, command: Callable[..., object], results: Path
 ) -> None:
     paths = plan.load(CONFIG, {"profile": "smoke"}, results).paths
-    feed = of_frames(spec, paths, images=True, points=False)
+    feed = frame_batches(spec, paths, images=True, points=False)
     batch = next(feed.batches(0, Fabric(accelerator="cpu", devices=1)))
     losses = {}
     for weight in (0.0, 1.0, 5.0):

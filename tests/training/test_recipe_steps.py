@@ -14,7 +14,7 @@ from torch import nn
 from dualdistill import models
 from dualdistill.config import method_options
 from dualdistill.config.run_spec import ClassifierSpec, LabelEncoderSpec, RunSpec
-from dualdistill.data.loader import of_frames
+from dualdistill.data.loader import frame_batches
 from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import Plan
 from dualdistill.seeding import seed_everything
@@ -71,7 +71,7 @@ def test_every_row_takes_a_step(
     )
     objective, learner = networks.objective, networks.objective.learner
     points = learner.needs_points or networks.teachers is not None
-    feed = of_frames(spec, plan.paths, images=learner.needs_images, points=points)
+    feed = frame_batches(spec, plan.paths, images=learner.needs_images, points=points)
     batch = next(feed.batches(0, Fabric(accelerator="cpu", devices=1)))
     before = {name: weight.clone() for name, weight in objective.named_parameters()}
     optimizer = torch.optim.AdamW(objective.parameters(), lr=spec.schedule.lr)

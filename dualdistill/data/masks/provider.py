@@ -1,4 +1,4 @@
-"""Instances of an image, as a segmenter reports them and as the network sees them.
+"""Instances of an image: as reported by a segmenter, and in network pixels.
 
 Axes: H W image rows and columns, S instances.
 """
@@ -23,7 +23,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One object as a segmenter reports it; masks of an image may overlap."""
+    """One object as reported by a segmenter; masks of an image may overlap."""
 
     label: int  # into CLASSES
     score: float  # 0..1
@@ -31,37 +31,41 @@ class Instance:
 
 
 class MaskProvider(Protocol):
-    """Says what is in an image."""
+    """Source of instance masks."""
 
     index: Index
 
     def masks(self, record: int) -> list[Instance]:
-        """The instances of an image record, in any order, the same ones every time."""
+        """Instances of an image record, in any order, the same in every call."""
         ...
 
 
 def ranked(instances: Iterable[Instance]) -> list[Instance]:
-    """Best score first, in an order that does not depend on the one they came in."""
-    return sorted(instances, key=lambda one: (-one.score, one.label, one.mask_HW.tobytes()))
+    """Sort by descending score; the result does not depend on the order of the input."""
+
+    def key(instance: Instance) -> tuple[float, int, bytes]:
+        return -instance.score, instance.label, instance.mask_HW.tobytes()
+
+    return sorted(instances, key=key)
 
 
-def overlap(one_HW: Mask, other_HW: Mask) -> float:
+def overlap(a_HW: Mask, b_HW: Mask) -> float:
     """Intersection over union; the second mask is not empty."""
-    return float((one_HW & other_HW).sum() / (one_HW | other_HW).sum())
+    return float((a_HW & b_HW).sum() / (a_HW | b_HW).sum())
 
 
-def as_seen(found: Iterable[Instance], affine_33: Array, size: tuple[int, int]) -> Instances:
-    """The instances through an image's affine; a pixel belongs to a mask that covers half of it.
+def warp_instances(instances: Iterable[Instance], affine_33: Array, size: tuple[int, int]) -> Instances:
+    """Warp instances by an image's affine; a pixel belongs to a mask that covers half of it.
 
-    What lies outside of the network's image, or is too thin for its pixels, is dropped.
+    Masks outside the network's image, or too thin for its pixels, are dropped.
     """
     masks, labels, scores = [], [], []
-    for one in found:
-        mask_HW = warp(np.where(one.mask_HW, np.uint8(255), np.uint8(0)), affine_33, size) > 127
+    for instance in instances:
+        mask_HW = warp(np.where(instance.mask_HW, np.uint8(255), np.uint8(0)), affine_33, size) > 127
         if mask_HW.any():
             masks.append(mask_HW)
-            labels.append(one.label)
-            scores.append(one.score)
+            labels.append(instance.label)
+            scores.append(instance.score)
     return Instances(
         torch.from_numpy(np.array(masks, dtype=bool).reshape(-1, *size)),
         torch.tensor(labels, dtype=torch.int64),

@@ -13,8 +13,8 @@ from dualdistill.errors import DataError
 from dualdistill.world.nuscenes.names import mask_name, token
 
 
-class Oracle:
-    """An upper bound that no segmenter reaches."""
+class RenderedMasks:
+    """Perfect masks: an upper bound for every segmenter."""
 
     def __init__(self, index: Index, root: Path) -> None:
         self.index, self.root = index, root
@@ -23,15 +23,15 @@ class Oracle:
         self._label = {names[rank].decode(): label for rank, label in labels.items()}
 
     def masks(self, record: int) -> list[Instance]:
-        """One instance per object; what is annotated in no frame, being too far away, is left out."""
+        """One instance per object; objects too far away to be annotated in any frame are left out."""
         number_HW = self._read(record)
         scene = self.index.scene_name[self.index.record_scene[record]].decode()
-        found = []
+        instances = []
         for number in np.unique(number_HW[number_HW > 0]).tolist():
             label = self._label.get(token(scene, "instance", number))
             if label is not None:
-                found.append(Instance(label, 1.0, number_HW == number))
-        return found
+                instances.append(Instance(label, 1.0, number_HW == number))
+        return instances
 
     def _read(self, record: int) -> np.ndarray:
         path = self.root / mask_name(self.index.path(record))

@@ -1,4 +1,4 @@
-"""Masks that somebody else computed: one .npz per image, without pickles.
+"""Masks computed by another program: one .npz per image, without pickles.
 
 <folder>/<the image's path in the data set>.npz holds labels [M] into CLASSES, scores [M] from 0 to 1 and
 masks [M, H, W] of zeros and ones, at the stored image's size.
@@ -18,34 +18,36 @@ from dualdistill.data.masks.provider import Instance
 from dualdistill.errors import DataError
 
 
-class Stored:
-    """Reads a segmenter's output; an image without a file is an error, one without objects has M = 0."""
+class StoredMasks:
+    """A segmenter's output; every image needs a file, with M = 0 if it has no objects."""
 
     def __init__(self, index: Index, folder: Path) -> None:
         self.index, self.folder = index, folder
 
     def masks(self, record: int) -> list[Instance]:
-        """What the file says; empty masks are dropped, as published."""
+        """Instances in the image's file; empty masks are dropped, as published."""
         path = self.folder / f"{self.index.path(record)}.npz"
         try:
             with np.load(path, allow_pickle=False) as stored:
                 labels_M, scores_M, masks_MHW = (stored[name] for name in ("labels", "scores", "masks"))
         except FileNotFoundError as error:
-            raise self._fault(record, path, "the image has no masks") from error
+            raise self._damaged(record, path, "the image has no masks") from error
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise self._fault(record, path, f"the masks cannot be read: {error}") from error
+            raise self._damaged(record, path, f"the masks cannot be read: {error}") from error
         size = (int(self.index.record_height[record]), int(self.index.record_width[record]))
         if masks_MHW.shape != (len(labels_M), *size) or scores_M.shape != labels_M.shape:
             what = f"masks {masks_MHW.shape}, labels {labels_M.shape} and scores {scores_M.shape} do not fit"
-            raise self._fault(record, path, f"{what} an image of {size[0]} x {size[1]} pixels")
+            raise self._damaged(record, path, f"{what} an image of {size[0]} x {size[1]} pixels")
         if not (np.isin(labels_M, range(len(CLASSES))).all() and ((scores_M >= 0) & (scores_M <= 1)).all()):
-            raise self._fault(record, path, f"labels go from 0 to {len(CLASSES) - 1} and scores from 0 to 1")
+            raise self._damaged(
+                record, path, f"labels go from 0 to {len(CLASSES) - 1} and scores from 0 to 1"
+            )
         return [
             Instance(int(label), float(score), mask_HW.astype(bool))
             for label, score, mask_HW in zip(labels_M, scores_M, masks_MHW, strict=True)
             if mask_HW.any()
         ]
 
-    def _fault(self, record: int, path: Path, what: str) -> DataError:
+    def _damaged(self, record: int, path: Path, what: str) -> DataError:
         what = f"{what} ({self.index.describe(record)})"
         return DataError(what, where=str(path), hint="the layout is in docs/methods/mvp.md")

@@ -1,4 +1,4 @@
-"""The virtual points of a data set, cloud by cloud: a cloud that has its file is finished.
+"""Build the virtual points of a data set, one file per cloud; clouds that have a file are skipped.
 
 The files depend on the index, the masks and the spec alone, not on the number of workers or on interruptions.
 """
@@ -20,75 +20,75 @@ import numpy as np
 from dualdistill.config.nuscenes import CAMERAS
 from dualdistill.config.run_spec import VirtualSpec
 from dualdistill.data.geometry import inverse
-from dualdistill.data.index import LIDAR, Index
+from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.masks import open_masks
 from dualdistill.data.masks.mask_ap import MaskAP
-from dualdistill.data.masks.rendered import Oracle
-from dualdistill.data.sensor_files import Files
-from dualdistill.data.virtual_points.lift import View, lift
+from dualdistill.data.masks.rendered import RenderedMasks
+from dualdistill.data.sensor_files import SensorFiles
+from dualdistill.data.virtual_points.lift import CameraView, lift
 from dualdistill.data.virtual_points.reader import MANIFEST, SCHEMA, cloud_path
 from dualdistill.seeding import seed_for
 from dualdistill.store.files import atomic_write, write_json
 
 log = logging.getLogger(__name__)
-DETECTED = ("train", "dev", "val")  # the splits that teachers see
+DETECTED = ("train", "dev", "val")  # the splits that teachers are trained and tested on
 CHUNK = 16  # clouds a worker takes at a time
 
 
 def make(
     index: Index, root: Path, spec: VirtualSpec, masks: Path | None, out: Path, *, workers: int = 1
 ) -> None:
-    """Write the points of every cloud under `out`; the manifest, with the masks' quality, comes last."""
+    """Write the points of every cloud under `out`; the manifest, with the mask AP, is written last."""
     records = clouds(index)
     missing = [record for record in records if not cloud_path(out, index, record).exists()]
-    log.info("%d of %d clouds are there", len(records) - len(missing), len(records))
+    log.info("%d of %d clouds are finished", len(records) - len(missing), len(records))
     chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
     arguments = (index, root, spec, masks, out)
     if workers > 1:
         # spawned, not forked: the caller may hold threads of torch or of OpenCV
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, Maker.begin, arguments) as pool:
-            for _ in pool.map(Maker.write_in_worker, chunks):
+        with ProcessPoolExecutor(workers, context, PointWriter.begin, arguments) as pool:
+            for _ in pool.map(PointWriter.write_in_worker, chunks):
                 pass
     else:
-        maker = Maker(*arguments)
+        writer = PointWriter(*arguments)
         for chunk in chunks:
-            maker.write(chunk)
+            writer.write(chunk)
     manifest = {"schema": SCHEMA, "index_sha": index.sha, "spec": asdict(spec), "clouds": len(records)}
-    write_json(out / MANIFEST, manifest | {"quality": quality(index, root, spec)})
+    write_json(out / MANIFEST, manifest | {"quality": mask_quality(index, root, spec)})
 
 
 def clouds(index: Index) -> list[int]:
     """The LiDAR records of every scene that teachers are trained or tested on."""
     wanted = np.isin(index.split_role, [role.encode() for role in DETECTED])
     scenes = np.unique(index.sample_scene[index.sample_in_split[:, wanted].any(axis=1)])
-    lidar = index.record_channel == LIDAR
+    lidar = index.record_channel == LIDAR_COLUMN
     return [int(record) for record in np.flatnonzero(lidar & np.isin(index.record_scene, scenes))]
 
 
-def quality(index: Index, root: Path, spec: VirtualSpec) -> dict[str, Any] | None:
-    """Mask AP on the dev split's key frames, against what the world rendered; None where nothing is known."""
+def mask_quality(index: Index, root: Path, spec: VirtualSpec) -> dict[str, Any] | None:
+    """Mask AP against rendered masks on the dev split's key frames; None for masks from files."""
     if spec.masks == "file":
         return None
-    found, truth, measured = open_masks(spec, index, root, None), Oracle(index, root), MaskAP()
+    predicted, rendered, mask_ap = open_masks(spec, index, root, None), RenderedMasks(index, root), MaskAP()
     for sample in index.samples("dev"):
         for record in index.sample_key_record[sample, 1:].tolist():
-            measured.add(truth.masks(record), found.masks(record))
-    result = measured.result()
+            mask_ap.add(rendered.masks(record), predicted.masks(record))
+    result = mask_ap.result()
     log.info("mask AP %.1f on %d images", result["mask_ap"], result["images"])
     return result
 
 
-class Maker:
-    """Writes the points of clouds; one per process."""
+class PointWriter:
+    """Writes the virtual points of clouds; one per process."""
 
-    mine: Maker
+    mine: PointWriter
 
     def __init__(self, index: Index, root: Path, spec: VirtualSpec, masks: Path | None, out: Path) -> None:
         self.index, self.spec, self.out = index, spec, out
-        self.files, self.masks = Files(index, root), open_masks(spec, index, root, masks)
+        self.files, self.masks = SensorFiles(index, root), open_masks(spec, index, root, masks)
         keys = index.sample_key_record
-        self.key_images = dict(zip(keys[:, LIDAR].tolist(), keys[:, 1:].tolist(), strict=True))
+        self.key_images = dict(zip(keys[:, LIDAR_COLUMN].tolist(), keys[:, 1:].tolist(), strict=True))
 
     def write(self, records: list[int]) -> None:
         for record in records:
@@ -103,7 +103,7 @@ class Maker:
         return lift(self.files.cloud(record), views, self.spec.per_mask, generator)
 
     def _images(self, record: int) -> Iterator[int]:
-        """A key frame's own images; of another sweep the nearest in time, where one is near enough."""
+        """Images of a key frame; for another sweep, those nearest in time within `max_gap_s`."""
         index = self.index
         first = int(np.searchsorted(index.sample_scene, index.record_scene[record]))
         now_us = index.record_timestamp_us[record]
@@ -114,15 +114,15 @@ class Maker:
             if abs(index.record_timestamp_us[image] - now_us) <= self.spec.max_gap_s * 1e6:
                 yield image
 
-    def _view(self, record: int, image: int) -> View:
+    def _view(self, record: int, image: int) -> CameraView:
         index, pose = self.index, self.index.record_sensor_to_global
         size = (int(index.record_height[image]), int(index.record_width[image]))
         camera_from_lidar = inverse(pose[image]) @ pose[record]
-        return View(self.masks.masks(image), index.intrinsics(image), camera_from_lidar, size)
+        return CameraView(self.masks.masks(image), index.intrinsics(image), camera_from_lidar, size)
 
     @classmethod
     def begin(cls, *arguments: Any) -> None:
-        # OpenCV's own threads would only wait for each other
+        # OpenCV's threads would only wait for each other
         cv2.setNumThreads(1)
         cls.mine = cls(*arguments)
 

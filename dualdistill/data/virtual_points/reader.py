@@ -1,12 +1,12 @@
-"""Clouds with virtual points, as the teacher mvp sees them: 17 columns once the age of a sweep is appended.
+"""Clouds with virtual points, the input of the teacher mvp: 17 columns once the age of a sweep is appended.
 
     real     x y z intensity   1 for each class, 1   flag  1   age
-    painted  x y z intensity   one-hot class, score  flag  0   age   a real point again, within a mask
+    painted  x y z intensity   one-hot class, score  flag  0   age   a real point in a mask, repeated
     virtual  x y z -1          one-hot class, score  flag -1   age   a pixel of a mask, lifted
 
-That is the layout of the published teacher (models.md 11.2). On disk a cloud has a float32 .npy [., 6] beside
-its name: x, y, z, intensity (-1 marks a virtual point), class, score, in the cloud's own frame. virtual.json
-is written last: without it the points are not all there.
+That is the layout of the published teacher (Yin et al., NeurIPS 2021). On disk a cloud has a float32 .npy
+[., 6] under its path: x, y, z, intensity (-1 marks a virtual point), class, score, in the frame of the cloud.
+virtual.json is written last: without it the points are incomplete.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ VIRTUAL_INTENSITY = -1.0
 
 
 class VirtualClouds:
-    """Clouds of another reader with the painted and virtual points that belong to them."""
+    """Adds painted and virtual points to the clouds of another reader."""
 
     def __init__(self, folder: Path, index: Index, cloud: Callable[[int], Points]) -> None:
         self.folder, self.index, self._real = folder, index, cloud
@@ -43,7 +43,7 @@ class VirtualClouds:
             raise DataError(what, where=str(folder / MANIFEST), hint=f"delete the folder and {hint}")
 
     def cloud(self, record: int) -> Points:
-        """Points [P, 16]: real, painted and virtual ones, without the age."""
+        """Real, painted and virtual points [P, 16], without the age."""
         return with_virtual(self._real(record), self._added(record))
 
     def _added(self, record: int) -> Points:
@@ -62,12 +62,12 @@ class VirtualClouds:
 
 
 def cloud_path(folder: Path, index: Index, record: int) -> Path:
-    """Where the points that belong to a cloud lie."""
+    """File of the points added to a cloud."""
     return folder / f"{index.path(record)}.npy"
 
 
 def with_virtual(real_P4: Points, added_V6: Points) -> Points:
-    """The first 16 of the 17 columns."""
+    """Join real and added points in the first 16 of the 17 columns."""
     points = np.ones((len(real_P4) + len(added_V6), FLAG + 1), dtype=np.float32)
     points[: len(real_P4), :4] = real_P4
     added = points[len(real_P4) :]

@@ -1,4 +1,4 @@
-"""The student's BEV side: refinement of each frame, alignment in time, encoder and neck.
+"""The student's BEV network: alignment in time, encoder and neck.
 
 Axes: B batch, C channels, Y X rows and columns of the BEV grid.
 """
@@ -14,17 +14,16 @@ from dualdistill.models.layers import conv_norm_relu, residual_stage
 
 
 def warp_to_current(previous_BCYX: Tensor, previous_to_current_B44: Tensor, grid: GridSpec) -> Tensor:
-    """The previous frame's map as seen from the current pose: bilinear, zero outside, in the ground plane.
+    """Warp the previous frame's map to the current pose: bilinear, zero outside, in the ground plane.
 
     grid_sample without align_corners puts -1 and 1 on the outer edges of the map, which are -half_extent and
-    +half_extent, so a position in metres over half_extent is a sampling position.
+    +half_extent, so metres divided by half_extent are sampling positions.
     """
-    centre_X = (
-        torch.arange(grid.cells, device=previous_BCYX.device) + 0.5
-    ) * grid.cell_m - grid.half_extent_m
+    cell_X = torch.arange(grid.cells, device=previous_BCYX.device)
+    centre_X = (cell_X + 0.5) * grid.cell_m - grid.half_extent_m
     y_YX, x_YX = torch.meshgrid(centre_X, centre_X, indexing="ij")
     current_YX3 = torch.stack([x_YX, y_YX, torch.ones_like(x_YX)], dim=-1)
-    with torch.autocast(previous_BCYX.device.type, enabled=False):  # half precision would move cells
+    with torch.autocast(previous_BCYX.device.type, enabled=False):  # half precision would shift cells
         current_to_previous_B44 = torch.linalg.inv(previous_to_current_B44)
         planar_B23 = current_to_previous_B44[:, :2, [0, 1, 3]]
         previous_BYX2 = torch.einsum("bij,yxj->byxi", planar_B23, current_YX3)
@@ -52,7 +51,7 @@ def _upsample(factor: int) -> nn.Upsample:
 
 
 class BevNeck(nn.Module):
-    """BEVDet's FPN_LSS: s3 joins s1 and returns to the full grid; extra_norm closes it with BN and ReLU."""
+    """BEVDet's FPN_LSS: s3 joins s1 and returns to the full grid; extra_norm appends BN and ReLU."""
 
     def __init__(self, channels: tuple[int, int, int], outputs: int, extra_norm: bool) -> None:
         super().__init__()

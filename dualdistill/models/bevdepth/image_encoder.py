@@ -1,4 +1,4 @@
-"""Camera backbone of the student: mmdet's ResNet and a light FPN that merges to one map.
+"""Camera backbone of the student: mmdet's ResNet and a light FPN with one output map.
 
 Axes: M images (batch x cameras), C channels, H W pixels, h w cells of the map.
 """
@@ -18,7 +18,7 @@ LAST = 3  # stages 0 to 3 have strides 4, 8, 16 and 32
 
 
 def resnet(depth: int, width: int, finest: int = LAST, activation_checkpoint: bool = False) -> ResNet:
-    """The backbone with the outputs of its stages from `finest` on, and with fresh weights."""
+    """A ResNet with fresh weights that outputs its stages from `finest` on."""
     backbone = ResNet(
         depth,
         base_channels=width,
@@ -32,7 +32,7 @@ def resnet(depth: int, width: int, finest: int = LAST, activation_checkpoint: bo
 
 
 class ImageEncoder(nn.Module):
-    """Normalised RGB -> one feature map: the stage of the wanted stride with all coarser ones added to it."""
+    """Normalised RGB -> one feature map: the stage of the chosen stride, all coarser stages added."""
 
     def __init__(self, spec: StudentSpec, channels: int, activation_checkpoint: bool = False) -> None:
         super().__init__()

@@ -5,6 +5,8 @@ Axes: B batch, F frames (0 current, 1 previous), N cameras, C channels, Y X rows
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -19,9 +21,10 @@ from dualdistill.models.student import Shape, Student
 
 
 class BEVDepth(Student):
-    """Cameras -> boxes. The previous frame is computed without gradients, as in all of this family.
+    """Cameras -> boxes. The previous frame is computed without gradients, as published.
 
-    The head regresses the displacement between the two frames; losses and decode translate.
+    The head regresses the displacement between the two frames; `losses` and `decode` convert from and to
+    velocity.
     """
 
     spec: BEVDepthSpec
@@ -53,7 +56,7 @@ class BEVDepth(Student):
         current_BCYX, depth_logits, image_BNChw = self._frame(batch, 0)
         with torch.no_grad():
             previous_BCYX, _, _ = self._frame(batch, 1)
-            motion_B44 = given(batch.previous_to_current_B44, "previous_to_current_B44")
+            motion_B44 = require(batch.previous_to_current_B44, "previous_to_current_B44")
             previous_BCYX = warp_to_current(previous_BCYX, motion_B44, self.grid)
         both_BCYX = channels_last(torch.cat([current_BCYX, previous_BCYX], dim=1))
         taps = self.bev_encoder(both_BCYX)
@@ -62,22 +65,22 @@ class BEVDepth(Student):
         return Output(named, self.head(head_BCYX), depth_logits, image_BNChw)
 
     def _frame(self, batch: Batch, frame: int) -> tuple[Tensor, Tensor, Tensor]:
-        """BEV map, in LIDAR_TOP of that frame's time, depth logits and image map of one frame."""
-        images_BNCHW = given(batch.images_BFNCHW, "images_BFNCHW")[:, frame]
+        """BEV map in the frame's LIDAR_TOP, depth logits and image map of one frame."""
+        images_BNCHW = require(batch.images_BFNCHW, "images_BFNCHW")[:, frame]
         image_MChw = self.image_encoder(images_BNCHW.flatten(0, 1))
         bev_BCYX, depth_logits = self.view_transform(
             image_MChw,
-            given(batch.intrinsics_BFN33, "intrinsics_BFN33")[:, frame],
-            given(batch.image_affine_BFN33, "image_affine_BFN33")[:, frame],
-            given(batch.camera_to_lidar_BFN44, "camera_to_lidar_BFN44")[:, frame],
+            require(batch.intrinsics_BFN33, "intrinsics_BFN33")[:, frame],
+            require(batch.image_affine_BFN33, "image_affine_BFN33")[:, frame],
+            require(batch.camera_to_lidar_BFN44, "camera_to_lidar_BFN44")[:, frame],
         )
         return self.refine(bev_BCYX), depth_logits, image_MChw.unflatten(0, images_BNCHW.shape[:2])
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        boxes_K9 = displaced(batch.boxes_K9, given(batch.history_s_B, "history_s_B"))
+        boxes_K9 = displaced(batch.boxes_K9, require(batch.history_s_B, "history_s_B"))
         depth = depth_loss(
-            given(output.depth_logits_BNDhw, "depth_logits_BNDhw"),
-            given(batch.depth_BNhw, "depth_BNhw"),
+            require(output.depth_logits_BNDhw, "depth_logits_BNDhw"),
+            require(batch.depth_BNhw, "depth_BNhw"),
             self.spec.depth_bins_m,
             self.spec.depth_loss,
         )
@@ -85,43 +88,46 @@ class BEVDepth(Student):
         return {**losses, "depth": self.spec.depth_weight * depth}
 
     def image_depth(self, output: Output, batch: Batch) -> ImageDepth:
-        """Predicted and measured depth; an object's cells count where the bins reach."""
+        """Predicted and measured depth; cells beyond the bins belong to no box."""
         lower, upper, _ = self.spec.depth_bins_m
-        logits_BNDhw = given(output.depth_logits_BNDhw, "depth_logits_BNDhw")
-        depth_BNhw, owner_BNhw = given(batch.depth_BNhw, "depth_BNhw"), given(batch.owner_BNhw, "owner_BNhw")
+        logits_BNDhw = require(output.depth_logits_BNDhw, "depth_logits_BNDhw")
+        depth_BNhw, owner_BNhw = (
+            require(batch.depth_BNhw, "depth_BNhw"),
+            require(batch.owner_BNhw, "owner_BNhw"),
+        )
         reached_BNhw = (depth_BNhw >= lower) & (depth_BNhw < upper)
         bins_D = bin_depths(self.spec.depth_bins_m, logits_BNDhw.device)
         return ImageDepth(logits_BNDhw, bins_D, depth_BNhw, owner_BNhw * reached_BNhw)
 
     def decode(self, output: Output, batch: Batch) -> list[Detections]:
-        found = self.head.decode(output.predictions)
+        detections = self.head.decode(output.predictions)
         return [
-            Detections(
-                _with_velocity(own.boxes_K9, own.boxes_K9[:, 7:] * _rate(history_s)),
-                own.scores_K,
-                own.labels_K,
+            replace(
+                sample,
+                boxes_K9=_with_velocity(sample.boxes_K9, sample.boxes_K9[:, 7:] * _rate(history_s)),
             )
-            for own, history_s in zip(found, given(batch.history_s_B, "history_s_B"), strict=True)
+            for sample, history_s in zip(detections, require(batch.history_s_B, "history_s_B"), strict=True)
         ]
 
 
-def given(tensor: Tensor | None, name: str) -> Tensor:
-    """The tensor, or an error that names what the batch was collated without."""
+def require(tensor: Tensor | None, name: str) -> Tensor:
+    """Return the tensor; raise an error that names it if the batch lacks it."""
     if tensor is None:
         raise ValueError(f"a student needs {name}, which this batch does not have")
     return tensor
 
 
 def displaced(boxes_K9: tuple[Tensor, ...], history_s_B: Tensor) -> tuple[Tensor, ...]:
-    """Boxes whose last two columns are metres since the previous frame; NaN where the frames are the same."""
+    """Replace velocity by displacement since the previous frame; NaN if both frames are the same."""
     seconds_B = history_s_B.masked_fill(history_s_B.abs() < SHORTEST_HISTORY_S, torch.nan)
     return tuple(
-        _with_velocity(own, own[:, 7:] * seconds) for own, seconds in zip(boxes_K9, seconds_B, strict=True)
+        _with_velocity(sample_K9, sample_K9[:, 7:] * seconds)
+        for sample_K9, seconds in zip(boxes_K9, seconds_B, strict=True)
     )
 
 
 def _rate(history_s: Tensor) -> Tensor:
-    """From displacement to velocity; zero where the frames are the same."""
+    """Factor from displacement to velocity; zero if both frames are the same."""
     return torch.where(history_s.abs() < SHORTEST_HISTORY_S, torch.zeros_like(history_s), 1 / history_s)
 
 

@@ -3,10 +3,10 @@
 Axes: B batch, N cameras, M = B x N images, C channels, h w cells of the lifted map, D depth bins,
 P = M x h x w pixels, Q = P x D lifted points, L those that fall into the grid, Y X rows and columns of the
 BEV grid.
-Cell (row i, column j) of a map of stride s stands at network pixel (s j, s i): the centre of its receptive
+Cell (row i, column j) of a map of stride s lies at network pixel (s j, s i): the centre of its receptive
 field in a ResNet, and the pixel around which the depth target collects points. The released code stretches
-the cells over linspace(0, width - 1) instead, up to 15 pixels off at the right edge. A depth bin stands at
-its middle, where the depths that train it lie on average; the released code puts it at its lower edge.
+the cells over linspace(0, width - 1) instead, up to 15 pixels off at the right edge. A depth bin is
+represented by its middle, the average of the depths that train it; the released code uses its lower edge.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from torch.nn import functional as F
 from dualdistill.config.run_spec import BEVDepthSpec, GridSpec
 from dualdistill.models.layers import residual_stage
 
-CAMERA_NUMBERS = (
-    33  # intrinsics 9, image-affine rotation 9 and shift 3, camera-to-LiDAR rotation 9 and shift 3
-)
-Z_RANGE_M = (-10.0, 10.0)  # the grid's only slab
+# intrinsics 9, image-affine rotation 9 and shift 3, camera-to-LiDAR rotation 9 and shift 3
+CAMERA_NUMBERS = 33
+Z_RANGE_M = (-10.0, 10.0)  # of the points that are splatted
 
 
 def depth_bin_count(bins_m: tuple[float, float, float]) -> int:
@@ -32,7 +31,7 @@ def depth_bin_count(bins_m: tuple[float, float, float]) -> int:
 
 
 def camera_numbers(intrinsics_BN33: Tensor, affine_BN33: Tensor, camera_to_lidar_BN44: Tensor) -> Tensor:
-    """What the depth network is told about each camera, [M, 33]."""
+    """Camera parameters as input of the depth network, [M, 33]."""
     rotation_BN33, shift_BN3 = affine_BN33.clone(), affine_BN33[..., 2].clone()
     rotation_BN33[..., :2, 2] = 0
     shift_BN3[..., 2] = 0
@@ -47,7 +46,7 @@ def camera_numbers(intrinsics_BN33: Tensor, affine_BN33: Tensor, camera_to_lidar
 
 
 class DepthNet(nn.Module):
-    """Context features and depth logits; a gate made of the camera's numbers scales the depth branch.
+    """Context features and depth logits; a gate computed from the camera parameters scales the depth branch.
 
     No deformable convolution: the published one is a known cause of divergence and brings nothing.
     """
@@ -70,14 +69,14 @@ class DepthNet(nn.Module):
 
 
 def cell_pixels(height: int, width: int, stride: int, device: torch.device) -> Tensor:
-    """Network pixels (u, v) where the cells of the lifted map stand, [h, w, 2]."""
+    """Network pixels (u, v) of the cells of the lifted map, [h, w, 2]."""
     v_h, u_w = torch.arange(height, device=device), torch.arange(width, device=device)
     grid_v_hw, grid_u_hw = torch.meshgrid(v_h, u_w, indexing="ij")
     return torch.stack([grid_u_hw, grid_v_hw], dim=-1) * float(stride)
 
 
 def bin_depths(bins_m: tuple[float, float, float], device: torch.device) -> Tensor:
-    """Depth at which each bin stands: its middle, in metres."""
+    """Middle of each depth bin in metres."""
     lower, _, step = bins_m
     return lower + step * (torch.arange(depth_bin_count(bins_m), device=device) + 0.5)
 
@@ -100,7 +99,7 @@ def unproject(
 
 @dataclass(frozen=True)
 class Splat:
-    """Which lifted points go to which cell, sorted by cell; depends on the calibration alone."""
+    """Assignment of lifted points to BEV cells, sorted by cell; depends on the calibration alone."""
 
     pixel_L: Tensor  # index into the P pixels
     point_L: Tensor  # index into the P x D lifted points
@@ -111,7 +110,7 @@ class Splat:
 
 @torch.no_grad()
 def plan_splat(points_BNhwD3: Tensor, grid: GridSpec) -> Splat:
-    """Assign lifted points to cells; outside the grid or its slab they are dropped."""
+    """Assign lifted points to cells; points outside the grid or Z_RANGE_M are dropped."""
     batch, bins = points_BNhwD3.shape[0], points_BNhwD3.shape[4]
     flat_3Q = points_BNhwD3.reshape(-1, 3).T
     column_Q = torch.floor((flat_3Q[0] + grid.half_extent_m) / grid.cell_m)
@@ -131,7 +130,7 @@ def splat(context_MChw: Tensor, depth_MDhw: Tensor, plan: Splat) -> Tensor:
     """Sum of context x depth over the points of each cell, [B, C, Y, X], without building the volume.
 
     An embedding bag is gather, scale and segment sum in one operation with gradients to both factors:
-    exact, deterministic on a CPU, and several times faster than gather and index_add. It sums in the type of
+    exact, deterministic on a CPU, and several times faster than gather and index_add. It sums in the dtype of
     the depth, which is float32 under autocast too.
     """
     context_PC = context_MChw.permute(0, 2, 3, 1).reshape(-1, context_MChw.shape[1]).to(depth_MDhw.dtype)
@@ -173,9 +172,9 @@ class ViewTransform(nn.Module):
 def depth_loss(
     logits_BNDhw: Tensor, depth_BNhw: Tensor, bins_m: tuple[float, float, float], flavour: str
 ) -> Tensor:
-    """Cross-entropy of the bins against the LiDAR; cells without a point in the bins' range do not count.
+    """Cross-entropy of the bins against the LiDAR; cells without a point within the bins are ignored.
 
-    bevdet: sigmoid, mean over all entries, also those of cells without a point, so its size follows the
+    bevdet: sigmoid, mean over all entries, including cells without a point, so the loss scales with the
     LiDAR's coverage. megvii: softmax, sum over the bins and mean over the cells with a point.
     """
     lower, upper, step = bins_m

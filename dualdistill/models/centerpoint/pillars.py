@@ -1,4 +1,4 @@
-"""Dynamic pillars: every point counts, no cap on points or pillars.
+"""Dynamic pillars: no limit on the number of points or pillars.
 
 Axes: P points of the whole batch, I point columns, C channels, Q occupied pillars of the batch,
 Y X rows and columns of the canvas.
@@ -31,7 +31,7 @@ class PillarEncoder(nn.Module):
         features_PI = decorate(kept_PI, pillar_P, centre_P2, len(cell_Q))
         features_PC = torch.relu(self.norm(self.linear(features_PI)))
         channels = features_PC.shape[1]
-        # features are not negative, so starting the maximum at zero changes nothing
+        # features are non-negative, so starting the maximum at zero changes nothing
         pillars_QC = features_PC.new_zeros(len(cell_Q), channels).scatter_reduce(
             0, pillar_P[:, None].expand_as(features_PC), features_PC, "amax"
         )
@@ -41,9 +41,9 @@ class PillarEncoder(nn.Module):
 
     @torch.no_grad()
     def _assign(self, points_PI: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        """Points inside the range, the canvas cell each is in, and that cell's centre."""
+        """Points inside the range, the index of each point's canvas cell, and the centre of the cell."""
         all_PI = _flagged(torch.cat(points_PI))
-        sizes = torch.tensor([len(own) for own in points_PI], device=all_PI.device)
+        sizes = torch.tensor([len(cloud_PI) for cloud_PI in points_PI], device=all_PI.device)
         sample_P = torch.arange(len(points_PI), device=all_PI.device).repeat_interleave(sizes)
         cell_P2 = torch.floor((all_PI[:, :2] + self.half_extent_m) / self.pillar_m)
         inside_P = ((cell_P2 >= 0) & (cell_P2 < self.pillars)).all(dim=1)
@@ -55,7 +55,7 @@ class PillarEncoder(nn.Module):
 
 
 def _flagged(points_PI: Tensor) -> Tensor:
-    """The flag as the published pillar network reads it: 1 for virtual points, 0 for all others."""
+    """Convert the flag to that of the published pillar network: 1 for virtual points, 0 for all others."""
     if points_PI.shape[1] <= FLAG:
         return points_PI
     virtual_P1 = (points_PI[:, FLAG : FLAG + 1] == VIRTUAL).to(points_PI.dtype)

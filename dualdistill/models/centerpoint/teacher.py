@@ -65,7 +65,7 @@ class Teacher(nn.Module):
         return replace(self.read(named), occupied_BYX=canvas_BCYX.detach().any(dim=1))
 
     def read(self, taps_BCYX: dict[str, Tensor]) -> Output:
-        """What neck and head find in the backbone's maps, or in maps like them."""
+        """Run neck and head on the backbone's maps, or on maps of the same shapes."""
         neck_BCYX = self.neck([taps_BCYX[f"t{i + 1}"] for i in range(len(self.spec.channels))])[0]
         return Output({**taps_BCYX, "neck": neck_BCYX}, self.head(neck_BCYX))
 
@@ -74,5 +74,5 @@ class Teacher(nn.Module):
         return self.head.loss(output.predictions, batch.boxes_K9, batch.labels_K)
 
     def decode(self, output: Output, batch: Batch) -> list[Detections]:
-        """Boxes with velocity in m/s; the batch is not needed, detectors share one signature."""
+        """Boxes with velocity in m/s; the batch is unused and keeps the signature of all detectors."""
         return self.head.decode(output.predictions)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyquaternion import Quaternion
 
+from dualdistill.config.nuscenes import LIDAR
 from dualdistill.config.world import WorldSpec
 from dualdistill.world.geometry.mesh import AXIS_X, AXIS_Y, Floats, rotation
 from dualdistill.world.geometry.motion import Array
@@ -20,7 +21,6 @@ from dualdistill.world.geometry.motion import Array
 FRAME_S = 0.5  # between key frames
 REVOLUTION_S = 0.05  # duration of a LiDAR revolution, which ends at the sweep's timestamp
 AHEAD_S = 0.035  # time before the end of a revolution at which the LiDAR points straight ahead
-LIDAR = "LIDAR_TOP"
 NEAR_M = 0.1  # near plane of the cameras
 WIDER_HALF = 1.05  # of an image, relative to the half left of the principal point; an upper bound
 LIDAR_AT = (0.94, 0.0, 1.84)

@@ -1,4 +1,4 @@
-"""Instance masks of a sample: they go where the image goes, and only where they were asked for."""
+"""Instance masks of a sample: augmented with the image, and loaded only on request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dualdistill.config.run_spec import RunSpec
 from dualdistill.data.augment import image_affine
 from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.data.masks import Instance
-from dualdistill.data.masks.provider import as_seen
+from dualdistill.data.masks.provider import warp_instances
 
 HEIGHT, WIDTH = 225, 400  # of the hand-made drive's images
 L_SHAPE = np.zeros((HEIGHT, WIDTH), dtype=bool)
@@ -56,7 +56,7 @@ def lettered(own_toy, student_spec: RunSpec):
         {"image_width": 88, "image_height": 48},  # below half size an image is averaged down first
     ],
 )
-def test_a_mask_goes_where_its_image_goes(lettered, changes) -> None:
+def test_masks_are_augmented_with_their_image(lettered, changes) -> None:
     make, letters = lettered
     data, mirrored = make(letters, **changes), set()
     for draw in range(6):
@@ -65,7 +65,7 @@ def test_a_mask_goes_where_its_image_goes(lettered, changes) -> None:
             image_HW = batch.images_BFNCHW[0, 0, camera].mean(dim=0)
             white_HW = image_HW > (image_HW.max() + image_HW.min()) / 2
             assert torch.equal(instances.masks_SHW[0], white_HW)
-            # and where its matrix says, pixel by pixel
+            # and as its matrix maps them, pixel by pixel
             affine = batch.image_affine_BFN33[0, 0, camera].double().numpy()
             mirrored.add(bool(np.linalg.det(affine[:2, :2]) < 0))
             row, column = np.mgrid[: white_HW.shape[0], : white_HW.shape[1]]
@@ -82,7 +82,7 @@ def test_a_mask_goes_where_its_image_goes(lettered, changes) -> None:
 def test_labels_and_scores_stay_with_their_masks(lettered) -> None:
     make, letters = lettered
     batch = collate([make(letters, train=False)[0]] * 2)
-    assert [len(own) for own in batch.instances] == [len(CAMERAS)] * 2
+    assert [len(cameras) for cameras in batch.instances] == [len(CAMERAS)] * 2
     first = batch.instances[1][4]
     # a line of one pixel is gone at half the size
     assert first.labels_S.tolist() == [3]
@@ -90,18 +90,18 @@ def test_labels_and_scores_stay_with_their_masks(lettered) -> None:
     assert first.masks_SHW.dtype == torch.bool
 
 
-def test_masks_come_only_where_they_were_asked_for(lettered) -> None:
+def test_masks_are_loaded_only_on_request(lettered) -> None:
     make, letters = lettered
     with_masks, without = collate([make(letters)[(0, 1)]]), collate([make(None)[(0, 1)]])
     assert without.instances == ()
     assert torch.equal(with_masks.images_BFNCHW, without.images_BFNCHW)
 
 
-def test_what_leaves_the_image_is_no_instance(student_spec: RunSpec) -> None:
+def test_instances_outside_the_image_are_dropped(student_spec: RunSpec) -> None:
     spec = student_spec.input
     affine = image_affine(None, 0, spec, (HEIGHT, WIDTH))
     top = np.zeros((HEIGHT, WIDTH), dtype=bool)
     top[:20, 30:90] = True  # the crop keeps the bottom
-    seen = as_seen([Instance(0, 1.0, top)], affine, (spec.image_height, spec.image_width))
-    assert seen.masks_SHW.shape == (0, spec.image_height, spec.image_width)
-    assert len(seen.labels_S) == len(seen.scores_S) == 0
+    instances = warp_instances([Instance(0, 1.0, top)], affine, (spec.image_height, spec.image_width))
+    assert instances.masks_SHW.shape == (0, spec.image_height, spec.image_width)
+    assert len(instances.labels_S) == len(instances.scores_S) == 0

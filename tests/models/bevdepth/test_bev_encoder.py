@@ -44,12 +44,12 @@ def test_a_blob_off_the_diagonal_moves_with_the_car(grid: GridSpec):
     assert math.hypot(now_x - 9.0, now_y + 3.0) > 1.5 * 1.6
 
 
-def test_standing_still_changes_nothing():
+def test_without_motion_the_map_is_unchanged():
     before = torch.randn(2, 3, 32, 32)
     assert torch.allclose(warp_to_current(before, torch.eye(4).repeat(2, 1, 1), SLIM_GRID), before, atol=1e-5)
 
 
-def test_what_enters_the_grid_is_unknown_and_zero():
+def test_cells_that_enter_the_grid_are_zero():
     moved = warp_to_current(torch.ones(1, 1, 32, 32), pose(0.0, -8.0, 0.0)[None], SLIM_GRID)[0, 0]
     assert torch.allclose(moved[:27], torch.ones(27, 32), atol=1e-4)
     assert not moved[-5:].any()

@@ -47,12 +47,12 @@ def lifted_points() -> torch.Tensor:
     return unproject(pixels, depths, intrinsics, affines, poses)
 
 
-def test_points_lifted_with_their_true_depth_land_where_binning_them_directly_puts_them():
+def test_points_lifted_with_their_true_depth_fall_into_the_same_cells_as_by_direct_binning():
     draw = torch.Generator().manual_seed(1)
     boxes, _ = random_boxes(40, 22.0, draw)
     points = points_on(boxes, 40, draw)[:, :3]
     intrinsics, affines, poses = cameras()
-    agreeing = seen = 0
+    agreeing = lifted_count = 0
     for camera in range(6):
         uvd = project(points, intrinsics[0, camera], affines[0, camera], poses[0, camera])
         visible = (uvd[:, 2] > 1) & (uvd[:, 0] >= 0) & (uvd[:, 0] < 176) & (uvd[:, 1] >= 0) & (uvd[:, 1] < 64)
@@ -68,18 +68,18 @@ def test_points_lifted_with_their_true_depth_land_where_binning_them_directly_pu
         edges = np.linspace(-25.6, 25.6, 33)
         direct, _, _ = np.histogram2d(points[visible, 1], points[visible, 0], bins=(edges, edges))
         agreeing += np.minimum(direct, counts.numpy()).sum()
-        seen += len(lifted)
-    assert seen > 500
-    assert agreeing / seen > 0.99
+        lifted_count += len(lifted)
+    assert lifted_count > 500
+    assert agreeing / lifted_count > 0.99
 
 
-def test_cells_stand_at_the_pixels_to_which_depth_targets_are_rounded():
+def test_cells_lie_at_the_pixels_to_which_depth_targets_are_rounded():
     pixels = cell_pixels(4, 11, 16, torch.device("cpu"))
     assert pixels[2, 7].tolist() == [112.0, 32.0]
     assert (pixels / 16).round().long()[3, 10].tolist() == [10, 3]
 
 
-def test_bins_stand_in_the_middle_of_the_depths_they_are_trained_on():
+def test_bins_are_represented_by_their_middle():
     depths = bin_depths((2.0, 58.0, 0.5), torch.device("cpu"))
     assert len(depths) == 112
     assert depths[0] == 2.25
@@ -100,7 +100,7 @@ def test_augmenting_the_camera_poses_augments_the_lifted_points():
 
 
 def volume_splat(context: torch.Tensor, depth: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """The textbook way: the whole lifted volume, then index_add."""
+    """The textbook implementation: the whole lifted volume, then index_add."""
     batch, cells = points.shape[0], SLIM_GRID.cells
     volume = depth[:, :, None] * context[:, None]  # [M, D, C, h, w]
     rows = volume.permute(0, 3, 4, 1, 2).reshape(-1, context.shape[1])
@@ -134,7 +134,7 @@ def test_the_splat_has_the_gradients_of_finite_differences():
     assert torch.autograd.gradcheck(lambda c, d: splat(c, d, plan), (context, depth))
 
 
-def test_a_splat_without_a_single_point_in_the_grid_is_zero():
+def test_a_splat_without_any_point_in_the_grid_is_zero():
     plan = plan_splat(lifted_points() + 1000, SLIM_GRID)
     bev = splat(torch.ones(6, 3, 4, 11), torch.ones(6, 29, 4, 11), plan)
     assert bev.shape == (1, 3, 32, 32)
@@ -167,8 +167,8 @@ def test_the_depth_loss_equals_a_loop_over_cells_and_bins(flavour: str):
             if not 2.0 <= metres < 4.0:
                 continue
             supervised += 1
-            own = logits[0, 0, :, row, column].double()
-            chance = own.sigmoid() if flavour == "bevdet" else own.softmax(0)
+            logits_D = logits[0, 0, :, row, column].double()
+            chance = logits_D.sigmoid() if flavour == "bevdet" else logits_D.softmax(0)
             for index in range(4):
                 hit = 2.0 + 0.5 * index <= metres < 2.5 + 0.5 * index
                 expected -= math.log(chance[index] if hit else 1 - chance[index])

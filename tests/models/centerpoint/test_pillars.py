@@ -1,4 +1,4 @@
-"""Dynamic pillars against mmdet3d's hard ones, and where a point lands on the canvas."""
+"""Dynamic pillars against mmdet3d's hard pillars, and the position of a point on the canvas."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def test_dynamic_pillars_equal_hard_pillars_when_no_cap_binds():
     expected = hard(voxels, counts, places)
     canvas = dynamic(clouds)
     assert canvas.shape == (2, 16, 128, 128)
-    found = canvas[places[:, 0], :, places[:, 2], places[:, 3]]
+    features = canvas[places[:, 0], :, places[:, 2], places[:, 3]]
     assert expected.abs().sum() > 0
-    assert torch.allclose(found, expected, atol=1e-4, rtol=1e-5)
+    assert torch.allclose(features, expected, atol=1e-4, rtol=1e-5)
     canvas[places[:, 0], :, places[:, 2], places[:, 3]] = 0
     assert not canvas.any()
 
@@ -88,7 +88,7 @@ def test_more_point_columns_are_a_parameter_and_all_of_them_get_a_gradient():
     assert encoder.linear.weight.grad.abs().sum(0).gt(0).all()
 
 
-def test_the_flag_says_virtual_or_not():
+def test_the_flag_distinguishes_virtual_from_other_points():
     encoder = PillarEncoder(SLIM_TEACHER, SLIM_GRID, columns=17).eval()
     real, painted, virtual = (cloud(0, columns=17) for _ in range(3))
     for points, flag in ((real, 1.0), (painted, 0.0), (virtual, -1.0)):
@@ -98,7 +98,7 @@ def test_the_flag_says_virtual_or_not():
     assert not torch.equal(canvas["real"], canvas["virtual"])
 
 
-def test_a_sample_without_points_is_an_empty_canvas():
+def test_a_sample_without_points_gives_an_empty_canvas():
     encoder = PillarEncoder(SLIM_TEACHER, SLIM_GRID).eval()
     canvas = encoder((cloud(0), torch.zeros(0, 5)))
     assert canvas[0].any()

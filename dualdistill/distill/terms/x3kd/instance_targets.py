@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dualdistill.config.nuscenes import BACKGROUND
 from dualdistill.data.batch import Instances
 from dualdistill.distill.terms.x3kd import rois
-from dualdistill.models.cell_classifier import BACKGROUND
 
 REGIONS_PER_IMAGE = 64  # that count in the losses
 BOX_SIDE, MASK_SIDE = 7, 14  # of a region's crop; the mask head doubles the latter

@@ -13,7 +13,7 @@ from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import BACKGROUND, CLASSES
 from dualdistill.data.batch import Instances
 from dualdistill.distill.terms.x3kd import rois
 from dualdistill.distill.terms.x3kd.instance_targets import (
@@ -24,7 +24,6 @@ from dualdistill.distill.terms.x3kd.instance_targets import (
     image_targets,
     regions,
 )
-from dualdistill.models.cell_classifier import BACKGROUND
 
 ANCHORS_PER_IMAGE = 256  # in the loss
 
