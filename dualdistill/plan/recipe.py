@@ -53,7 +53,7 @@ def _shape(profile: Profile) -> type[BaseModel]:
 
 
 def _entry(network: str, backbones: Iterable[str]) -> type[BaseModel]:
-    """Numbers for all, and blocks of them for a data set, for a backbone, and for a data set on a backbone."""
+    """Numbers for all, and blocks of them for a data set, a backbone, and a data set on a backbone."""
     changes = numbers(network)
     wide = changes | dict.fromkeys(words(keys(DataSpec)["name"]), block(changes))
     return block(wide | dict.fromkeys(backbones, block(wide)))

@@ -13,6 +13,7 @@ from dualdistill import models
 from dualdistill.config.nuscenes import CLASSES
 from dualdistill.config.run_spec import RunSpec
 from dualdistill.config.world import WorldSpec
+from dualdistill.data import index_build
 from dualdistill.data.batch import Detections
 from dualdistill.data.index import Index
 from dualdistill.errors import CheckpointError

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dualdistill.config.nuscenes import CLASSES
-from dualdistill.config.run_spec import BEVDepthSpec, GridSpec, HeadSpec, TeacherSpec
+from dualdistill.config.run_spec import BEVDepthSpec, GridSpec, HeadSpec, TeacherHeadSpec, TeacherSpec
 from dualdistill.data.batch import Batch
 from dualdistill.models.center_head import REGRESSION, TASK_SIZES
 from dualdistill.models.center_targets import centre_targets
@@ -57,7 +57,7 @@ SLIM_TEACHER = TeacherSpec(
     layers=(1, 2, 2),
     channels=(16, 32, 64),
     neck_channels=16,
-    head=HeadSpec(share_channels=16, velocity_weight=0.2),
+    head=TeacherHeadSpec(share_channels=16),
 )
 
 
