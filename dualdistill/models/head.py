@@ -13,13 +13,13 @@ import itertools
 from typing import Literal
 
 import torch
-from mmcv.ops import nms_rotated
 from mmdet.models.losses.gaussian_focal_loss import gaussian_focal_loss
 from mmdet3d.models.dense_heads import CenterHead
 from mmdet3d.models.task_modules.coders import CenterPointBBoxCoder
 from torch import Tensor, nn
 
 from dualdistill.batch import Detections
+from dualdistill.models.nms import rotated_nms
 from dualdistill.models.targets import Targets, centre_targets
 from dualdistill.spec import TASKS, GridSpec, HeadSpec
 
@@ -110,10 +110,13 @@ class Head(nn.Module):
         ties are broken arbitrarily. Ranking by the logit breaks them in favour of the peak.
         """
         threshold = self.spec.score_threshold if score_threshold is None else score_threshold
-        by_task = []
-        for prediction, first in zip(predictions, FIRST_LABEL, strict=True):
-            candidates = self._candidates(prediction, temperature, rank_by)
-            by_task.append([self._select(*own, first, threshold) for own in candidates])
+        found = [
+            [_cut(*own, first, threshold) for own in self._candidates(prediction, temperature, rank_by)]
+            for prediction, first in zip(predictions, FIRST_LABEL, strict=True)
+        ]
+        sets = [(self._footprint(part), rank_K) for task in found for part, rank_K in task]
+        kept = iter(rotated_nms(sets, self.spec.nms_iou))
+        by_task = [[_taken(part, next(kept)[: self.spec.max_per_task]) for part, _ in task] for task in found]
         return [_merge(own) for own in zip(*by_task, strict=True)]
 
     def _candidates(
@@ -140,31 +143,11 @@ class Head(nn.Module):
             found.append((own["bboxes"], own["labels"].long(), score_K, rank_K))
         return found
 
-    def _select(
-        self,
-        boxes_K9: Tensor,
-        labels_K: Tensor,
-        score_K: Tensor,
-        rank_K: Tensor,
-        first: int,
-        threshold: float,
-    ) -> Detections:
-        """Cut by score, then rotated NMS within the task."""
-        sure_K = score_K > threshold
-        boxes_K9, labels_K, score_K, rank_K = (
-            boxes_K9[sure_K],
-            labels_K[sure_K] + first,
-            score_K[sure_K],
-            rank_K[sure_K],
-        )
-        if len(boxes_K9):
-            scale_K = boxes_K9.new_tensor(self.spec.nms_scale)[labels_K, None]
-            footprint_K5 = torch.cat([boxes_K9[:, :2], boxes_K9[:, 3:5] * scale_K, boxes_K9[:, 6:7]], dim=1)
-            # on the CPU wherever the network runs: ./run builds the library without its CUDA operations
-            keep = nms_rotated(footprint_K5.cpu(), rank_K.cpu(), self.spec.nms_iou)[1].to(rank_K.device)
-            keep = keep[: self.spec.max_per_task]
-            boxes_K9, labels_K, score_K = boxes_K9[keep], labels_K[keep], score_K[keep]
-        return Detections(boxes_K9, score_K, labels_K)
+    def _footprint(self, found: Detections) -> Tensor:
+        """The rotated boxes that NMS compares, [K, 5]."""
+        boxes_K9 = found.boxes_K9
+        scale_K1 = boxes_K9.new_tensor(self.spec.nms_scale)[found.labels_K, None]
+        return torch.cat([boxes_K9[:, :2], boxes_K9[:, 3:5] * scale_K1, boxes_K9[:, 6:7]], dim=1)
 
     def _coder_options(self, named: bool = True) -> dict:
         reach_m = self.grid.half_extent_m + MARGIN_M
@@ -177,6 +160,18 @@ class Head(nn.Module):
             "code_size": 9,
         }
         return {"type": "CenterPointBBoxCoder", **options} if named else options
+
+
+def _cut(
+    boxes_K9: Tensor, labels_K: Tensor, score_K: Tensor, rank_K: Tensor, first: int, threshold: float
+) -> tuple[Detections, Tensor]:
+    """Candidates above the threshold, with the values that rank them."""
+    sure_K = score_K > threshold
+    return Detections(boxes_K9[sure_K], score_K[sure_K], labels_K[sure_K] + first), rank_K[sure_K]
+
+
+def _taken(found: Detections, places_K: Tensor) -> Detections:
+    return Detections(found.boxes_K9[places_K], found.scores_K[places_K], found.labels_K[places_K])
 
 
 def _merge(parts: tuple[Detections, ...]) -> Detections:
