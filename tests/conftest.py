@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+import dualdistill  # noqa: F401  with mmcv-lite, mmdet and mmdet3d import only after it
+
 torch.set_num_threads(1)
 
 MINUTES = ("docs", "workflow", "train", "models")  # folders with slow tests, the longest first
