@@ -9,6 +9,7 @@ import pytest
 import torch
 from report_runs import MEAN_AP, leave_run, planned
 
+import dualdistill  # noqa: F401  with mmcv-lite, mmdet and mmdet3d import only after it
 from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import Plan
 

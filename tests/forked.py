@@ -1,7 +1,7 @@
 """`python -m MODULE WORDS` without the seconds that libraries take to load.
 
-Each call is a process of its own, forked off one that has loaded them. Of this project nothing is loaded
-beforehand, so a copy of the checkout runs its own code.
+Each call is a process of its own, forked off one that has loaded them. It forgets what that one has loaded of
+this project, so a copy of the checkout runs its own code.
 """
 
 from __future__ import annotations
@@ -50,5 +50,7 @@ def _become(module: str, words: tuple[str, ...], folder: Path, out: str, err: st
     os.chdir(folder)
     # pytest has put the folders of the tests on the path, which a command does not see
     sys.path[:] = [str(folder), *(name for name in sys.path if not Path(name).is_relative_to(TESTS))]
+    for name in [name for name in sys.modules if name.split(".")[0] == "dualdistill"]:
+        del sys.modules[name]
     sys.argv = [module, *words]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -13,7 +13,6 @@ import itertools
 from typing import Literal
 
 import torch
-from mmcv.ops import nms_rotated
 from mmdet.models.losses.gaussian_focal_loss import gaussian_focal_loss
 from mmdet3d.models.dense_heads import CenterHead
 from mmdet3d.models.task_modules.coders import CenterPointBBoxCoder
@@ -23,6 +22,7 @@ from dualdistill.config.nuscenes import TASKS
 from dualdistill.config.run_spec import GridSpec, HeadSpec
 from dualdistill.data.batch import Detections
 from dualdistill.models.center_targets import Targets, centre_targets
+from dualdistill.models.nms import rotated_nms
 
 REGRESSION = {"reg": 2, "height": 1, "dim": 3, "rot": 2, "vel": 2}  # in the order of the targets' columns
 TASK_SIZES = tuple(len(names) for names in TASKS)
@@ -112,11 +112,16 @@ class Head(nn.Module):
         ties are broken arbitrarily. Ranking by the logit breaks them in favour of the peak.
         """
         threshold = self.spec.score_threshold if score_threshold is None else score_threshold
-        by_task = []
-        for prediction, first in zip(predictions, FIRST_LABEL, strict=True):
-            candidates = self._candidates(prediction, temperature, rank_by)
-            by_task.append([self._select(*sample, first, threshold) for sample in candidates])
-        return [_merge(tasks) for tasks in zip(*by_task, strict=True)]
+        tasks = [
+            [_cut(*sample, first, threshold) for sample in self._candidates(prediction, temperature, rank_by)]
+            for prediction, first in zip(predictions, FIRST_LABEL, strict=True)
+        ]
+        # one call for all tasks and samples takes little longer than one set of boxes
+        sets = [(self._footprint(boxes), rank_K) for task in tasks for boxes, rank_K in task]
+        kept = iter(rotated_nms(sets, self.spec.nms_iou))
+        most = self.spec.max_per_task
+        by_task = [[_select(boxes, next(kept)[:most]) for boxes, _ in task] for task in tasks]
+        return [_merge(sample) for sample in zip(*by_task, strict=True)]
 
     def _candidates(
         self, prediction: dict[str, Tensor], temperature: float, rank_by: str
@@ -142,31 +147,11 @@ class Head(nn.Module):
             candidates.append((sample["bboxes"], sample["labels"].long(), score_K, rank_K))
         return candidates
 
-    def _select(
-        self,
-        boxes_K9: Tensor,
-        labels_K: Tensor,
-        score_K: Tensor,
-        rank_K: Tensor,
-        first: int,
-        threshold: float,
-    ) -> Detections:
-        """Drop low scores, then apply rotated NMS within the task."""
-        keep_K = score_K > threshold
-        boxes_K9, labels_K, score_K, rank_K = (
-            boxes_K9[keep_K],
-            labels_K[keep_K] + first,
-            score_K[keep_K],
-            rank_K[keep_K],
-        )
-        if len(boxes_K9):
-            scale_K = boxes_K9.new_tensor(self.spec.nms_scale)[labels_K, None]
-            footprint_K5 = torch.cat([boxes_K9[:, :2], boxes_K9[:, 3:5] * scale_K, boxes_K9[:, 6:7]], dim=1)
-            # on the CPU in any case: ./run builds the library without its CUDA operations
-            keep = nms_rotated(footprint_K5.cpu(), rank_K.cpu(), self.spec.nms_iou)[1].to(rank_K.device)
-            keep = keep[: self.spec.max_per_task]
-            boxes_K9, labels_K, score_K = boxes_K9[keep], labels_K[keep], score_K[keep]
-        return Detections(boxes_K9, score_K, labels_K)
+    def _footprint(self, candidates: Detections) -> Tensor:
+        """The rotated boxes that NMS compares, [K, 5]."""
+        boxes_K9 = candidates.boxes_K9
+        scale_K1 = boxes_K9.new_tensor(self.spec.nms_scale)[candidates.labels_K, None]
+        return torch.cat([boxes_K9[:, :2], boxes_K9[:, 3:5] * scale_K1, boxes_K9[:, 6:7]], dim=1)
 
     def _coder_options(self, named: bool = True) -> dict:
         reach_m = self.grid.half_extent_m + MARGIN_M
@@ -179,6 +164,18 @@ class Head(nn.Module):
             "code_size": 9,
         }
         return {"type": "CenterPointBBoxCoder", **options} if named else options
+
+
+def _cut(
+    boxes_K9: Tensor, labels_K: Tensor, score_K: Tensor, rank_K: Tensor, first: int, threshold: float
+) -> tuple[Detections, Tensor]:
+    """Candidates above the threshold, with the values that rank them."""
+    keep_K = score_K > threshold
+    return Detections(boxes_K9[keep_K], score_K[keep_K], labels_K[keep_K] + first), rank_K[keep_K]
+
+
+def _select(boxes: Detections, indices_K: Tensor) -> Detections:
+    return Detections(boxes.boxes_K9[indices_K], boxes.scores_K[indices_K], boxes.labels_K[indices_K])
 
 
 def _merge(parts: tuple[Detections, ...]) -> Detections:

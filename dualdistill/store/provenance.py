@@ -15,6 +15,7 @@ from typing import Any
 PACKAGES = (
     "torch",
     "mmcv",
+    "mmcv-lite",
     "mmdet",
     "mmdet3d",
     "mmengine",

@@ -6,7 +6,7 @@ import forked
 import pytest
 import torch
 
-forked.load_beforehand("mmdet3d.models")
+forked.load_beforehand("dualdistill.models")
 
 
 @pytest.fixture(autouse=True)

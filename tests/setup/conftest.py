@@ -16,6 +16,4 @@ def bare(tmp_path: Path) -> Clone:
 @pytest.fixture
 def clone(bare: Clone) -> Clone:
     bare.tool("python3.11", PYTHON_STUB)
-    for compiler in ("cc", "c++"):
-        bare.tool(compiler, "#!/bin/sh\n")
     return bare

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -17,25 +16,22 @@ def test_a_bare_clone_is_set_up_and_then_the_command_runs_in_it(clone: Clone):
     assert done.code == 0, done.err
     assert done.out == f"{venv}|{venv}/bin\n"
     assert clone.calls("venv") == 1
-    assert clone.calls("compile -g0 -O1") == 1
 
 
 def test_progress_says_what_is_done_and_how_long_it_takes(clone: Clone):
     err = clone.run("sh", "-c", ":").err
-    for step in ("[1/4] torch", "[2/4] compiling mmcv", "[3/4] the other packages", "[4/4] this project"):
+    for step in ("[1/3] torch", "[2/3] the other packages", "[3/3] this project"):
         assert step in err
-    assert err.count("minutes") >= 3
+    assert err.count("minute") >= 3
     assert "pip " not in err, "what pip says belongs into the log"
 
 
-def test_torch_and_the_build_tools_are_there_before_mmcv_and_all_else_has_no_dependencies(clone: Clone):
+def test_torch_comes_with_what_it_needs_and_all_else_without(clone: Clone):
     clone.run("sh", "-c", ":")
-    torch, mmcv, rest, project = [
-        line for line in (clone.record / "calls").read_text().splitlines() if line.startswith("pip ")
-    ]
+    calls = (clone.record / "calls").read_text().splitlines()
+    torch, rest, project = [line for line in calls if line.startswith("pip ")]
     assert "--constraint" in torch
-    assert " torch setuptools wheel ninja psutil" in torch
-    assert "--no-deps" in mmcv
+    assert torch.endswith(" torch setuptools")
     assert "--no-deps --no-build-isolation --requirement" in rest
     assert "--no-deps --no-build-isolation --editable" in project
 
@@ -94,29 +90,6 @@ def test_a_lost_interpreter_makes_the_environment_again(clone: Clone):
     assert clone.calls("venv") == 2
 
 
-def test_the_compiled_wheel_is_kept_for_the_next_environment(clone: Clone):
-    clone.run("sh", "-c", ":")
-    shutil.rmtree(clone.folder / ".venv")
-    for compiler in ("cc", "c++"):
-        (clone.tools / compiler).unlink()
-    assert clone.run("sh", "-c", ":").code == 0
-    assert clone.calls("compile") == 1
-
-
-def test_a_kept_wheel_that_does_not_install_is_built_again(clone: Clone):
-    clone.run("sh", "-c", ":")
-    shutil.rmtree(clone.folder / ".venv")
-    assert clone.run("sh", "-c", ":", STUB_FAIL="stub.whl").code == 1
-    assert clone.run("sh", "-c", ":").code == 0
-    assert clone.calls("compile") == 2
-
-
-def test_without_home_and_without_a_writable_cache_the_wheel_stays_in_the_checkout(clone: Clone):
-    (clone.cache / "dualdistill").write_text("a file where the folder should be")
-    assert clone.run("sh", "-c", ":", HOME=None).code == 0
-    assert list(clone.folder.glob(".cache/dualdistill/wheels/*/mmcv-*.whl"))
-
-
 def test_a_set_up_that_was_killed_is_healed_by_the_next_call(clone: Clone):
     process = clone.start("sh", "-c", ":", STUB_SLOW="--requirement", STUB_SECONDS="60")
     clone.wait_until_slow()
@@ -127,7 +100,6 @@ def test_a_set_up_that_was_killed_is_healed_by_the_next_call(clone: Clone):
     done = clone.run("sh", "-c", "echo healed")
     assert (done.code, done.out) == (0, "healed\n")
     assert clone.calls("venv") == 2
-    assert clone.calls("compile") == 1
     assert [path.name for path in clone.folder.glob(".venv*")] == [".venv"]
 
 

@@ -56,21 +56,6 @@ def test_a_python_without_venv_is_told_which_package_brings_it(clone: Clone):
     )
 
 
-def test_a_missing_compiler_is_told_before_anything_is_fetched(clone: Clone):
-    (clone.tools / "c++").unlink()
-    done = clone.run(*NOTHING)
-    assert done.code == 1
-    assert "no C++ compiler: install g++" in done.sentence
-    assert clone.calls() == 0
-
-
-def test_missing_python_headers_are_told_before_anything_is_fetched(clone: Clone):
-    done = clone.run(*NOTHING, STUB_HEADERS_MISSING="1")
-    assert done.code == 1
-    assert "lacks its C headers: install them" in done.sentence
-    assert clone.calls() == 0
-
-
 def test_a_full_disk_is_told_before_anything_is_fetched(clone: Clone):
     clone.disk(free_gb=2)
     done = clone.run(*NOTHING)
@@ -109,8 +94,6 @@ def test_missing_pins_are_told(clone: Clone):
 
 
 def test_without_network_the_real_pip_ends_in_a_sentence(bare: Clone, tmp_path: Path):
-    for compiler in ("cc", "c++"):
-        bare.tool(compiler, "#!/bin/sh\n")
     unreachable = {
         "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
         "PIP_RETRIES": "1",

@@ -11,7 +11,7 @@ import forked
 import pytest
 
 Command = Callable[..., CompletedProcess[str]]
-forked.load_beforehand("lightning_fabric", "mmdet3d.models", "nuscenes.eval.detection.evaluate")
+forked.load_beforehand("lightning_fabric", "dualdistill.models", "nuscenes.eval.detection.evaluate")
 
 
 @pytest.fixture(scope="session")

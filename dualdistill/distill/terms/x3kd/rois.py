@@ -7,11 +7,12 @@ Axes: C channels, H W rows and columns, S instances, A anchors, P boxes in gener
 from __future__ import annotations
 
 import torch
-from mmcv.ops import nms
 from mmdet.models.task_modules import AnchorGenerator, MaxIoUAssigner
 from mmdet.models.task_modules.coders.delta_xywh_bbox_coder import bbox2delta, delta2bbox
 from mmengine.structures import InstanceData
 from torch import Tensor
+
+from dualdistill.models.nms import plain_nms
 
 SCALES = (1, 2, 4, 8)  # sides of the anchors
 RATIOS = (0.5, 1.0, 2.0)  # height over width
@@ -83,10 +84,7 @@ def proposals(
     # boxes beyond the map were clipped to a line at its border
     wide_P = (boxes_P4[:, 2:] > boxes_P4[:, :2]).all(dim=1)
     boxes_P4, score_P = boxes_P4[wide_P], score_A[best_A][wide_P]
-    # on the CPU wherever the network runs: ./run builds the library without its CUDA operations
-    keep_P = nms(boxes_P4.float().cpu(), score_P.float().cpu(), NMS_IOU)[1][:most]
-    kept_P4: Tensor = boxes_P4[keep_P.to(boxes_P4.device)]
-    return kept_P4
+    return boxes_P4[plain_nms(boxes_P4.float(), score_P.float(), NMS_IOU)[:most]]
 
 
 def crops(map_BCHW: Tensor, boxes_BK4: Tensor, side: int) -> Tensor:
