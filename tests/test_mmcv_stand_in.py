@@ -45,7 +45,9 @@ def test_with_mmcv_lite_a_compiled_operation_says_that_it_is_missing(packages: P
     )
 
 
-@pytest.mark.parametrize("module", ["dualdistill.models", "dualdistill.distill.x3kd", "dualdistill.training.train"])
+@pytest.mark.parametrize(
+    "module", ["dualdistill.models", "dualdistill.distill.x3kd", "dualdistill.training.train"]
+)
 def test_with_mmcv_lite_every_module_can_come_first(packages: Path, module: str) -> None:
     as_lite(packages)
     assert python(f"import sys, {module}; print(type(sys.modules['mmcv._ext']).__name__)") == "StandIn"

@@ -59,7 +59,7 @@ class DetectorConfig:
 
     grows_from: Literal[50] | None = None  # depth of the detector whose weights a deeper one starts from
     input: DetectorInputChanges = field(default_factory=DetectorInputChanges)
-    naming_weight: Weight = 0.0  # of the auxiliary loss: the class of every image cell
+    cell_class_weight: Weight = 0.0  # of the auxiliary loss: the class of every image cell
 
 
 @dataclass(frozen=True, config=STRICT)

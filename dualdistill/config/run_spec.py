@@ -38,7 +38,7 @@ RingStep = Annotated[int, Field(ge=1, le=32)]
 
 @dataclass(frozen=True, config=STRICT)
 class DataSpec:
-    """Which tables are read, and which of their splits."""
+    """The tables of a data set and the splits of them that are used."""
 
     name: Literal["world", "nuscenes"]
     version: str  # v1.0-world | v1.0-trainval | v1.0-mini
@@ -49,9 +49,9 @@ class DataSpec:
     world: WorldSpec | None = None
 
     def splits(self) -> dict[str, str]:
-        """What this suite calls a split -> what the devkit calls it."""
-        found = {"train": self.train_split, "dev": self.dev_split, "val": self.val_split}
-        return found | ({"pretrain": self.pretrain_split} if self.pretrain_split else {})
+        """The devkit's name of each split."""
+        splits = {"train": self.train_split, "dev": self.dev_split, "val": self.val_split}
+        return splits | ({"pretrain": self.pretrain_split} if self.pretrain_split else {})
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -68,7 +68,7 @@ class GridSpec:
 
 @dataclass(frozen=True, config=STRICT)
 class InputSpec:
-    """What reaches the network, and the augmentation on the way (methods.md 2.1, models.md 2.4)."""
+    """Input size and augmentation; the defaults are those of BEVDet's bevdepth4d configurations."""
 
     image_height: ImageSide = 256
     image_width: ImageSide = 704
@@ -84,27 +84,11 @@ class InputSpec:
     history_test_s: Positive = 1.5
 
 
-# A teacher sees no image: these keep the spec's own values, and turning a camera knob retrains no teacher.
-CAMERA_FIELDS = (
-    "image_height",
-    "image_width",
-    "resize_jitter",
-    "resize_test",
-    "image_flip",
-    "image_rotate_deg",
-    "history_train_s",
-    "history_test_s",
-)
-
-
-BEV_FIELDS = ("bev_rotate_deg", "bev_scale", "bev_flip")  # all that happens to a box
-
-
 @dataclass(frozen=True, config=STRICT)
 class TeacherInputSpec(InputSpec):
     """Input of a LiDAR teacher; a degraded LiDAR shows what a student owes to its teacher's quality."""
 
-    every_ring: Annotated[int, Field(ge=1, le=32)] = 1  # keep every n-th ring
+    every_ring: RingStep = 1  # keep every n-th ring
     range_noise_m: NotNegative = 0.0  # standard deviation along the ray; the same for a return in every epoch
 
     @property
@@ -114,7 +98,7 @@ class TeacherInputSpec(InputSpec):
 
 @dataclass(frozen=True, config=STRICT)
 class HeadSpec:
-    """CenterHead on the BEV map: targets, loss and decoding (models.md 5)."""
+    """CenterHead on the BEV map: targets, loss and decoding, as mmdet3d has them."""
 
     share_channels: Count = 64
     velocity_weight: Weight = 1.0  # code weight of vx and vy
@@ -137,13 +121,13 @@ class TeacherHeadSpec(HeadSpec):
 
 @dataclass(frozen=True, config=STRICT)
 class DamageSpec:
-    """What happens to rendered masks until they are as good as a segmenter's (docs/methods/mvp.md)."""
+    """Errors that make rendered masks as good as a segmenter's (docs/methods/mvp.md)."""
 
     seed: Whole = 0
-    missed: Share = 0.07  # share of the objects that are not found, whatever their size
-    small_px: Positive = 20.0  # of the others, exp(-visible pixels / small_px) is not found either
-    merged: Share = 0.1  # share of the objects that touch one of their class and become one with it
-    confused: Share = 0.07  # share that is taken for something alike
+    missed: Share = 0.07  # share of the objects that are missed, whatever their size
+    small_px: Positive = 20.0  # of the others, a share exp(-visible pixels / small_px) is missed too
+    merged: Share = 0.1  # share of the objects that touch one of their class and are merged with it
+    confused: Share = 0.07  # share that gets a similar class
     outline: NotNegative = 0.05  # spread of the outline's displacement / sqrt(mask area)
     shift: NotNegative = 0.04  # spread of the mask's displacement / sqrt(mask area)
     false_masks: NotNegative = 0.5  # per image, on average
@@ -152,7 +136,7 @@ class DamageSpec:
 
 @dataclass(frozen=True, config=STRICT)
 class MaskSpec:
-    """Whose instance masks."""
+    """The source of instance masks."""
 
     masks: Literal["oracle", "noisy", "file"] = "file"  # rendered | rendered, damaged | from files
     damage: DamageSpec | None = None  # of noisy masks
@@ -160,21 +144,20 @@ class MaskSpec:
 
 @dataclass(frozen=True, config=STRICT)
 class VirtualSpec(MaskSpec):
-    """Points that instance masks add to a cloud (models.md 11.1)."""
+    """Virtual points that instance masks add to a cloud, as in MVP (Yin et al., NeurIPS 2021)."""
 
     per_mask: Count = 50
-    max_gap_s: Positive = 0.1  # a sweep takes no image that is further away in time
+    max_gap_s: Positive = 0.1  # largest time between a sweep and the image it is painted from
 
 
 @dataclass(frozen=True, config=STRICT)
 class StudentSpec:
-    """What every camera student has; a student network adds its own numbers in a subclass."""
+    """Numbers of every camera student; a student network adds its own in a subclass."""
 
     network: ClassVar[str]  # name of its preset in the profiles
 
-    start: Literal["random", "pretrained", "detector", "imagenet"] = (
-        "imagenet"  # where the first weights come from
-    )
+    # first weights: imagenet is a file; pretrained and detector are runs of this suite
+    start: Literal["random", "pretrained", "detector", "imagenet"] = "imagenet"
     depth: Literal[50, 101] = 50  # layers of the ResNet
     width: Count = 64  # base channels of the ResNet
     feature_stride: Literal[8, 16] = 16  # pixels per cell of the image map, and of the depth targets
@@ -202,7 +185,7 @@ class BEVDepthSpec(StudentSpec):
 
 @dataclass(frozen=True, config=STRICT)
 class TeacherSpec:
-    """Dynamic-pillar CenterPoint (models.md 6.2)."""
+    """CenterPoint on dynamic pillars of 0.2 m (mmdet3d), the teacher of DistillBEV and DualDistill."""
 
     network: ClassVar[str] = "centerpoint"  # name of its preset in the profiles
     columns: ClassVar[int] = 5  # of a point: x, y, z, intensity, age
@@ -218,7 +201,7 @@ class TeacherSpec:
 
 @dataclass(frozen=True, config=STRICT)
 class MVPSpec(TeacherSpec):
-    """The same network on real, painted and virtual points; 17 columns each (data/virtual.py)."""
+    """The same network on real, painted and virtual points; 17 columns each (data/virtual_points/)."""
 
     network: ClassVar[str] = "mvp"
     columns: ClassVar[int] = 17
@@ -234,8 +217,8 @@ class CropSpec:
     """Square windows around objects in the key-frame images, and windows of background between them."""
 
     side_px: Annotated[int, Field(ge=32, multiple_of=32)] = 64  # as the network sees a crop
-    margin: NotNegative = 0.15  # around the object's rectangle, on each side, as a share of its longer side
-    jitter: Share = 0.1  # the window moves and grows by up to this share of its side
+    margin: NotNegative = 0.15  # added on each side of the object's rectangle, relative to its longer side
+    jitter: Share = 0.1  # largest shift and growth of the window, relative to its side
     min_box_px: Positive = 8.0  # longer side of the smallest rectangle, in pixels of the stored image
     min_visibility: Annotated[int, Field(ge=1, le=4)] = 3  # nuScenes' levels: 3 is 60 % visible
 
@@ -251,14 +234,14 @@ class ClassifierSpec:
 
 @dataclass(frozen=True, config=STRICT)
 class LabelEncoderSpec:
-    """From boxes to the maps in which a teacher's neck and head find them (methods.md 6)."""
+    """Encoder from boxes to features of a teacher, as in LabelDistill."""
 
-    channels: Count = 256  # of a cell, before the maps part
+    channels: Count = 256  # of a cell, before the branches of the three taps
 
 
 @dataclass(frozen=True, config=STRICT)
 class ScheduleSpec:
-    """How long, how fast, in what order."""
+    """Length, learning rate and sampling of a training."""
 
     epochs: NotNegative = 24.0
     batch: Count = 32  # samples per optimizer step, over all devices and accumulation steps
@@ -277,7 +260,7 @@ class ScheduleSpec:
 
 @dataclass(frozen=True, config=STRICT)
 class DistillSpec:
-    """A method by its name, with every one of its options spelled out (defaults included)."""
+    """A distillation method with all of its options, defaults included."""
 
     method: str
     options: dict[str, Any]
@@ -296,21 +279,21 @@ class RunSpec:
     input: InputSpec
     model: StudentSpec | TeacherSpec | ClassifierSpec | LabelEncoderSpec
     schedule: ScheduleSpec
-    threads: Count  # the thread count changes the last bits, so it is part of the run
+    threads: Count  # part of the run: another count gives other last bits
     versions: dict[str, int]
-    naming_weight: Weight = 0.0  # of a detector's auxiliary loss: the class of every image cell
+    cell_class_weight: Weight = 0.0  # of a detector's auxiliary loss: the class of every image cell
     distill: DistillSpec | None = None
     teacher: RunSpec | None = None
-    pretraining: RunSpec | None = None  # whose weights it starts from
+    pretraining: RunSpec | None = None  # the run with its initial weights
 
     def before(self) -> list[RunSpec]:
-        """The runs that no row names and that have to be trained before this one."""
-        own = [spec for spec in (self.pretraining, self.label_encoder) if spec]
-        return own + [earlier for spec in own for earlier in spec.before()]
+        """All runs that start this one or encode its labels, directly or through others."""
+        needed = [spec for spec in (self.pretraining, self.label_encoder) if spec]
+        return needed + [earlier for spec in needed for earlier in spec.before()]
 
     @property
     def virtual(self) -> VirtualSpec | None:
-        """The virtual points among those that the run, or the teacher it learns from, is given."""
+        """The virtual points in the input of the run, or of the teacher it learns from."""
         model = self.teacher.model if self.teacher else self.model
         return model.virtual if isinstance(model, MVPSpec) else None
 
@@ -320,7 +303,7 @@ class RunSpec:
 
     @property
     def masks(self) -> MaskSpec | None:
-        """The instance masks that the student's images come with in training."""
+        """The instance masks that a method reads with the student's images."""
         return self.distill.masks if self.distill else None
 
     @property

@@ -49,7 +49,7 @@ class Stages:
         return replace(
             self._run("detector", self.profile.grid, replace(seen, **changes), model, schedule),
             pretraining=before,
-            naming_weight=config.naming_weight,
+            cell_class_weight=config.cell_class_weight,
         )
 
     def _backbone(self, name: str, model: StudentSpec) -> RunSpec:

@@ -92,7 +92,7 @@ class DetectorObjective(Objective):
 
     def __init__(self, student: models.Student, weight: float) -> None:
         super().__init__(student)
-        self.naming, self.weight = CellClassifier(student.image_channels), weight
+        self.classifier, self.weight = CellClassifier(student.image_channels), weight
 
     def forward(self, batch: Batch, teachers: Teachers | None, progress: float) -> dict[str, Tensor]:
         assert isinstance(self.learner, models.Student)
@@ -100,8 +100,8 @@ class DetectorObjective(Objective):
         owner_BNhw = require(batch.owner_BNhw, "owner_BNhw")
         labels_BNhw = cell_labels(owner_BNhw, batch.labels_K)
         hit_BNhw = require(batch.depth_BNhw, "depth_BNhw") > 0
-        naming = self.naming(require(output.image_BNChw, "image_BNChw"), labels_BNhw, hit_BNhw)
-        return self.learner.losses(output, batch) | {"naming": self.weight * naming}
+        cell_class = self.classifier(require(output.image_BNChw, "image_BNChw"), labels_BNhw, hit_BNhw)
+        return self.learner.losses(output, batch) | {"cell_class": self.weight * cell_class}
 
 
 class LabelEncoderObjective(Objective):
@@ -149,8 +149,8 @@ def build_networks(spec: RunSpec, upstream: Upstream) -> Networks:
         start = initial_weights.fill_teacher(detector, upstream.start_file)
     if spec.distill is None or spec.teacher is None:
         objective = Objective(detector)
-        if spec.naming_weight and isinstance(detector, models.Student):
-            objective = DetectorObjective(detector, spec.naming_weight)
+        if spec.cell_class_weight and isinstance(detector, models.Student):
+            objective = DetectorObjective(detector, spec.cell_class_weight)
         seed_everything(seed_for(spec.seed, "train"))
         return Networks(objective, None, start)
     # a separate seed: the method's weights must not shift the student's

@@ -48,7 +48,7 @@ def test_the_hash_covers_defaults():
         {"model": BEVDepthSpec(extra_norm=False)},
         {"model": TeacherSpec()},
         {"input": TeacherInputSpec(every_ring=2)},
-        {"naming_weight": 1.0},
+        {"cell_class_weight": 1.0},
         {"teacher": spec()},
     ],
 )

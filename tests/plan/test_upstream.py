@@ -75,7 +75,7 @@ def test_a_student_may_start_from_a_detector_that_itself_starts_from_a_backbone(
     assert (detector.spec.kind, detector.rows, detector.teacher) == ("detector", (), None)
     assert detector.spec.pretraining == found.run(R50).spec.pretraining
     student = replace(warm.spec.model, start="pretrained")
-    assert (detector.spec.model, detector.spec.naming_weight) == (student, 1.0)
+    assert (detector.spec.model, detector.spec.cell_class_weight) == (student, 1.0)
     assert detector.spec.input == warm.spec.input
     assert found.start_file(warm) == found.folder(detector) / "model.safetensors"
     assert found.detector(detector.id) == detector

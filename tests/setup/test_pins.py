@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dualdistill.store.provenance import package_versions
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from dualdistill.store.provenance import package_versions
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = {"torch", "setuptools"}  # torch brings what constraints.txt does not list; setuptools builds the rest

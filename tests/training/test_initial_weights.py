@@ -94,7 +94,7 @@ def test_everything_but_the_head_comes_from_the_detector(
 
 def detector(spec: RunSpec, weight: float) -> RunSpec:
     """The run of a detector from which students start."""
-    return replace(spec, kind="detector", naming_weight=weight)
+    return replace(spec, kind="detector", cell_class_weight=weight)
 
 
 def test_the_cell_classifier_changes_no_weight_of_the_detector(spec: RunSpec, pretrained: Path) -> None:
@@ -117,10 +117,10 @@ def test_the_cell_classifier_adds_a_loss_that_reaches_only_the_image_encoder(
     for weight in (0.0, 1.0, 5.0):
         objective = build(detector(spec, weight), pretrained).objective
         losses[weight] = objective(batch, None, progress=0.0)
-    assert losses[0.0].keys() == {"heatmap", "box", "depth", "naming"}
-    assert losses[0.0]["naming"] == 0
-    assert losses[5.0]["naming"].item() == pytest.approx(5 * losses[1.0]["naming"].item(), rel=1e-6)
-    losses[5.0]["naming"].backward()
+    assert losses[0.0].keys() == {"heatmap", "box", "depth", "cell_class"}
+    assert losses[0.0]["cell_class"] == 0
+    assert losses[5.0]["cell_class"].item() == pytest.approx(5 * losses[1.0]["cell_class"].item(), rel=1e-6)
+    losses[5.0]["cell_class"].backward()
     reached = {name.split(".")[1] for name, w in objective.named_parameters() if w.grad is not None}
     assert reached == {"image_encoder", "names"}
 
