@@ -120,9 +120,10 @@ def _check(profile: Profile, document: Document) -> None:
         size = f"{2 * grid.half_extent_m} m in cells of {grid.cell_m} m"
         what = f"a grid of {size} is not a multiple of 8 cells"
         raise UserError(what, where=document.where(("grid",)))
-    for name in ("train_scenes", "dev_scenes", "val_scenes"):
-        if world and getattr(world, name) < 1:
-            what = f"'{name}' in 'data.world' must be at least 1, not {getattr(world, name)}"
+    for name in ("train_scenes", "dev_scenes", "val_scenes", "density"):
+        # a scene without objects and a world without a split are of use in tests only
+        if world and getattr(world, name) == 0:
+            what = f"'{name}' in 'data.world' must be above 0"
             raise UserError(what, where=document.where(("data", "world", name)))
 
 

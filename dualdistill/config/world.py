@@ -30,7 +30,7 @@ class WorldSpec:
     lidar_noise_m: NotNegative = 0.02
     lidar_dropout: Share = 0.0  # share of the returns that are lost at random
     sweeps_per_frame: Count = 2  # LiDAR sweeps per key-frame interval, the key frame's own included
-    density: Positive = 1.0  # objects per scene, relative to the default traffic
+    density: NotNegative = 1.0  # objects per scene, relative to the default traffic
     occlusion: NotNegative = 1.0  # walls, trees, bushes, parked trucks, relative to the default town
     weather: Share = 1.0  # share of bad light and weather, relative to the default mix; 0: always a clear day
 

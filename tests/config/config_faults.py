@@ -266,7 +266,7 @@ FAULTS = {
     "a world without a split": (
         "profiles/world.yaml",
         rewrite(r"val_scenes: \d+", "val_scenes: 0"),
-        "'val_scenes' in 'data.world' must be at least 1, not 0",
+        "'val_scenes' in 'data.world' must be above 0",
     ),
     "a grid that does not divide": (
         "profiles/world.yaml",
