@@ -7,24 +7,26 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dualdistill.config.ranges import STRICT, Count, NotNegative, Positive, Share, Whole
+from dualdistill.config.ranges import STRICT, Count, NotNegative, Share, Whole
 
-LIDAR_REACH = 2.0  # in radii, on a clear day: it sees past what is annotated, as a real one does
+LIDAR_REACH = 2.0  # range on a clear day, in radii: beyond the annotated area, as with a real LiDAR
 
 
 @dataclass(frozen=True, config=STRICT)
 class WorldSpec:
-    """The knobs of the synthetic world; every one changes what the sensors see."""
+    """The knobs of the synthetic world; each one changes the sensor data."""
 
     seed: Whole = 0
     train_scenes: Whole = 60
     dev_scenes: Whole = 10
     val_scenes: Whole = 15
-    pretrain_scenes: Whole = 0  # of whose objects the crops are that a backbone is pre-trained on
+    pretrain_scenes: Whole = 0  # whose objects backbones are pre-trained on
     frames_per_scene: Annotated[int, Field(ge=2)] = 10  # key frames at 2 Hz
     image_height: Annotated[int, Field(ge=16)] = 225  # a quarter of nuScenes' 900 x 1600
     image_width: Annotated[int, Field(ge=16)] = 400
-    radius_m: Positive = 25.6  # boxes are annotated up to here ahead, behind and to the sides of the LiDAR
+    radius_m: Annotated[float, Field(ge=10)] = (
+        25.6  # boxes are annotated within this distance of the LiDAR in x and in y
+    )
     lidar_beams: Count = 32
     lidar_azimuths: Count = 540
     lidar_noise_m: NotNegative = 0.02

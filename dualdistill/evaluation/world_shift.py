@@ -10,8 +10,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from dualdistill.config.validation import check
 from dualdistill.config.world import WorldSpec
-from dualdistill.config.yaml import nearest
+from dualdistill.config.yaml import Document, nearest, parse
 from dualdistill.data import index_build
 from dualdistill.errors import UserError
 from dualdistill.evaluation import evaluate, predict
@@ -19,8 +20,8 @@ from dualdistill.plan.plan import DataPaths, Plan, Run
 from dualdistill.store.records import RESULTS, read_run
 from dualdistill.world.nuscenes.build import build_world
 
-KNOBS = {item.name: item.type for item in fields(WorldSpec) if not item.name.endswith("_scenes")}
-CASTS = {"int": int, "float": float}
+KNOBS = [item.name for item in fields(WorldSpec) if not item.name.endswith("_scenes")]
+COMMAND_LINE = "command line"
 
 
 def lines(plan: Plan, run: Run, texts: list[str]) -> Iterator[str]:
@@ -49,11 +50,10 @@ def _setting(text: str) -> tuple[str, Any]:
     knob, sign, value = text.partition("=")
     if knob not in KNOBS:
         raise UserError(f"the world has no knob '{knob}'", hint=nearest(knob, KNOBS))
-    try:
-        return knob, CASTS[str(KNOBS[knob])](value)
-    except ValueError as error:
-        what = f"{knob} must be a {'whole ' if KNOBS[knob] == 'int' else ''}number, not '{value}'"
-        raise UserError(what, hint=f"{knob}=VALUE" if not sign else "") from error
+    if not sign or not value:
+        raise UserError(f"'{knob}' needs a value", hint=f"{knob}=VALUE")
+    given = Document(COMMAND_LINE, {knob: parse(value, COMMAND_LINE).value})
+    return knob, getattr(check(given, WorldSpec), knob)
 
 
 def _score(plan: Plan, run: Run, data: DataPaths, folder: Path) -> dict[str, Any]:

@@ -26,9 +26,10 @@ def smoke(checkout: Path, tmp_path: Path) -> Plan:
     [
         ("densty=2", "no knob 'densty'"),
         ("train_scenes=2", "no knob 'train_scenes'"),
-        ("density", "density must be a number"),
-        ("density=many", "density must be a number, not 'many'"),
-        ("lidar_beams=1.5", "lidar_beams must be a whole number"),
+        ("density", "'density' needs a value"),
+        ("density=many", "'density' must be a number, not the text 'many'"),
+        ("lidar_beams=1.5", "'lidar_beams' must be a whole number, not 1.5"),
+        ("weather=2", "'weather' must be at most 1, not 2"),
     ],
 )
 def test_an_unknown_knob_or_value_is_refused(smoke: Plan, text: str, message: str) -> None:
