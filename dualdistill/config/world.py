@@ -25,7 +25,7 @@ class WorldSpec:
     image_height: Annotated[int, Field(ge=16)] = 225  # a quarter of nuScenes' 900 x 1600
     image_width: Annotated[int, Field(ge=16)] = 400
     radius_m: Annotated[float, Field(ge=10)] = (
-        25.6  # boxes are annotated within this distance of the LiDAR in x and in y
+        25.6  # boxes are annotated up to here in x and y
     )
     lidar_beams: Count = 32
     lidar_azimuths: Count = 540
