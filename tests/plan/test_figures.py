@@ -120,7 +120,7 @@ def test_planning_figures_loads_no_library_and_drawing_no_torch():
         "attention",
         "alignment",
     ]
-    code = "import sys, dualdistill.report.figures.jobs\n"
+    code = "import sys, dualdistill.plan.figures, dualdistill.plan.snakemake_inputs\n"
     code += "print([name for name in ('numpy', 'matplotlib', 'torch') if name in sys.modules])\n"
     code += "import dualdistill.report.figures.draw\n"
     code += "".join(f"import dualdistill.report.figures.{chart}\n" for chart in charts)

@@ -266,7 +266,7 @@ def closest(palette: list[str], seen: np.ndarray) -> float:
 @pytest.mark.parametrize("eyes", DICHROMATS)
 def test_the_palette_can_be_told_apart_by_colour_blind_readers(eyes: str):
     seen = np.array(DICHROMATS[eyes])
-    cycle = [table_charts.page.colour(number) for number in range(7)]
+    cycle = [table_charts.layout.colour(number) for number in range(7)]
     assert closest(cycle[:4], seen) > 15
     assert closest(cycle, seen) > 8
     # matplotlib's own first ten do not pass: the bound means something
