@@ -15,14 +15,14 @@ from dualdistill.data.index import LIDAR, Index
 from dualdistill.data.sensor_files import Files
 from dualdistill.errors import CheckpointError, UserError
 from dualdistill.evaluation.results_format import read_results
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.store.records import RESULTS, WEIGHTS, read_run
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def position(index: Index, split: str, view: View) -> int:
+def position(index: Index, split: str, view: FigureView) -> int:
     """Where in the split the view's key frame stands."""
     samples = index.samples(split)
     scenes = list(dict.fromkeys(index.sample_scene[samples].tolist()))
@@ -36,7 +36,7 @@ def position(index: Index, split: str, view: View) -> int:
     return int(places[frame])
 
 
-def gather(plan: Plan, view: View) -> Arrays:
+def gather(plan: Plan, view: FigureView) -> Arrays:
     """Everything that the picture of the view's frame shows."""
     index, split = Index.load(plan.paths.index), plan.scored_split
     sample = int(index.samples(split)[position(index, split, view)])

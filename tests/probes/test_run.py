@@ -17,7 +17,7 @@ from dualdistill.data.geometry import corners
 from dualdistill.errors import UserError
 from dualdistill.models.center_head import Head
 from dualdistill.plan import figures
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.probes import run
 from dualdistill.report.figures import bev_maps, draw, key_frame, temperature
@@ -89,7 +89,7 @@ def styled() -> Iterator[None]:
         yield
 
 
-def observed(plan: Plan, name: str, arrays: dict[str, np.ndarray]) -> View:
+def observed(plan: Plan, name: str, arrays: dict[str, np.ndarray]) -> FigureView:
     """A figure of the repository over arrays of the test."""
     view = figures.load(plan, plan.results.parent / "config")[name]
     path = figures.need_observation(view)

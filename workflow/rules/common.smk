@@ -4,8 +4,7 @@ import sys
 
 from dualdistill.plan import plan
 from dualdistill.errors import UserError
-from dualdistill.plan.snakemake_inputs import Jobs
-from dualdistill.plan.figure_inputs import FigureJobs
+from dualdistill.plan.snakemake_inputs import FigureJobs, Jobs
 
 try:
     if workflow.deployment_settings.deployment_method:

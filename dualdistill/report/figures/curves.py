@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from dualdistill.errors import DataError
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import layout
 from dualdistill.store.files import sha256_file
@@ -24,7 +24,7 @@ COLUMNS = 4
 Array = NDArray[np.float64]
 
 
-def draw(plan: Plan, view: View) -> Figure:
+def draw(plan: Plan, view: FigureView) -> Figure:
     histories = {run: read(plan.results / "runs" / run) for run in view.runs}
     every = view.options["mean_over"]
     terms = list(dict.fromkeys(term for found in histories.values() for term in found))
@@ -58,14 +58,14 @@ def draw(plan: Plan, view: View) -> Figure:
     return figure
 
 
-def names(plan: Plan, view: View) -> list[str]:
+def names(plan: Plan, view: FigureView) -> list[str]:
     """The rows in words, or as variants.yaml names them where words are the same for two of them."""
     rows: list[str] = view.options["rows"]
     words = {row: view.whose[run] for run in view.runs for row in rows if row in plan.runs[run].rows}
     return list(words.values()) if len(set(words.values())) == len(rows) else rows
 
 
-def _origin(plan: Plan, view: View) -> str:
+def _origin(plan: Plan, view: FigureView) -> str:
     """What the runs were trained on, and their seeds and their teachers'."""
     seeds = plan.settings.seeds
     several = f"seeds {', '.join(map(str, seeds))}, a line each"
@@ -99,6 +99,6 @@ def _order(histories: dict[str, dict[str, Array]]) -> Any:
     return lambda term: (sum(term not in found for found in histories.values()), term)
 
 
-def _colour(plan: Plan, view: View, run: str) -> str:
+def _colour(plan: Plan, view: FigureView, run: str) -> str:
     rows = view.options["rows"]
     return layout.colour(next(number for number, row in enumerate(rows) if row in plan.runs[run].rows))

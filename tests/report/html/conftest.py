@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from chromium import Chromium, find
-from hand_runs import VERDICTS, build, configured, leave_all, pictures
+from hand_runs import build, configured, leave_all, pictures
 
 from dualdistill.plan.plan import Plan
 
@@ -21,7 +21,7 @@ def two_seeds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, str]:
     plan = configured(folder, [0, 1])
     (folder / "config" / "figures.yaml").write_text(FIGURES)
     leave_all(plan)
-    return plan, build(plan, pictures(folder / "figures"), VERDICTS)
+    return plan, build(plan, pictures(folder / "figures"))
 
 
 @pytest.fixture(scope="session")
