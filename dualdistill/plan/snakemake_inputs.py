@@ -59,7 +59,8 @@ class Jobs:
         self.views = [f"{self.shown}/{name}.csv" for name in (*plan.tables, *CLAIMS)]
         # the code behind tables, claims, figures and page: edited, it makes them anew and nothing else
         self.report_source = sorted(map(str, [PACKAGE / "plan" / "columns.py", *REPORT.glob("*.py")]))
-        self.page_source = [*self.report_source, *sorted(map(str, (REPORT / "html").glob("*.*")))]
+        page_source = [*(REPORT / "html").glob("*.*"), CHARTS / "curves.py", CHARTS / "draw.py"]
+        self.page_source = [*self.report_source, *sorted(map(str, page_source))]
 
     def tables_of_root(self, wildcards: Any) -> list[str]:
         """What the index is read from: the world's manifest; a real root is not made by any rule."""

@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 
 def draw(plan: Plan, view: FigureView) -> Figure:
-    histories = {run: read(plan.results / "runs" / run) for run in view.runs}
+    histories = {run: _read(plan.results / "runs" / run) for run in view.runs}
     every = view.options["mean_over"]
     terms = list(dict.fromkeys(term for found in histories.values() for term in found))
     terms = [term for term in sorted(terms, key=_order(histories)) if term not in NOT_LOSSES]
@@ -74,17 +74,23 @@ def _origin(plan: Plan, view: FigureView) -> str:
     return "; ".join([*words, *[f"teacher of seed {plan.settings.teacher_seed}"] * taught]) + "."
 
 
+def _read(folder: Path) -> dict[str, Array]:
+    history = read(folder)
+    if not history:
+        hint = "take its row out of the figure, or give it schedule.epochs"
+        raise DataError("a training without a step has no curve", where=str(folder / HISTORY), hint=hint)
+    return history
+
+
 def read(folder: Path) -> dict[str, Array]:
-    """Every column of a run's history, if it is the one that its run.json recorded."""
+    """Every column of a run's history, NaN where a step lacks it; run.json must have recorded the file."""
     path = folder / HISTORY
     promised = read_run(folder)["outputs"].get(HISTORY)
     if not path.exists() or sha256_file(path) != promised:
         raise DataError("the history is not the one of run.json", where=str(path), hint="train the run again")
-    lines: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()]
-    if not lines:
-        hint = "take its row out of the figure, or give it schedule.epochs"
-        raise DataError("a training without a step has no curve", where=str(path), hint=hint)
-    return {term: np.array([line[term] for line in lines]) for term in lines[0]}
+    steps: list[dict[str, float]] = [json.loads(line) for line in path.read_text().splitlines()]
+    terms = dict.fromkeys(term for step in steps for term in step)
+    return {term: np.array([step.get(term, np.nan) for step in steps], dtype=float) for term in terms}
 
 
 def means(step_S: Array, loss_S: Array, every: int) -> tuple[Array, Array]:

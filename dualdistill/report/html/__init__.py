@@ -16,7 +16,9 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dualdistill.config.yaml import read
+from dualdistill.plan.figures import FILE, STYLE
 from dualdistill.plan.plan import Plan
+from dualdistill.report.figures.draw import styled
 from dualdistill.report.html import content
 from dualdistill.report.table import DAMAGED, HOW_DAMAGED, MISSING
 from dualdistill.store.files import atomic_write
@@ -29,12 +31,14 @@ def write(plan: Plan, path: Path, figures: Sequence[Path] | None, config: Path) 
 
     Without a list of figures: those that the configuration names, as far as they have been drawn.
     """
-    named = config / "figures.yaml"
+    named = config / FILE
     views = read(named).value["figures"] if named.exists() else {}
     if figures is None:
         drawn = (plan.drawn / f"{name}.{ending}" for name in views for ending in ("svg", "png"))
         figures = [path for path in drawn if path.exists()]
-    atomic_write(path, html(content.gather(plan, figures, views)))
+    with styled(config / STYLE):
+        page = content.gather(plan, figures, views)
+    atomic_write(path, html(page))
 
 
 def html(page: content.Content) -> str:

@@ -14,6 +14,7 @@ from dualdistill.report import claims, collect
 from dualdistill.report.collect import Records
 from dualdistill.report.html import pictures
 from dualdistill.report.html import run as runs
+from dualdistill.report.html.loss_curves import Pen
 from dualdistill.report.html.pictures import Picture
 from dualdistill.report.html.run import Facts, RunPage
 from dualdistill.report.html.run_labels import RunLabels, of_shown_runs
@@ -44,13 +45,13 @@ class Content:
 
 def gather(plan: Plan, figures: Sequence[Path], views: Mapping[str, Any]) -> Content:
     """Everything that the plan's runs have left so far; a table without any score is left out."""
-    records, labels = Records(plan), of_shown_runs(plan)
+    records, labels, pen = Records(plan), of_shown_runs(plan), Pen()
     facets = {name: label.facets for name, label in labels.items()}
     tables = [collect.gather(plan, name, allow_missing=True, records=records) for name in plan.tables]
     tables += claims.tables(plan, allow_missing=True, records=records)
     shown = [to_html(table, facets) for table in tables if any(row.measured for row in table.rows)]
     images = pictures.load(figures, views, {name: table.title for name, table in plan.tables.items()})
-    pages = [page for name in labels if (page := _run(records, name, labels[name], images))]
+    pages = [page for name in labels if (page := _run(records, name, labels[name], pen, images))]
     place = "in a synthetic world" if plan.data.world else f"on {plan.measured_on}"
     return Content(
         title=f"LiDAR-to-camera distillation {place}",
@@ -66,11 +67,13 @@ def gather(plan: Plan, figures: Sequence[Path], views: Mapping[str, Any]) -> Con
     )
 
 
-def _run(records: Records, name: str, labels: RunLabels, images: Sequence[Picture]) -> RunPage | None:
+def _run(
+    records: Records, name: str, labels: RunLabels, pen: Pen, images: Sequence[Picture]
+) -> RunPage | None:
     plan, run = records.plan, records.plan.runs[name]
     shown_on = tuple(image for image in images if image.rows & set(run.rows))
     last = plan.folder(run) / RUN if run.spec.kind in WITHOUT_BOXES else plan.scores(run) / METRICS_JSON
-    return runs.build(records, run, labels, shown_on, collect.command(plan, last))
+    return runs.build(records, run, labels, pen, shown_on, collect.command(plan, last))
 
 
 def _facts(plan: Plan, pages: Sequence[RunPage]) -> Facts:

@@ -10,7 +10,7 @@ from dualdistill.config.settings import Reported
 from dualdistill.errors import DataError
 from dualdistill.plan.plan import Run
 from dualdistill.report.collect import Records
-from dualdistill.report.html.loss_curves import Panel, panels
+from dualdistill.report.html.loss_curves import Panel, Pen
 from dualdistill.report.html.pictures import Picture
 from dualdistill.report.html.run_labels import RunLabels
 from dualdistill.store.records import DEVKIT_NAMES, RUN, read_run
@@ -102,7 +102,7 @@ class RunPage:
 
 
 def build(
-    records: Records, run: Run, labels: RunLabels, pictures: tuple[Picture, ...], command: str
+    records: Records, run: Run, labels: RunLabels, pen: Pen, pictures: tuple[Picture, ...], command: str
 ) -> RunPage | None:
     """None where the run has not been trained."""
     plan = records.plan
@@ -128,7 +128,7 @@ def build(
         tiles=_tiles(record, metrics, labels.reported, quality),
         quality=quality,
         bars=_bars(record, metrics, quality, _metrics(records, baseline.id) if baseline else {}),
-        curves=panels(folder / "history.jsonl"),
+        curves=pen.panels(folder),
         pictures=pictures,
         facts=_facts(record, metrics, made_on),
         packages=tuple(sorted(made_on.get("packages", {}).items())),

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -15,12 +17,17 @@ from PIL import Image
 
 from dualdistill.errors import DataError
 from dualdistill.plan.columns import MEASURES, Measure
+from dualdistill.plan.figures import STYLE
 from dualdistill.report.claims import EFFECT
-from dualdistill.report.html import loss_curves, pictures
+from dualdistill.report.figures.draw import styled
+from dualdistill.report.html import pictures
+from dualdistill.report.html.loss_curves import BINS, Panel, Pen
 from dualdistill.report.html.table import to_html
 from dualdistill.report.numbers import Score
 from dualdistill.report.table import Column, Kind, Measured, Reported, Row, Table
+from dualdistill.store.files import sha256_file, write_json
 
+CONFIG = Path(__file__).parents[3] / "config"
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 MAP, MINUTES = MEASURES["mAP"], MEASURES["minutes"]
 
@@ -117,33 +124,77 @@ def test_an_empty_column_is_left_out(table: Table):
     assert [column.title for column in shown.columns] == ["Method", "mAP", "Seeds"]
 
 
+@pytest.fixture
+def pen() -> Iterator[Pen]:
+    with styled(CONFIG / STYLE):
+        yield Pen()
+
+
 def history(folder: Path, rows: list[dict[str, float]]) -> Path:
+    """A run's folder with its history and the record of it."""
     path = folder / "history.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    outputs = {path.name: sha256_file(path)}
+    write_json(folder / "run.json", {"schema": 1, "spec_sha": "", "outputs": outputs})
+    return folder
 
 
-def test_a_curve_is_drawn_on_a_logarithmic_axis(tmp_path: Path):
-    rows = [{"step": step, "lr": 0.0, "grad_norm": 0.0, "loss": 10.0 ** (2 - step)} for step in range(3)]
-    (panel,) = loss_curves.panels(history(tmp_path, rows))
-    assert panel.path == "M0 2.0L120 32.0L240 62.0"
+def points(panel: Panel) -> list[tuple[float, float]]:
+    """The curve in the coordinates of its SVG."""
+    path = re.search(r'class="curve"><path d="([^"]*)"', panel.svg)[1]
+    return [tuple(map(float, point.split())) for point in re.split("[ML]", path)[1:]]
+
+
+def test_a_curve_is_drawn_on_a_logarithmic_axis(tmp_path: Path, pen: Pen):
+    rows = [{"step": step, "lr": 0.0, "grad_norm": 0.0, "loss": 10.0 ** (3 - step)} for step in (1, 2, 3)]
+    (panel,) = pen.panels(history(tmp_path, rows))
     assert (panel.title, panel.first, panel.last) == ("loss", "100", "1")
+    (x1, y1), (x2, y2), (x3, y3) = points(panel)
+    assert x2 - x1 == pytest.approx(x3 - x2, abs=0.2)
+    assert y2 - y1 == pytest.approx(y3 - y2, abs=0.2)
+    assert y1 < y3, "the largest loss is on top"
+    assert re.findall(">([^<]+)<", panel.svg) == ["0", "3", "1", "100"]
 
 
-def test_curves_are_the_sum_the_terms_by_size_and_the_rest(tmp_path: Path):
+def test_curves_are_the_sum_the_losses_by_size_and_the_rest(tmp_path: Path, pen: Pen):
     row = {"lr": 1e-3, "grad_norm": 7.0, "small": 1.0, "large_term": 2.0}
-    found = loss_curves.panels(history(tmp_path, [{"step": step, **row} for step in range(1000)]))
+    panels = pen.panels(history(tmp_path, [{"step": step, **row} for step in range(1000)]))
     titles = ["sum of the losses", "large term", "small", "learning rate", "gradient norm"]
-    assert [panel.title for panel in found] == titles
-    assert [panel.last for panel in found] == ["3", "2", "1", "0.001", "7"]
-    assert found[0].path.count("L") == loss_curves.BINS - 1
+    assert [panel.title for panel in panels] == titles
+    assert [panel.last for panel in panels] == ["3", "2", "1", "0.001", "7"]
 
 
-def test_without_a_history_there_is_no_curve_and_a_damaged_one_is_refused(tmp_path: Path):
-    assert loss_curves.panels(tmp_path / "history.jsonl") == ()
+def test_a_long_history_is_averaged_over_stretches(tmp_path: Path, pen: Pen):
+    steps = range(1, 40 * BINS + 1)
+    rows = [{"step": step, "lr": 1.0, "grad_norm": 1.0, "loss": 1.0 + step % 2} for step in steps]
+    (loss, *_) = pen.panels(history(tmp_path, rows))
+    assert (loss.first, loss.last) == ("1.5", "1.5")
+
+
+def test_a_panel_does_not_depend_on_those_before_it(tmp_path: Path, pen: Pen):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    rows = [{"step": step, "lr": 0.1, "grad_norm": 5.0, "loss": 20.0 - step} for step in range(1, 9)]
+    one = history(tmp_path / "one", rows)
+    two = history(tmp_path / "two", [row | {"loss": row["loss"] ** 3} for row in rows])
+    alone = Pen().panels(one)
+    pen.panels(two)
+    assert pen.panels(one) == alone
+
+
+def test_a_panel_obeys_the_security_policy_of_the_page(tmp_path: Path, pen: Pen):
+    rows = [{"step": step, "lr": 0.1, "grad_norm": 5.0, "loss": 20.0 - step} for step in range(1, 9)]
+    for panel in pen.panels(history(tmp_path, rows)):
+        assert not re.search(r"style|\bid=|href|url\(|http|xmlns", panel.svg)
+        assert "#" not in panel.svg, "every colour follows the page"
+
+
+def test_without_a_step_there_is_no_curve_and_another_history_is_refused(tmp_path: Path, pen: Pen):
+    assert pen.panels(tmp_path) == ()
+    assert pen.panels(history(tmp_path, [])) == ()
     (tmp_path / "history.jsonl").write_text("not a line\n")
-    with pytest.raises(DataError, match="not a history"):
-        loss_curves.panels(tmp_path / "history.jsonl")
+    with pytest.raises(DataError, match=r"the history is not the one of run\.json"):
+        pen.panels(tmp_path)
 
 
 def test_a_picture_is_shown_once_as_a_drawing_if_there_is_one(tmp_path: Path):
