@@ -117,9 +117,9 @@ def evaluate(plan: Plan, options: argparse.Namespace) -> None:
 
 def table(plan: Plan, options: argparse.Namespace) -> None:
     plan.table(options.table)
-    from dualdistill.report import tables
+    from dualdistill.report import renderers
 
-    tables.write(plan, options.table, plan.shown / options.table, allow_missing=options.allow_missing)
+    renderers.write(plan, options.table, plan.shown / options.table, allow_missing=options.allow_missing)
 
 
 def claims(plan: Plan, options: argparse.Namespace) -> None:
@@ -151,7 +151,7 @@ def figure(plan: Plan, options: argparse.Namespace) -> None:
 def page(plan: Plan, options: argparse.Namespace) -> None:
     from dualdistill.report import html
 
-    html.write(plan, plan.shown / "index.html", options.tables, options.figures, options.config.parent)
+    html.write(plan, plan.shown / "index.html", options.figures, options.config.parent)
 
 
 def status(plan: Plan, options: argparse.Namespace) -> None:
@@ -229,9 +229,8 @@ def parser() -> argparse.ArgumentParser:
             what = "e.g. density=2 occlusion=0: a world for each"
             command.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help=what)
         if name == "page":
-            for part, ending in (("tables", "csv"), ("figures", "svg or png")):
-                there = f"files, {ending}, default: those of the configuration that are there"
-                command.add_argument(f"--{part}", type=Path, nargs="*", metavar="FILE", help=there)
+            drawn = "files, svg or png, default: those of the configuration that have been drawn"
+            command.add_argument("--figures", type=Path, nargs="*", metavar="FILE", help=drawn)
         if name in ("table", "claims"):
             command.add_argument(
                 "--allow-missing", action="store_true", help="a dash for a run that is not there"

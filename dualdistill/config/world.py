@@ -24,9 +24,7 @@ class WorldSpec:
     frames_per_scene: Annotated[int, Field(ge=2)] = 10  # key frames at 2 Hz
     image_height: Annotated[int, Field(ge=16)] = 225  # a quarter of nuScenes' 900 x 1600
     image_width: Annotated[int, Field(ge=16)] = 400
-    radius_m: Annotated[float, Field(ge=10)] = (
-        25.6  # boxes are annotated up to here in x and y
-    )
+    radius_m: Annotated[float, Field(ge=10)] = 25.6  # boxes are annotated up to here in x and y
     lidar_beams: Count = 32
     lidar_azimuths: Count = 540
     lidar_noise_m: NotNegative = 0.02

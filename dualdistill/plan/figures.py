@@ -21,7 +21,6 @@ from dualdistill.store.files import sha_of
 from dualdistill.store.records import RUN
 
 FILE, STYLE = "figures.yaml", "figures.mplstyle"
-CLAIMS = "claims.csv"  # beside the tables
 OBSERVED = (
     "temperature",
     "key_frame",
@@ -35,7 +34,7 @@ DRAWING_KEYS = ("title", "min_score")
 
 
 @dataclass(frozen=True)
-class View:
+class FigureView:
     """One figure; `options` are the other keys of its line."""
 
     name: str
@@ -62,7 +61,7 @@ class View:
         return sha_of({"chart": self.chart, "runs": self.runs, "options": asked})
 
 
-def load(plan: Plan, folder: Path) -> dict[str, View]:
+def load(plan: Plan, folder: Path) -> dict[str, FigureView]:
     """All figures of the figures.yaml in a folder, in its order; every fault in it is raised here."""
     read = yaml.read(folder / FILE)
     check(read, FiguresFile)
@@ -86,13 +85,13 @@ def _chart(read: Document, name: str, line: dict[str, Any]) -> Any:
     return CHARTS[chart]
 
 
-def find(views: dict[str, View], name: str) -> View:
+def find(views: dict[str, FigureView], name: str) -> FigureView:
     if name not in views:
         raise UserError(f"no figure is named '{name}'", hint=nearest(name, views))
     return views[name]
 
 
-def need_observation(view: View) -> Path:
+def need_observation(view: FigureView) -> Path:
     """Where a view's observation lies; a chart of results has none."""
     if view.observed is None:
         what = f"figure '{view.name}' is drawn from results alone, there is nothing to observe"
@@ -111,7 +110,7 @@ def _whose(plan: Plan, run: str) -> str:
     return " taught by ".join([" ".join(words[:2]), *words[2:]])
 
 
-def _view(plan: Plan, read: Document, name: str, line: dict[str, Any], style: Path) -> View:
+def _view(plan: Plan, read: Document, name: str, line: dict[str, Any], style: Path) -> FigureView:
     chart, table = line["chart"], line.get("table")
     options = {key: value for key, value in line.items() if key not in ("chart", "title", "table")}
     if table is not None:
@@ -123,7 +122,7 @@ def _view(plan: Plan, read: Document, name: str, line: dict[str, Any], style: Pa
         rows, runs = (), tuple(_runs(plan, read, name, line))
     if chart in ("key_frame", *MAPS):
         options |= read.value["frame"]
-    return View(
+    return FigureView(
         name=name,
         chart=chart,
         title=line.get("title") or plan.tables[line["table"]].title,

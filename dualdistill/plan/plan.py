@@ -17,7 +17,7 @@ from dualdistill.config.settings import Settings
 from dualdistill.config.yaml import nearest
 from dualdistill.errors import DataError, UserError
 from dualdistill.plan.identity import data_id, run_id, virtual_id
-from dualdistill.plan.tables import Claims, Table, Views
+from dualdistill.plan.tables import Claims, TablesAndClaims, TableSpec
 from dualdistill.plan.variants import Resolver
 from dualdistill.store.records import WEIGHTS, scores_folder
 
@@ -62,7 +62,7 @@ class Plan:
     data_id: str
     paths: DataPaths
     runs: dict[str, Run]
-    tables: dict[str, Table]
+    tables: dict[str, TableSpec]
     claims: Claims
     named: dict[str, dict[str, str]]  # row of variants.yaml, as it stands there -> what it is, in words
     words: Mapping[str, str]  # how a name is printed
@@ -91,7 +91,7 @@ class Plan:
             raise UserError(what)
         return run
 
-    def table(self, name: str) -> Table:
+    def table(self, name: str) -> TableSpec:
         if name not in self.tables:
             raise UserError(f"no table is named '{name}'", hint=nearest(name, self.tables))
         return self.tables[name]
@@ -212,7 +212,8 @@ def load(
     read = settings.load(path, overrides)
     resolver = Resolver(read)
     runs = _runs(resolver, read.settings)
-    views = Views(read, resolver, {(row, run.spec.seed): run.id for run in runs.values() for row in run.rows})
+    ids = {(row, run.spec.seed): run.id for run in runs.values() for row in run.rows}
+    views = TablesAndClaims(read, resolver, ids)
     data = resolver.data
     folder = results / "data" / data_id(data)
     root = folder / "root" if data.world else read.settings.data_root or Path("data_root-is-not-set")

@@ -16,12 +16,12 @@ from dualdistill.config.run_spec import MaskSpec
 from dualdistill.config.yaml import nearest
 from dualdistill.errors import UserError
 from dualdistill.plan import figures, identity
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.identity import DIGITS
 from dualdistill.plan.plan import FIGURES, WITHOUT_BOXES, Plan, Run
-from dualdistill.plan.tables import Claims, Table
+from dualdistill.plan.tables import Claims, TableSpec
 from dualdistill.store.files import sha_of
-from dualdistill.store.records import METRICS, RESULTS, RUN, SCORED, scores_folder
+from dualdistill.store.records import METRICS_JSON, RESULTS, RUN, SCORED, scores_folder
 
 PACKAGE = Path(__file__).parents[1]
 REPORT = PACKAGE / "report"
@@ -59,7 +59,8 @@ class Jobs:
         self.views = [f"{self.shown}/{name}.csv" for name in (*plan.tables, *CLAIMS)]
         # the code behind tables, claims, figures and page: edited, it makes them anew and nothing else
         self.report_source = sorted(map(str, [PACKAGE / "plan" / "columns.py", *REPORT.glob("*.py")]))
-        self.page_source = [*self.report_source, *sorted(map(str, (REPORT / "html").glob("*.*")))]
+        page_source = [*(REPORT / "html").glob("*.*"), CHARTS / "curves.py", CHARTS / "draw.py"]
+        self.page_source = [*self.report_source, *sorted(map(str, page_source))]
 
     def tables_of_root(self, wildcards: Any) -> list[str]:
         """What the index is read from: the world's manifest; a real root is not made by any rule."""
@@ -76,7 +77,7 @@ class Jobs:
         return self._unless_made([self.plan.scores(run) / RESULTS], data)
 
     def evaluation_data(self, wildcards: Any) -> list[str]:
-        made = self.plan.scores(self._run(wildcards)) / METRICS
+        made = self.plan.scores(self._run(wildcards)) / METRICS_JSON
         return self._unless_made([made], self._index())
 
     def _run(self, wildcards: Any) -> Run:
@@ -132,7 +133,7 @@ class Jobs:
         """
         taught_by = [teacher for run in shown if (teacher := self.plan.runs[run].teacher)]
         runs = [self.plan.runs[run] for run in dict.fromkeys([*shown, *taught_by])]
-        places = [(self.plan.folder(run) / RUN, self.plan.scores(run) / METRICS) for run in runs]
+        places = [(self.plan.folder(run) / RUN, self.plan.scores(run) / METRICS_JSON) for run in runs]
         return [str(path) for pair in places for path in pair]
 
     def _shown(self, view: str) -> list[str]:
@@ -147,7 +148,8 @@ class Jobs:
         runs = [self.plan.runs[run] for run in self.plan.shown_runs()]
         detectors = [run for run in runs if run.spec.kind not in WITHOUT_BOXES]
         records = [self.plan.folder(run) / RUN for run in runs]
-        return [str(path) for path in (*records, *(self.plan.scores(run) / METRICS for run in detectors))]
+        records += [self.plan.scores(run) / METRICS_JSON for run in detectors]
+        return [str(path) for path in records]
 
     def spec_sha(self, wildcards: Any) -> str:
         return self.plan.runs[wildcards.run].spec.sha
@@ -165,7 +167,7 @@ class Jobs:
     def claims_sha(self, wildcards: Any) -> str:
         return self._view_sha(self.plan.claims)
 
-    def _view_sha(self, view: Table | Claims) -> str:
+    def _view_sha(self, view: TableSpec | Claims) -> str:
         settings = self.plan.settings
         recipe = [settings.recipe, self.plan.recipe]
         named = {"profile": settings.profile, "recipe": recipe, "data": self.plan.data_id}
@@ -252,7 +254,7 @@ class FigureJobs:
         if view.table:
             return self.jobs.measured(view.runs)
         if view.chart == "forest":
-            return [str(self.plan.shown / figures.CLAIMS)]
+            return self.jobs.compared(wildcards)
         return figures.records(self.plan, view.runs, "history.jsonl")
 
     def sources(self, wildcards: Any) -> list[str]:
@@ -278,9 +280,10 @@ class FigureJobs:
         return list(dict.fromkeys(path for run in asked for path in self.jobs.data(run)))
 
     def view_sha(self, wildcards: Any) -> str:
-        """A table's words are part of its figure."""
+        """The words of its table or of the claims are part of a figure."""
         view = self._view(wildcards)
         table = self.jobs.table_sha(SimpleNamespace(table=view.table)) if view.table else ""
+        table = self.jobs.claims_sha(wildcards) if view.chart == "forest" else table
         return sha_of({"view": view.sha, "table": table, "data": self.plan.data_id})
 
     def observation_sha(self, wildcards: Any) -> str:
@@ -300,5 +303,5 @@ class FigureJobs:
                 except UserError as error:
                     raise UserError(error.what, where=word, hint=error.hint) from error
 
-    def _view(self, wildcards: Any) -> View:
+    def _view(self, wildcards: Any) -> FigureView:
         return self.views[wildcards.figure]

@@ -1,4 +1,6 @@
-"""Views over runs: tables as tables.yaml names them, claims as claims.yaml states them. They train nothing.
+"""Tables as tables.yaml names them, claims as claims.yaml states them, checked against the runs of the plan.
+
+Neither trains anything.
 
 Imports neither torch nor numpy.
 """
@@ -18,11 +20,11 @@ from dualdistill.plan.variants import Resolver
 
 COLUMNS = ("row", "backbone", "method", "base", "teacher", "teacher_row")  # beside the options of methods
 NAMED = ("backbone", "teacher", "method")  # what tells a reader most of a row
-METRICS = ("mAP", "NDS")  # what a table shows unless it says otherwise
+DEFAULT_MEASURES = ("mAP", "NDS")  # what a table shows unless it says otherwise
 
 
 @dataclass(frozen=True)
-class TableRow:
+class TableLine:
     """A line of a table."""
 
     row: str  # of variants.yaml
@@ -34,15 +36,15 @@ class TableRow:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableSpec:
     """A view over runs."""
 
     name: str
     title: str
     columns: tuple[str, ...]
-    rows: tuple[TableRow, ...]
+    rows: tuple[TableLine, ...]
     headings: dict[str, str]  # of every column and measure, as people read it
-    measures: tuple[str, ...] = METRICS
+    measures: tuple[str, ...] = DEFAULT_MEASURES
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Claims:
     claims: tuple[Claim, ...]
 
 
-class Views:
+class TablesAndClaims:
     """What tables.yaml and claims.yaml ask for, checked against the rows there are."""
 
     def __init__(self, read: Config, resolver: Resolver, runs: Mapping[tuple[str, int], str]) -> None:
@@ -84,12 +86,12 @@ class Views:
         self.tables = {name: self._table(name) for name in read.tables.value["tables"]}
         self.claims = self._claims()
 
-    def _table(self, name: str) -> Table:
+    def _table(self, name: str) -> TableSpec:
         table = self.read.tables.value["tables"][name]
         lines = self._lines(name)
         self._check_table(name, table, lines)
         rows = tuple(
-            TableRow(
+            TableLine(
                 row=line["row"],
                 shown=self._printed(line["row"], table["columns"]) | line.get("shown", {}),
                 runs=self._runs(line["row"]),
@@ -100,9 +102,9 @@ class Views:
             for line in lines.values()
         )
         self._refuse_twins(name, rows, lines)
-        columns, measures = tuple(table["columns"]), tuple(table.get("measures", METRICS))
+        columns, measures = tuple(table["columns"]), tuple(table.get("measures", DEFAULT_MEASURES))
         headings = {name: self._heading(name) for name in (*columns, *measures)}
-        return Table(name, table["title"], columns, rows, headings, measures)
+        return TableSpec(name, table["title"], columns, rows, headings, measures)
 
     def _heading(self, name: str) -> str:
         """A name that has a capital, such as mAP, is spelled by others; any other word starts with one."""
@@ -148,7 +150,7 @@ class Views:
                 where = ("tables", name, key, number)
                 self._refuse_unknown(self.read.tables, where, word, names, name, key.rstrip("s"))
 
-    def _refuse_twins(self, name: str, rows: Iterable[TableRow], places: Iterable[Place]) -> None:
+    def _refuse_twins(self, name: str, rows: Iterable[TableLine], places: Iterable[Place]) -> None:
         """Nobody could tell apart two rows that print the same in every column."""
         first: dict[tuple[str, ...], str] = {}
         for row, place in zip(rows, places, strict=True):

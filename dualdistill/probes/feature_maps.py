@@ -21,7 +21,7 @@ from dualdistill.distill.inputs import LEVELS, FeaturePair
 from dualdistill.distill.terms.attention import spatial_attention
 from dualdistill.distill.terms.mfd import MFD
 from dualdistill.errors import CheckpointError, UserError
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan, Run
 from dualdistill.probes import key_frame
 from dualdistill.probes.key_frame import Arrays
@@ -39,7 +39,7 @@ class Observation:
     method: Any
 
 
-def attention(plan: Plan, view: View) -> Arrays:
+def attention(plan: Plan, view: FigureView) -> Arrays:
     """MFD's scales and attentions at one level."""
     observed, tap = _observe(plan, view), view.options["tap"]
     mfd = getattr(observed.method, "mfd", None)
@@ -60,7 +60,7 @@ def attention(plan: Plan, view: View) -> Arrays:
     return {name: map_BHW[0].numpy() for name, map_BHW in maps_BHW.items()} | _surroundings(observed.pair)
 
 
-def alignment(plan: Plan, view: View) -> Arrays:
+def alignment(plan: Plan, view: FigureView) -> Arrays:
     """Strength of the student's maps before and after the alignment, and of the teacher's, per level."""
     observed = _observe(plan, view)
     arrays: Arrays = {}
@@ -94,7 +94,7 @@ def frames_of(plan: Plan, run: Run, *, images: bool, points: bool) -> FrameDatas
     return FrameDataset(*where, train=False, images=images, points=points, virtual=data.virtual(run.spec))
 
 
-def _observe(plan: Plan, view: View) -> Observation:
+def _observe(plan: Plan, view: FigureView) -> Observation:
     """Run the figure's student and its teacher on the figure's frame, in test mode."""
     run = plan.runs[view.runs[0]]
     upstream = Upstream(plan.teacher_folder(run), plan.start_file(run), plan.label_encoder_folder(run))

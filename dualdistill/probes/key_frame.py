@@ -15,14 +15,14 @@ from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.sensor_files import SensorFiles
 from dualdistill.errors import CheckpointError, UserError
 from dualdistill.evaluation.results_format import read_results
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.store.records import RESULTS, WEIGHTS, read_run
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def position(index: Index, split: str, view: View) -> int:
+def position(index: Index, split: str, view: FigureView) -> int:
     """Position of the figure's key frame in the split."""
     samples = index.samples(split)
     scenes = list(dict.fromkeys(index.sample_scene[samples].tolist()))
@@ -36,7 +36,7 @@ def position(index: Index, split: str, view: View) -> int:
     return int(positions[frame])
 
 
-def gather(plan: Plan, view: View) -> Arrays:
+def gather(plan: Plan, view: FigureView) -> Arrays:
     """Collect the sensor data and boxes of the figure's key frame."""
     index, split = Index.load(plan.paths.index), plan.scored_split
     sample = int(index.samples(split)[position(index, split, view)])

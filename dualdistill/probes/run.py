@@ -19,7 +19,7 @@ from dualdistill import models
 from dualdistill.data.batch import Detections
 from dualdistill.data.dataset import collate
 from dualdistill.models.center_head import Head
-from dualdistill.plan.figures import View, need_observation
+from dualdistill.plan.figures import FigureView, need_observation
 from dualdistill.plan.plan import Plan
 from dualdistill.probes import feature_maps, key_frame
 from dualdistill.probes.key_frame import Arrays
@@ -33,7 +33,7 @@ STEPS, LAST = 21, 0.5  # thresholds from the figure's to LAST, beside the equiva
 Counts = NDArray[np.int64]
 
 
-def run(plan: Plan, view: View) -> None:
+def run(plan: Plan, view: FigureView) -> None:
     """Make the observation of a figure and write it as .npz."""
     charts = {
         "temperature": temperature,
@@ -51,7 +51,7 @@ def run(plan: Plan, view: View) -> None:
     log.info("wrote %s", out)
 
 
-def temperature(plan: Plan, view: View) -> Arrays:
+def temperature(plan: Plan, view: FigureView) -> Arrays:
     """Compare the teacher's boxes at temperatures with its boxes at score thresholds, over the split."""
     run = plan.runs[view.runs[0]]
     teacher = models.build(run.spec).eval()

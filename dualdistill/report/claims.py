@@ -1,6 +1,6 @@
-"""Do the runs bear out what was claimed? Paired differences over seeds, and a verdict by a rule fixed before.
+"""The verdict on every claim: paired differences over seeds, judged by a rule fixed in advance.
 
-The rule is told in config/claims.yaml: Student's t on the differences of a pair; a claim is as strong as its
+The rule stands in config/claims.yaml: Student's t on the differences of a pair; a claim is as strong as its
 weakest pair.
 """
 
@@ -12,25 +12,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 from scipy import stats
 
-from dualdistill.plan.columns import MEASURES
+from dualdistill.config.views import METRICS
+from dualdistill.plan.columns import POINT, Measure
 from dualdistill.plan.plan import Plan
-from dualdistill.plan.tables import METRICS, Claim, Pair
-from dualdistill.report.collect import NOT_COMPARABLE, Evidence, command, evidence
-from dualdistill.report.numbers import points, rounded, span
-from dualdistill.report.tables import DAMAGED, READ_FROM_DAMAGE
+from dualdistill.plan.tables import Claim, Pair
+from dualdistill.report import collect, renderers
+from dualdistill.report.collect import Evidence, Records, exact
+from dualdistill.report.numbers import Score, rounded, span
+from dualdistill.report.table import DAMAGED, HOW_DAMAGED, Column, Kind, Measured, Reported, Row, Table
 from dualdistill.store.files import atomic_write
+from dualdistill.store.records import DEVKIT_NAMES
 
-PLACES = 2  # effects of a few tenths need them
+NAME, PAIRS_NAME = "claims", "claims_pairs"
+EFFECT = Measure("effect", "metrics", (), POINT, places=2)  # effects of a few tenths need two places
+TITLE = "What the runs say of the claims"
+RULE = """\
+The effect of a pair is the mean over seeds of what its first row scores above the second, seed by seed, in
+points; its interval, in brackets, is Student's t on these differences, at {level}. A
+claim has the effect of its weakest pair and an interval that holds the smallest effect of all its pairs: it
+is supported where that lies above zero, contradicted where it lies below, and undecided otherwise, as with
+one seed, which has no interval. The rule stands in config/claims.yaml, which says when it was fixed."""
+PAIRS_RULE = "Every pair judged alone; a claim holds when it holds in all of its pairs."
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A mean difference in 0..1 with an interval, which one seed does not have."""
+    """A mean difference in 0..1 with an interval, which needs two seeds."""
 
     mean: Decimal
     low: float | None
@@ -38,28 +48,8 @@ class Effect:
     n: int
 
 
-@dataclass(frozen=True)
-class Told:
-    """What the poster's own numbers say of a pair, in points."""
-
-    effect: Decimal
-    damaged: bool  # one of the two was read from a damaged print
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A claim in one metric."""
-
-    claim: Claim
-    metric: str
-    weakest: Pair
-    effect: Effect | None  # None where runs are missing
-    reported: Told | None  # of the pair that is weakest on the poster
-    verdict: str
-
-
 def paired(differences: Sequence[Decimal], level: float) -> Effect:
-    """Mean and Student's t interval of differences that belong to one seed each."""
+    """Mean and Student's t interval of differences, one per seed."""
     n, mean = len(differences), statistics.mean(differences)
     if n < 2:
         return Effect(mean, None, None, n)
@@ -68,13 +58,13 @@ def paired(differences: Sequence[Decimal], level: float) -> Effect:
 
 
 def smallest(pairs: Sequence[Sequence[Decimal]], level: float) -> Effect:
-    """The smallest of several effects; its interval holds at the level, whatever the pairs' dependence.
+    """The smallest of several effects, with an interval that holds however the pairs depend on each other.
 
-    The smallest true effect is one of the pairs', so it lies above the least lower end unless that pair's
+    The smallest true effect is that of one pair, so it lies above the least lower end unless that pair's
     interval misses; and it lies below every upper end unless one of them misses, hence the division.
     """
     strict = 1 - (1 - level) / len(pairs)
-    lows, highs = ([paired(own, each) for own in pairs] for each in (level, strict))
+    lows, highs = ([paired(pair, each) for pair in pairs] for each in (level, strict))
     mean, n = min(effect.mean for effect in lows), min(effect.n for effect in lows)
     if n < 2:
         return Effect(mean, None, None, n)
@@ -91,140 +81,151 @@ def verdict(effect: Effect | None) -> str:
     return "contradicted" if effect.high < 0 else "undecided"
 
 
-def judge(claim: Claim, metric: str, level: float, records: Mapping[str, Evidence]) -> Judged:
+def tables(plan: Plan, *, allow_missing: bool = False, records: Records | None = None) -> tuple[Table, Table]:
+    """All claims, and all their pairs judged alone."""
+    claims, level = plan.claims.claims, plan.claims.level
+    runs = (run for claim in claims for pair in claim.pairs for both in pair.runs for run in both)
+    known = records or Records(plan)
+    evidence = known.select(dict.fromkeys(runs), "claims", allow_missing=allow_missing)
+    single = [Claim(claim.name, claim.says, (pair,)) for claim in claims for pair in claim.pairs]
+    judged, parts = (
+        tuple(judge(claim, metric, level, evidence) for claim in several for metric in METRICS)
+        for several in (claims, single)
+    )
+    about = {"level": str(level), **collect.about(plan, plan.shown / f"{NAME}.csv")}
+    note = RULE.format(level=f"{100 * level:g}\N{NO-BREAK SPACE}%")
+    synthetic = plan.data.world is not None
+    preface = tuple(_preface(plan, parts))
+    columns, alone = _columns("Pairs", "Weakest pair"), _columns("", "Pair")
+    return (
+        Table(NAME, TITLE, columns, judged, about, synthetic, preface, note),
+        Table(PAIRS_NAME, "The claims, pair by pair", alone, parts, about, synthetic, note=PAIRS_RULE),
+    )
+
+
+def judge(claim: Claim, metric: str, level: float, evidence: Mapping[str, Evidence]) -> Row:
     """The claim's verdict in one metric; a pair counts the seeds that both of its rows have."""
-    differences = [_differences(pair, metric, records) for pair in claim.pairs]
-    told = [_reported(pair, metric) for pair in claim.pairs]
-    known = [one for one in told if one]
-    # of equal effects the one from a damaged print: what rests on it should say so
-    reported = min(known, key=lambda one: (one.effect, not one.damaged)) if len(known) == len(told) else None
-    if not all(differences):
-        return Judged(claim, metric, claim.pairs[0], None, reported, "undecided")
-    means = [statistics.mean(own) for own in differences]
-    effect = smallest(differences, level)
-    return Judged(claim, metric, claim.pairs[means.index(min(means))], effect, reported, verdict(effect))
-
-
-def _differences(pair: Pair, metric: str, records: Mapping[str, Evidence]) -> list[Decimal]:
-    found = []
-    for ours, theirs in pair.runs:
-        if ours in records and theirs in records:
-            scores = [MEASURES[metric].find(records[run].metrics) for run in (ours, theirs)]
-            better, worse = (Decimal(repr(score)) for score in scores)
-            found.append(better - worse)
-    return found
-
-
-def _reported(pair: Pair, metric: str) -> Told | None:
-    if metric not in pair.reported:
-        return None
-    ours, theirs = (Decimal(repr(told.value)) for told in pair.reported[metric])
-    return Told(ours - theirs, any(told.certainty == "inferred" for told in pair.reported[metric]))
-
-
-def write(plan: Plan, stem: Path, *, allow_missing: bool = False) -> None:
-    """All claims as .md and .csv, and their pairs, the claims' .csv last."""
-    claims = plan.claims.claims
-    compared = (pair.runs for claim in claims for pair in claim.pairs)
-    wanted = dict.fromkeys(run for runs in compared for both in runs for run in both)
-    records = evidence(plan, "claims", wanted, allow_missing=allow_missing)
-    level = plan.claims.level
-    judged = [judge(claim, metric, level, records) for claim in claims for metric in METRICS]
-    parts = [
-        judge(Claim(claim.name, claim.says, (pair,)), metric, level, records)
-        for claim in claims
-        for pair in claim.pairs
-        for metric in METRICS
-    ]
-    atomic_write(stem.with_name(f"{stem.name}.md"), markdown(plan, judged, parts))
-    for name, lines in ((f"{stem.name}_pairs", parts), (stem.name, judged)):
-        frame = pd.DataFrame([_record(plan, line) for line in lines])
-        atomic_write(stem.with_name(f"{name}.csv"), frame.to_csv(index=False, lineterminator="\n"))
-
-
-def _record(plan: Plan, line: Judged) -> dict[str, Any]:
-    effect, told, settings = line.effect, line.reported, plan.settings
-    return {
-        "claim": line.claim.name,
-        "says": line.claim.says,
-        "metric": line.metric,
-        "pairs": len(line.claim.pairs),
-        "weakest_pair": f"{line.weakest.row} over {line.weakest.beats}" if effect else "",
-        "effect": points(effect.mean, places=PLACES) if effect else "",
-        "low": _points(effect.low) if effect else "",
-        "high": _points(effect.high) if effect else "",
-        "n_seeds": effect.n if effect else 0,
-        "reported_effect": rounded(told.effect) if told else "",
-        "reported_holds": ("yes" if told.effect > 0 else "no") if told else "",
-        "damaged": line.metric if told and told.damaged else "",
-        "verdict": line.verdict,
-        "level": plan.claims.level,
-        "data": plan.measured_on,
-        "profile": settings.profile,
-        "recipe": settings.recipe,
-        "command": command(plan, plan.shown / "claims.csv"),
+    differences = [_differences(pair, metric, evidence) for pair in claim.pairs]
+    effect, weakest = None, claim.pairs[0]
+    if all(differences):
+        means = [statistics.mean(values) for values in differences]
+        effect, weakest = smallest(differences, level), claim.pairs[means.index(min(means))]
+    reported = _reported(claim.pairs, metric)
+    labels = {
+        "claim": claim.name,
+        "says": claim.says,
+        "metric": metric,
+        "pairs": str(len(claim.pairs)),
+        "row": weakest.row,
+        "beats": weakest.beats,
+        "weakest_pair": f"{weakest.row} over {weakest.beats}" if effect else "",
+        "reported_holds": ("no" if reported.note else "yes") if reported else "",
+        "damaged": metric if reported and reported.damaged else "",
+        "verdict": verdict(effect),
     }
+    measured = {"effect": _cell(effect)} if effect else {}
+    return Row(labels, measured, {"effect": reported} if reported else {})
 
 
-def _points(value: float | None) -> str:
-    return "" if value is None else points(Decimal(repr(value)), places=PLACES)
+def _differences(pair: Pair, metric: str, evidence: Mapping[str, Evidence]) -> list[Decimal]:
+    differences = []
+    for ours, theirs in pair.runs:
+        if ours in evidence and theirs in evidence:
+            key = DEVKIT_NAMES[metric]
+            differences.append(exact(evidence[ours].metrics[key]) - exact(evidence[theirs].metrics[key]))
+    return differences
 
 
-def markdown(plan: Plan, judged: Sequence[Judged], parts: Sequence[Judged]) -> str:
-    data = f"{plan.measured_on} ({NOT_COMPARABLE})" if plan.data.world else plan.measured_on
-    settings, level = plan.settings, f"{100 * plan.claims.level:g} %"
-    head = [
-        f"Data: {data}; profile: {settings.profile}.",
-        f"Recipe: {settings.recipe} ({plan.recipe}).",
-        f"Seeds per pair of rows: {span([line.effect.n if line.effect else 0 for line in parts])}.",
+def _cell(effect: Effect) -> Measured:
+    interval = None
+    if effect.low is not None and effect.high is not None:
+        interval = exact(effect.low), exact(effect.high)
+    return Measured(EFFECT, Score(effect.mean, None, effect.n), interval=interval)
+
+
+def _reported(pairs: Sequence[Pair], metric: str) -> Reported | None:
+    """The smallest of the poster's own differences; None where it lacks one of them."""
+    if any(metric not in pair.reported for pair in pairs):
+        return None
+    effects = []
+    for ours, theirs in (pair.reported[metric] for pair in pairs):
+        effect = exact(ours.value) - exact(theirs.value)
+        damaged = "inferred" in (ours.certainty, theirs.certainty)
+        effects.append(Reported(effect, damaged=damaged, note="" if effect > 0 else "does not hold"))
+    # of equal effects the damaged one, so that a claim that rests on it is marked
+    return min(effects, key=lambda effect: (effect.value, not effect.damaged))
+
+
+def _columns(pairs: str, pair: str) -> tuple[Column, ...]:
+    """The columns under the headings for the number of pairs and for the pair that an effect is of."""
+    return (
+        Column("claim", Kind.LABEL),  # its sentence says it
+        Column("says", Kind.LABEL, "Claim"),
+        Column("metric", Kind.LABEL, "Metric"),
+        Column("pairs", Kind.LABEL, pairs),
+        Column("weakest_pair", Kind.LABEL, pair),
+        Column("effect", Kind.MEAN, "Effect"),
+        Column("low", Kind.LOW, cell="effect"),
+        Column("high", Kind.HIGH, cell="effect"),
+        Column("n_seeds", Kind.SEEDS, "n"),
+        Column("reported_effect", Kind.REPORTED, "Effect", "effect"),
+        Column("reported_holds", Kind.LABEL),
+        Column("damaged", Kind.LABEL),
+        Column("verdict", Kind.LABEL, "Verdict"),
+        *(Column(name, Kind.ABOUT) for name in ("level", "data", "profile", "recipe", "command")),
+    )
+
+
+def _preface(plan: Plan, parts: Sequence[Row]) -> list[str]:
+    level = f"{100 * plan.claims.level:g} %"
+    return [
+        *collect.provenance(plan),
+        f"Seeds per pair of rows: {span([row.seeds for row in parts])}.",
         f"Effects in points, of a claim's weakest pair; in brackets the {level} interval over paired seeds, "
         "by the rule in config/claims.yaml. One seed has none and decides nothing.",
         "Reported: the poster's own numbers in its weakest pair; they have no interval.",
         "The least of several noisy means tends to be too low; nothing corrects for there being many claims.",
-        f"Made by: {command(plan, plan.shown / 'claims.csv')}",
+        f"Made by: {collect.command(plan, plan.shown / f'{NAME}.csv')}",
     ]
-    lines = [
-        {
-            "Claim": line.claim.says,
-            "Pairs": str(len(line.claim.pairs)),
-            "Metric": line.metric,
-            "Effect": _shown(line),
-            "n": str(line.effect.n if line.effect else 0),
-            "Verdict": line.verdict,
-            "Reported": _told(line),
-        }
-        for line in judged
+
+
+def write(plan: Plan, stem: Path, *, allow_missing: bool = False) -> None:
+    """All claims as .md and .csv, and their pairs, the claims' .csv last."""
+    claims, pairs = tables(plan, allow_missing=allow_missing)
+    atomic_write(stem.with_name(f"{stem.name}.md"), markdown(claims, pairs))
+    atomic_write(stem.with_name(f"{stem.name}_pairs.csv"), renderers.to_csv(pairs))
+    atomic_write(stem.with_name(f"{stem.name}.csv"), renderers.to_csv(claims))
+
+
+def markdown(claims: Table, pairs: Table) -> str:
+    """Both tables in one document; a pair of several claims is printed once."""
+    preface = "\n".join(f"- {line}" for line in claims.preface)
+    headings = ("Claim", "Pairs", "Metric", "Effect", "n", "Verdict", "Reported")
+    lines = []
+    for row in claims.rows:
+        says, count, metric, result = (row.labels[key] for key in ("says", "pairs", "metric", "verdict"))
+        lines.append((says, count, metric, _effect(row), str(row.seeds), result, _poster(row)))
+    single = [
+        (*(row.labels[key] for key in ("row", "beats", "metric")), _effect(row), _poster(row))
+        for row in pairs.rows
     ]
-    pairs = {
-        f"{line.weakest.row} over {line.weakest.beats}, {line.metric}": {
-            "Row": line.weakest.row,
-            "over": line.weakest.beats,
-            "Metric": line.metric,
-            "Effect": _shown(line),
-            "Reported": _told(line),
-        }
-        for line in parts
-    }
-    claims, single = (
-        pd.DataFrame(part).to_markdown(index=False, disable_numparse=True) for part in (lines, pairs.values())
-    )
-    listed = "\n".join(f"- {line}" for line in head)
-    damaged = any(line.reported and line.reported.damaged for line in parts)
-    note = f"\n{READ_FROM_DAMAGE}\n" if damaged else ""
-    return f"# What the runs say of the claims\n\n{listed}\n\n{claims}\n\n## Pair by pair\n\n{single}\n{note}"
+    judged = renderers.pipes(headings, lines)
+    alone = renderers.pipes(("Row", "over", "Metric", "Effect", "Reported"), list(dict.fromkeys(single)))
+    note = f"\n{DAMAGED} {HOW_DAMAGED}\n" if pairs.has_damaged else ""
+    return f"# {claims.title}\n\n{preface}\n\n{judged}\n\n## Pair by pair\n\n{alone}\n{note}"
 
 
-def _shown(line: Judged) -> str:
-    if line.effect is None:
+def _effect(row: Row) -> str:
+    if "effect" not in row.measured:
         return "-"
-    mean, low, high = line.effect.mean, line.effect.low, line.effect.high
-    interval = "" if low is None else f" [{_points(low)}, {_points(high)}]"
-    return f"{points(mean, places=PLACES, sign=True)}{interval}"
+    cell = row.measured["effect"]
+    interval = f" [{', '.join(cell.ends)}]" if cell.ends else ""
+    return f"{cell.print(cell.score.mean, sign=True)}{interval}"
 
 
-def _told(line: Judged) -> str:
-    told = line.reported
-    if told is None:
+def _poster(row: Row) -> str:
+    if "effect" not in row.reported:
         return "-"
-    mark, holds = DAMAGED if told.damaged else "", "" if told.effect > 0 else ", does not hold"
-    return f"{rounded(told.effect, sign=True)}{mark}{holds}"
+    effect = row.reported["effect"]
+    mark, note = DAMAGED if effect.damaged else "", f", {effect.note}" if effect.note else ""
+    return f"{rounded(effect.value, sign=True)}{mark}{note}"

@@ -1,4 +1,7 @@
-"""A table's rows from the records of its runs: a number is traced to weights, spec and index, or refused."""
+"""The tables of tables.yaml from the records of their runs.
+
+A number is traced to weights, spec and index; where the files contradict each other it is refused.
+"""
 
 from __future__ import annotations
 
@@ -10,253 +13,101 @@ from pathlib import Path
 from typing import Any
 
 from dualdistill.config.run_spec import StudentSpec
+from dualdistill.config.views import METRICS
 from dualdistill.errors import DataError
 from dualdistill.plan.columns import COST, MEASURES, Measure
 from dualdistill.plan.plan import Plan
-from dualdistill.plan.tables import METRICS, TableRow
+from dualdistill.plan.tables import TableLine, TableSpec
 from dualdistill.report.numbers import Score, span
+from dualdistill.report.table import NOT_COMPARABLE, Column, Kind, Measured, Reported, Row, Table
 from dualdistill.store.files import sha256_file
-from dualdistill.store.records import METRICS as METRICS_FILE
-from dualdistill.store.records import RESULTS, RUN, WEIGHTS, read_metrics, read_run
-
-NOT_COMPARABLE = "synthetic world - not comparable with the poster's numbers"
+from dualdistill.store.records import METRICS_JSON, RESULTS, RUN, WEIGHTS, read_metrics, read_run
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run left behind, once its files are sure to belong together."""
+    """The two records of a scored run, checked to belong together."""
 
     metrics: dict[str, Any]
     trained: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of a table; measures are unrounded as recorded, reported ones in points as printed."""
+class Records:
+    """The records of a plan's runs, each read and checked once."""
 
-    labels: dict[str, str]  # by column name
-    block: str  # rows of one block compete for the best number
-    score: dict[str, Score]  # by measure; empty when no run is there
-    delta: dict[str, Decimal]  # gain over the baseline row: a difference or a ratio, as the measure has it
-    reported: dict[str, Decimal]
-    reported_delta: dict[str, Decimal]
-    run: str
-    missing: tuple[str, ...] = ()  # runs of this row that are not there
-    inferred: frozenset[str] = frozenset()  # reported metrics whose print is damaged
-    remark: str = ""  # on the row's method
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._read: dict[str, Evidence] = {}
 
-    @property
-    def seeds(self) -> int:
-        return max((score.n for score in self.score.values()), default=0)
+    def get(self, run: str) -> Evidence | None:
+        """None where the run has no score yet."""
+        if run not in self._read and (self.plan.scores(self.plan.runs[run]) / METRICS_JSON).exists():
+            self._read[run] = _checked(self.plan, run)
+        return self._read.get(run)
 
-
-@dataclass(frozen=True)
-class Table:
-    title: str
-    columns: tuple[str, ...]
-    headings: dict[str, str]  # of every column and measure, as people read it
-    rows: tuple[Row, ...]
-    data: str
-    synthetic: bool
-    recipe: str
-    compares: str  # what the recipe does, in words
-    command: str
-    profile: str = ""
-    measures: tuple[str, ...] = METRICS
-    machines: tuple[str, ...] = ()  # that times and memory were taken on
-
-    def heading(self) -> list[str]:
-        """What a reader must know before comparing a number with another one."""
-        data = f"{self.data} ({NOT_COMPARABLE})" if self.synthetic else self.data
-        seeds = [row.seeds for row in self.rows]
-        several = max(seeds, default=0) > 1
-        spread = "; ± is the standard deviation over them" if several else ", so no standard deviation"
-        lines = [
-            f"Data: {data}; profile: {self.profile}.",
-            f"Recipe: {self.recipe} ({self.compares}).",
-            f"Seeds per row: {span(seeds)}{spread}.",
-        ]
-        if any(MEASURES[name].gain for name in self.measures):
-            kinds = {MEASURES[name].gain for name in self.measures}
-            gains = [word for word in ("difference", "ratio") if word in kinds]
-            lines.append(
-                f"In parentheses the {' or '.join(gains)} to the baseline row, taken before rounding."
-            )
-        if any(row.reported for row in self.rows) and set(METRICS) & set(self.measures):
-            lines.append("Reported: the poster's numbers, on nuScenes.")
-        if self.machines:
-            beside = "of one training each, beside whatever else ran there"
-            lines.append(f"Wall-clock time and peak memory on {'; '.join(self.machines)}, {beside}.")
-        return [*lines, f"Made by: {self.command}"]
-
-
-def gather(plan: Plan, name: str, *, only: Collection[str] = (), allow_missing: bool = False) -> Table:
-    """The table, or some rows only, with all numbers that the runs have; a hole is refused unless allowed."""
-    view = plan.table(name)
-    if only:
-        view = replace(view, rows=tuple(row for row in view.rows if row.row in only))
-    wanted = dict.fromkeys(run for row in view.rows for run in row.runs)
-    if any(MEASURES[measure].record == "teacher" for measure in view.measures):
-        wanted |= dict.fromkeys(teacher for run in wanted if (teacher := plan.runs[run].teacher))
-    records = evidence(plan, f"table '{name}'", wanted, allow_missing=allow_missing)
-    measures = [MEASURES[measure] for measure in view.measures]
-    lines = {row.row: _row(plan, row, measures, records) for row in view.rows}
-    rows = tuple(_with_delta(lines[row.row], lines.get(row.baseline or "")) for row in view.rows)
-    return Table(
-        title=view.title,
-        columns=view.columns,
-        headings=view.headings,
-        rows=rows,
-        data=plan.measured_on,
-        synthetic=plan.data.world is not None,
-        recipe=plan.settings.recipe,
-        compares=plan.recipe,
-        command=command(plan, plan.shown / f"{name}.csv"),
-        profile=plan.settings.profile,
-        measures=view.measures,
-        machines=_machines(records.values()) if COST & set(view.measures) else (),
-    )
-
-
-def evidence(
-    plan: Plan, view: str, wanted: Iterable[str], *, allow_missing: bool = False
-) -> dict[str, Evidence]:
-    """What the runs of a view left behind; one that is missing is refused unless that is allowed."""
-    wanted = list(wanted)
-    there = [run for run in wanted if (plan.scores(plan.runs[run]) / METRICS_FILE).exists()]
-    found = {run: measured(plan, run) for run in there}
-    missing = [run for run in wanted if run not in found]
-    if missing and not allow_missing:
-        raise DataError(
-            f"{view} lacks {len(missing)} of {len(wanted)} runs: {', '.join(missing)}",
-            where=str(plan.results / "runs"),
-            hint="run snakemake for it, or allow missing runs and get dashes",
-        )
-    return found
-
-
-def _row(plan: Plan, row: TableRow, measures: Sequence[Measure], records: Mapping[str, Evidence]) -> Row:
-    there = [run for run in row.runs if run in records]
-    score = {}
-    for measure in measures:
-        values = _values(plan, measure, there, records)
-        if values:
-            score[measure.name] = Score.over_seeds(values)
-    model = plan.runs[row.runs[0]].spec.model
-    return Row(
-        labels=row.shown,
-        block=f"student r{model.depth}" if isinstance(model, StudentSpec) else "teacher",
-        score=score,
-        delta={},
-        reported={name: _exact(told.value) for name, told in row.reported.items()},
-        reported_delta={
-            name: _exact(told.delta) for name, told in row.reported.items() if told.delta is not None
-        },
-        run=" ".join(there),
-        missing=tuple(run for run in row.runs if run not in records),
-        inferred=frozenset(name for name, told in row.reported.items() if told.certainty == "inferred"),
-        remark=row.remark,
-    )
-
-
-def _values(
-    plan: Plan, measure: Measure, runs: Sequence[str], records: Mapping[str, Evidence]
-) -> list[float]:
-    """One number per run, or none if one of them lacks it; of the teacher that runs share, one in all."""
-    if measure.record == "teacher":
-        teachers = dict.fromkeys(teacher for run in runs if (teacher := plan.runs[run].teacher))
-        found = [measure.find(records[run].metrics) if run in records else None for run in teachers]
-    elif measure.record == "before":
-        found = [_seconds_before(plan, run) for run in runs]
-    elif measure.record == "run":
-        found = [measure.find(records[run].trained) for run in runs]
-    else:
-        found = [measure.find(records[run].metrics) for run in runs]
-    values = [value for value in found if value is not None]
-    return values if len(values) == len(found) else []
-
-
-def _seconds_before(plan: Plan, run: str) -> float | None:
-    """What the trainings took without which this one cannot start."""
-    folders = [plan.folder(plan.runs[earlier]) for earlier in sorted(_behind(plan, run))]
-    if not all((folder / RUN).exists() for folder in folders):
-        return None
-    return float(sum(read_run(folder)["seconds"] for folder in folders))
-
-
-def _behind(plan: Plan, run: str) -> set[str]:
-    """What a run starts from, its teacher and its label encoder, with what is behind these."""
-    own = plan.runs[run]
-    needed = {one for one in (own.pretraining, own.teacher, own.label_encoder) if one}
-    return needed.union(*(_behind(plan, one) for one in needed))
-
-
-def _with_delta(row: Row, baseline: Row | None) -> Row:
-    """The row with its gains; means over different seeds are not compared with each other.
-
-    The poster prints few differences: where it has both numbers and no difference, theirs is taken.
-    """
-    if baseline is None:
-        return row
-    theirs = baseline.reported
-    told = {name: value - theirs[name] for name, value in row.reported.items() if name in theirs}
-    row = replace(row, reported_delta=told | row.reported_delta)
-    if row.missing or baseline.missing:
-        return row
-    gain = {}
-    for name in row.score.keys() & baseline.score.keys():
-        ours, before, kind = row.score[name].mean, baseline.score[name].mean, MEASURES[name].gain
-        if kind == "difference":
-            gain[name] = ours - before
-        elif kind == "ratio" and before:
-            gain[name] = ours / before
-    return replace(row, delta=gain)
-
-
-def measured(plan: Plan, run: str) -> Evidence:
-    """A run's records, if the chain from the number to weights, spec and index holds."""
-    wanted = plan.runs[run]
-    folder, scores = plan.folder(wanted), plan.scores(wanted)
-    trained, metrics = read_run(folder), read_metrics(scores)
-    used, made = metrics["inputs"], trained["outputs"]
-    promised = {
-        "the spec in run.json": (trained["spec_sha"], wanted.spec.sha),
-        "the spec in metrics.json": (metrics["spec_sha"], wanted.spec.sha),
-        "the data set in metrics.json": (metrics["data"], plan.data_id),
-        "the split in metrics.json": (metrics["split"], plan.scored_split),
-        "the weights in metrics.json": (used.get(WEIGHTS), made.get(WEIGHTS)),
-    }
-    on_disk = {
-        RESULTS: scores / RESULTS,
-        WEIGHTS: folder / WEIGHTS,
-        "index.npz": plan.paths.index,
-    }
-    for name, path in on_disk.items():
-        # a file that was archived cannot contradict; one that is there must agree
-        if path.exists():
-            promised[f"{name} in metrics.json"] = (used.get(name), sha256_file(path))
-    for name, (found, expected) in promised.items():
-        if found != expected or found is None:
+    def select(self, runs: Iterable[str], user: str, *, allow_missing: bool = False) -> dict[str, Evidence]:
+        """The records of these runs; a missing one is refused unless allowed."""
+        runs = list(runs)
+        records = {run: record for run in runs if (record := self.get(run))}
+        missing = [run for run in runs if run not in records]
+        if missing and not allow_missing:
             raise DataError(
-                f"{name} is {str(found)[:12]} and should be {str(expected)[:12]}",
-                where=str(scores),
-                hint="the files of this run do not belong together: evaluate it again",
+                f"{user} lacks {len(missing)} of {len(runs)} runs: {', '.join(missing)}",
+                where=str(self.plan.results / "runs"),
+                hint="run snakemake for it, or allow missing runs and get dashes",
             )
-    return Evidence(metrics, trained)
+        return records
 
 
-def _machines(records: Iterable[Evidence]) -> tuple[str, ...]:
-    """What the runs were trained on, without the names of hosts."""
-    found = set()
-    for record in records:
-        where = record.trained.get("provenance", {})
-        devices = ", ".join(where.get("devices", ())) or f"CPU, {where.get('threads', '?')} thread(s)"
-        found.add(f"{where.get('machine', 'unknown machine')}, {where.get('cores', '?')} cores, {devices}")
-    return tuple(sorted(found))
+def gather(
+    plan: Plan,
+    name: str,
+    *,
+    only: Collection[str] = (),
+    allow_missing: bool = False,
+    records: Records | None = None,
+) -> Table:
+    """A table, or only some of its rows, with all numbers of its runs."""
+    spec = plan.table(name)
+    if only:
+        spec = replace(spec, rows=tuple(line for line in spec.rows if line.row in only))
+    wanted = dict.fromkeys(run for line in spec.rows for run in line.runs)
+    if any(MEASURES[measure].record == "teacher" for measure in spec.measures):
+        wanted |= dict.fromkeys(teacher for run in wanted if (teacher := plan.runs[run].teacher))
+    known = records or Records(plan)
+    evidence = known.select(wanted, f"table '{name}'", allow_missing=allow_missing)
+    rows = {line.row: _row(plan, spec, line, evidence) for line in spec.rows}
+    compared = tuple(_with_gains(rows[line.row], rows.get(line.baseline or "")) for line in spec.rows)
+    table = Table(
+        name=name,
+        title=spec.title,
+        columns=_columns(spec),
+        rows=compared,
+        about=about(plan, plan.shown / f"{name}.csv"),
+        synthetic=plan.data.world is not None,
+    )
+    return replace(table, preface=tuple(_preface(plan, spec, table, evidence)))
+
+
+def about(plan: Plan, file: Path) -> dict[str, str]:
+    """Everything that all rows of a table share, with the command that makes its file."""
+    return {
+        "data": plan.measured_on,
+        "profile": plan.settings.profile,
+        "recipe": plan.settings.recipe,
+        "command": command(plan, file),
+    }
+
+
+def provenance(plan: Plan) -> list[str]:
+    """The first sentences above a printed table."""
+    data = f"{plan.measured_on} ({NOT_COMPARABLE})" if plan.data.world else plan.measured_on
+    settings = plan.settings
+    return [f"Data: {data}; profile: {settings.profile}.", f"Recipe: {settings.recipe} ({plan.recipe})."]
 
 
 def command(plan: Plan, file: Path) -> str:
-    """The line that makes a file of results/ from nothing; the workflow writes to no other folder."""
+    """The command that makes a file of results/ from nothing; the workflow writes to no other folder."""
     settings = plan.settings
     seeds = ",".join(str(seed) for seed in settings.seeds)
     words = ["snakemake", "--cores", "all", str(Path("results") / file.relative_to(plan.results))]
@@ -265,5 +116,182 @@ def command(plan: Plan, file: Path) -> str:
     return shlex.join([*words, "--config", *chosen])
 
 
-def _exact(value: float) -> Decimal:
+def _columns(spec: TableSpec) -> tuple[Column, ...]:
+    measures = [MEASURES[name] for name in spec.measures]
+    prefixes = {"difference": "delta", "ratio": "ratio"}
+    reported = [name for name in METRICS if name in spec.measures]
+    return (
+        *(Column(name, Kind.LABEL, spec.headings[name]) for name in spec.columns),
+        *(Column(name, Kind.MEAN, spec.headings[name]) for name in spec.measures),
+        *(Column(f"{name}_std", Kind.STD, cell=name) for name in spec.measures),
+        Column("n_seeds", Kind.SEEDS, "n"),
+        *(
+            Column(f"{prefixes[measure.gain]}_{measure.name}", Kind.GAIN, cell=measure.name)
+            for measure in measures
+            if measure.gain
+        ),
+        *(Column(f"reported_{name}", Kind.REPORTED, spec.headings[name], name) for name in reported),
+        *(Column(f"reported_delta_{name}", Kind.REPORTED_GAIN, cell=name) for name in reported),
+        Column("damaged", Kind.DAMAGED),
+        Column("remark", Kind.REMARK),
+        *(Column(name, Kind.ABOUT) for name in ("data", "profile", "recipe")),
+        Column("run", Kind.RUNS),
+        Column("command", Kind.ABOUT),
+    )
+
+
+def _preface(plan: Plan, spec: TableSpec, table: Table, evidence: Mapping[str, Evidence]) -> list[str]:
+    """Sentences to read before comparing a number with another."""
+    seeds = [row.seeds for row in table.rows]
+    several = max(seeds, default=0) > 1
+    spread = "; ± is the standard deviation over them" if several else ", so no standard deviation"
+    lines = [*provenance(plan), f"Seeds per row: {span(seeds)}{spread}."]
+    kinds = {MEASURES[name].gain for name in spec.measures}
+    if gains := [word for word in ("difference", "ratio") if word in kinds]:
+        lines.append(f"In parentheses the {' or '.join(gains)} to the baseline row, taken before rounding.")
+    if table.has_reported:
+        lines.append("Reported: the poster's numbers, on nuScenes.")
+    if COST & set(spec.measures) and evidence:
+        beside = "of one training each, beside whatever else ran there"
+        machines = "; ".join(_machines(evidence.values()))
+        lines.append(f"Wall-clock time and peak memory on {machines}, {beside}.")
+    return [*lines, f"Made by: {table.about['command']}"]
+
+
+def _row(plan: Plan, spec: TableSpec, line: TableLine, evidence: Mapping[str, Evidence]) -> Row:
+    runs = tuple(run for run in line.runs if run in evidence)
+    measured = {}
+    for measure in (MEASURES[name] for name in spec.measures):
+        if values := _values(plan, measure, runs, evidence):
+            measured[measure.name] = Measured(measure, Score.over_seeds(values))
+    model = plan.runs[line.runs[0]].spec.model
+    printed = {
+        name: line.reported[name] for name in METRICS if name in spec.measures and name in line.reported
+    }
+    return Row(
+        labels=line.shown,
+        measured=measured,
+        reported={
+            name: Reported(
+                exact(number.value),
+                None if number.delta is None else exact(number.delta),
+                number.certainty == "inferred",
+            )
+            for name, number in printed.items()
+        },
+        block=f"student r{model.depth}" if isinstance(model, StudentSpec) else "teacher",
+        runs=runs,
+        missing=tuple(run for run in line.runs if run not in evidence),
+        remark=line.remark,
+    )
+
+
+def _values(
+    plan: Plan, measure: Measure, runs: Sequence[str], evidence: Mapping[str, Evidence]
+) -> list[float]:
+    """One number per run, or none if a run lacks it; of a teacher that the runs share, one in all."""
+    values: list[float | None]
+    if measure.record == "teacher":
+        teachers = dict.fromkeys(teacher for run in runs if (teacher := plan.runs[run].teacher))
+        values = [measure.find(evidence[run].metrics) if run in evidence else None for run in teachers]
+    elif measure.record == "before":
+        values = [_seconds_before(plan, run) for run in runs]
+    elif measure.record == "run":
+        values = [measure.find(evidence[run].trained) for run in runs]
+    else:
+        values = [measure.find(evidence[run].metrics) for run in runs]
+    known = [value for value in values if value is not None]
+    return known if len(known) == len(values) else []
+
+
+def _seconds_before(plan: Plan, run: str) -> float | None:
+    """Duration of all trainings that must precede this one; None where one of them has not ended."""
+    folders = [plan.folder(plan.runs[earlier]) for earlier in sorted(_behind(plan, run))]
+    if not all((folder / RUN).exists() for folder in folders):
+        return None
+    return float(sum(read_run(folder)["seconds"] for folder in folders))
+
+
+def _behind(plan: Plan, run: str) -> set[str]:
+    """The initial weights, teacher and label encoder of a run, and all runs behind these."""
+    spec = plan.runs[run]
+    needed = {name for name in (spec.pretraining, spec.teacher, spec.label_encoder) if name}
+    return needed.union(*(_behind(plan, name) for name in needed))
+
+
+def _with_gains(row: Row, baseline: Row | None) -> Row:
+    """The row with its gains; means over different seeds are not compared with each other.
+
+    The poster prints few differences: where it has both numbers and no difference, take theirs.
+    """
+    if baseline is None:
+        return row
+    reported = {
+        name: replace(number, gain=number.value - baseline.reported[name].value)
+        if number.gain is None and name in baseline.reported
+        else number
+        for name, number in row.reported.items()
+    }
+    row = replace(row, reported=reported)
+    if row.missing or baseline.missing:
+        return row
+    measured = {
+        name: replace(cell, gain=_gain(cell, baseline.measured[name])) if name in baseline.measured else cell
+        for name, cell in row.measured.items()
+    }
+    return replace(row, measured=measured)
+
+
+def _gain(cell: Measured, baseline: Measured) -> Decimal | None:
+    ours, before = cell.score.mean, baseline.score.mean
+    if cell.measure.gain == "difference":
+        return ours - before
+    return ours / before if cell.measure.gain == "ratio" and before else None
+
+
+def _checked(plan: Plan, run: str) -> Evidence:
+    """A run's records, if the chain from the number to weights, spec and index holds."""
+    planned = plan.runs[run]
+    folder, scores = plan.folder(planned), plan.scores(planned)
+    trained, metrics = read_run(folder), read_metrics(scores)
+    inputs, outputs = metrics["inputs"], trained["outputs"]
+    promised = {
+        "the spec in run.json": (trained["spec_sha"], planned.spec.sha),
+        "the spec in metrics.json": (metrics["spec_sha"], planned.spec.sha),
+        "the data set in metrics.json": (metrics["data"], plan.data_id),
+        "the split in metrics.json": (metrics["split"], plan.scored_split),
+        "the weights in metrics.json": (inputs.get(WEIGHTS), outputs.get(WEIGHTS)),
+    }
+    on_disk = {
+        RESULTS: scores / RESULTS,
+        WEIGHTS: folder / WEIGHTS,
+        "index.npz": plan.paths.index,
+    }
+    for name, path in on_disk.items():
+        # a file that was archived cannot contradict; one that exists must agree
+        if path.exists():
+            promised[f"{name} in metrics.json"] = (inputs.get(name), sha256_file(path))
+    for name, (recorded, expected) in promised.items():
+        if recorded != expected or recorded is None:
+            raise DataError(
+                f"{name} is {str(recorded)[:12]} and should be {str(expected)[:12]}",
+                where=str(scores),
+                hint="the files of this run do not belong together: evaluate it again",
+            )
+    return Evidence(metrics, trained)
+
+
+def _machines(records: Iterable[Evidence]) -> list[str]:
+    """The hardware of the trainings, without the names of hosts."""
+    machines = set()
+    for record in records:
+        made_on = record.trained.get("provenance", {})
+        devices = ", ".join(made_on.get("devices", ())) or f"CPU, {made_on.get('threads', '?')} thread(s)"
+        kind = f"{made_on.get('machine', 'unknown machine')}, {made_on.get('cores', '?')} cores"
+        machines.add(f"{kind}, {devices}")
+    return sorted(machines)
+
+
+def exact(value: float) -> Decimal:
+    """The shortest decimal number that reads back as this one."""
     return Decimal(repr(value))

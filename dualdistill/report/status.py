@@ -19,8 +19,7 @@ from dualdistill.config.views import METRICS
 from dualdistill.errors import DataError
 from dualdistill.plan.plan import Plan, Run
 from dualdistill.store.files import read_json
-from dualdistill.store.records import DEVKIT_NAMES, DIARY, PROGRESS, RUN, read_metrics, read_run
-from dualdistill.store.records import METRICS as METRICS_FILE
+from dualdistill.store.records import DEVKIT_NAMES, DIARY, METRICS_JSON, PROGRESS, RUN, read_metrics, read_run
 
 LOCKS = Path("/proc/locks")
 WORDS = {"done": "took", "running": "eta", "stopped": "lacks"}
@@ -68,7 +67,7 @@ def lines(plan: Plan) -> list[str]:
 def progress(plan: Plan, run: Run, locks: Path = LOCKS) -> Progress:
     folder = plan.folder(run)
     state, step, seconds = _state(folder, run, locks)
-    scored = _record(read_metrics, plan.scores(run), METRICS_FILE)
+    scored = _record(read_metrics, plan.scores(run), METRICS_JSON)
     measured = {name: 100 * scored[key] for name, key in DEVKIT_NAMES.items()} if scored else {}
     failure = _failure(folder) if state == "failed" else ""
     return Progress(run.id, state, step, seconds, measured, _reported(plan, run), failure)

@@ -11,7 +11,7 @@ from typing import Any
 from dualdistill.errors import DataError
 from dualdistill.store.files import read_json, sha_of, write_json
 
-WEIGHTS, RUN, RESULTS, METRICS = "model.safetensors", "run.json", "results_nusc.json", "metrics.json"
+WEIGHTS, RUN, RESULTS, METRICS_JSON = "model.safetensors", "run.json", "results_nusc.json", "metrics.json"
 PROGRESS = "progress.json"  # in state/, while a run trains
 DIARY = "events.jsonl"  # in state/: starts and failures, which snakemake never deletes
 SCORED = ("val", "dev")  # splits that are predicted and scored
@@ -35,7 +35,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 def read_metrics(folder: Path) -> dict[str, Any]:
     """What the evaluation measured, unchanged since."""
-    path = folder / METRICS
+    path = folder / METRICS_JSON
     record = _read(path, METRICS_SCHEMA, METRICS_FIELDS, AGAIN)
     seal = record.pop("seal", None)
     if seal != sha_of(record):
@@ -47,7 +47,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 def write_metrics(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     """The record as `read_metrics` returns it."""
     record = {"schema": METRICS_SCHEMA, **record}
-    write_json(folder / METRICS, record | {"seal": sha_of(record)})
+    write_json(folder / METRICS_JSON, record | {"seal": sha_of(record)})
     return record
 
 

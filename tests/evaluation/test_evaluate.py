@@ -143,7 +143,7 @@ def test_published_scores_satisfy_the_formula_of_the_devkit(mean_ap, errors, nd_
     assert metrics.nd_score == pytest.approx(nd_score, abs=1e-4)
 
 
-@pytest.mark.parametrize("module", ["dualdistill.evaluation.evaluate", "dualdistill.report.tables"])
+@pytest.mark.parametrize("module", ["dualdistill.evaluation.evaluate", "dualdistill.report.renderers"])
 def test_scores_and_tables_need_no_torch(module):
     program = f"import sys, {module}; print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "False"

@@ -14,7 +14,7 @@ from dualdistill.errors import UserError
 from dualdistill.plan.columns import MEASURES
 from dualdistill.plan.plan import Plan
 from dualdistill.report.collect import gather
-from dualdistill.report.tables import csv, latex, markdown
+from dualdistill.report.renderers import to_csv, to_latex, to_markdown
 from dualdistill.store.files import write_json
 
 OURS = "dualdistill-r50-centerpoint"
@@ -31,7 +31,7 @@ def with_table(folder: Path, **table: object) -> Plan:
 
 
 def frame(plan: Plan) -> pd.DataFrame:
-    return pd.read_csv(io.StringIO(csv(gather(plan, "more"))), index_col=0)
+    return pd.read_csv(io.StringIO(to_csv(gather(plan, "more"))), index_col=0)
 
 
 def test_every_measure_is_found_where_the_records_have_it(folder: Path):
@@ -51,15 +51,16 @@ def test_every_measure_is_found_where_the_records_have_it(folder: Path):
 def test_the_teachers_score_stands_once_beside_students_of_all_seeds(folder: Path):
     plan = with_table(folder, rows=[{"row": "bevdepth-r50"}, {"row": OURS}], measures=["teacher_mAP", "mAP"])
     alone, taught = gather(plan, "more").rows
-    assert "teacher_mAP" not in alone.score
-    assert (taught.score["teacher_mAP"].mean, taught.score["teacher_mAP"].n) == (Decimal("0.9"), 1)
-    assert (taught.score["mAP"].n, taught.seeds) == (2, 2)
-    assert "| 90.0 " in markdown(gather(plan, "more"))
+    assert "teacher_mAP" not in alone.measured
+    teacher = taught.measured["teacher_mAP"].score
+    assert (teacher.mean, teacher.n) == (Decimal("0.9"), 1)
+    assert (taught.measured["mAP"].score.n, taught.seeds) == (2, 2)
+    assert "| 90.0 " in to_markdown(gather(plan, "more"))
 
 
 def test_the_smallest_error_is_the_best_and_the_longest_training_is_not(folder: Path):
     plan = with_table(folder, rows_of=["table_main"], measures=["mATE", "minutes"])
-    lines = markdown(gather(plan, "more")).splitlines()
+    lines = to_markdown(gather(plan, "more")).splitlines()
     ours, baseline = (next(line for line in lines if f"| {row}" in line) for row in (OURS, "bevdepth-r50"))
     assert "**0.585" in ours
     assert "**" not in baseline
@@ -71,8 +72,8 @@ def test_a_cost_table_says_on_what_it_was_measured(folder: Path):
     said = (
         "Wall-clock time and peak memory on x86_64, 2 cores, CPU, 1 thread(s), of one training each, beside"
     )
-    assert said in markdown(gather(plan, "more"))
-    assert "Wall-clock" not in markdown(gather(plan, "table_main"))
+    assert said in to_markdown(gather(plan, "more"))
+    assert "Wall-clock" not in to_markdown(gather(plan, "table_main"))
 
 
 def test_a_row_of_several_tables_is_shown_once_and_its_texts_stay_where_they_were(folder: Path):
@@ -85,23 +86,23 @@ def test_a_row_of_several_tables_is_shown_once_and_its_texts_stay_where_they_wer
 def test_a_reconstruction_has_a_dagger_and_a_footnote(folder: Path):
     rows = [{"row": f"x3kd-r{depth}-centerpoint"} for depth in (50, 101)]
     table = gather(with_table(folder, rows_of=["table_main"], rows=rows), "more", allow_missing=True)
-    text = markdown(table)
+    text = to_markdown(table)
     assert [f"| {line['row']}† " in text for line in rows] == [True, True]
     assert f"| {OURS} " in text
     assert text.count("† x3kd is a reconstruction: neither its code nor its full text could be read") == 1
-    assert "x3kd-r50-centerpoint$^\\dagger$" in latex(table, "more")
-    assert "†" not in csv(table)
+    assert "x3kd-r50-centerpoint$^\\dagger$" in to_latex(table)
+    assert "†" not in to_csv(table)
     remarks = [row.remark for row in table.rows]
     assert [bool(remark) for remark in remarks] == [False] * 5 + [True] * 2
     assert remarks[-1].endswith("see docs/methods/x3kd.md.")
 
 
 def test_a_reported_number_from_a_damaged_print_says_so(plan: Plan):
-    text = markdown(gather(plan, "table_main"))
+    text = to_markdown(gather(plan, "table_main"))
     assert "| 35.1‡ " in text
     assert "| 40.5 (+5.4)" in text
     assert text.count("‡ Read from a damaged print") == 1
-    assert "35.1$^\\ddagger$" in latex(gather(plan, "table_main"), "t")
+    assert "35.1$^\\ddagger$" in to_latex(gather(plan, "table_main"))
 
 
 def test_where_the_poster_prints_no_difference_it_follows_from_its_numbers(folder: Path):
@@ -110,7 +111,7 @@ def test_where_the_poster_prints_no_difference_it_follows_from_its_numbers(folde
         {"row": "dualdistill-r50-mvp", "baseline": "upsample-conv3", "reported": "align_aoa"},
     ]
     ours = gather(with_table(folder, rows=rows), "more", allow_missing=True).rows[1]
-    assert ours.reported_delta == {"mAP": Decimal("0.5"), "NDS": Decimal("0.6")}
+    assert [ours.reported[name].gain for name in ("mAP", "NDS")] == [Decimal("0.5"), Decimal("0.6")]
 
 
 def test_what_had_to_be_trained_before_is_summed_and_unknown_where_a_part_is(folder: Path):
@@ -122,7 +123,7 @@ def test_what_had_to_be_trained_before_is_summed_and_unknown_where_a_part_is(fol
     minutes = {start: 1, plan.runs[start].pretraining: 2}
     minutes |= {plan.runs[student].label_encoder: 4 for student in students}
     for name, own in minutes.items():
-        assert gather(plan, "more").rows[0].score == {}
+        assert gather(plan, "more").rows[0].measured == {}
         record = {"schema": 1, "spec_sha": plan.runs[name].spec.sha, "outputs": {}, "seconds": 60 * own}
         plan.folder(plan.runs[name]).mkdir()
         write_json(plan.folder(plan.runs[name]) / "run.json", record)
@@ -132,7 +133,7 @@ def test_what_had_to_be_trained_before_is_summed_and_unknown_where_a_part_is(fol
 
 def test_a_wide_latex_table_goes_over_both_columns(folder: Path):
     measures = [name for name in MEASURES if name.startswith("AP_")]
-    text = latex(gather(with_table(folder, rows_of=["table_main"], measures=measures), "more"), "more")
+    text = to_latex(gather(with_table(folder, rows_of=["table_main"], measures=measures), "more"))
     assert "\\begin{table*}" in text
     assert "\\resizebox{" in text
     assert "AP construction vehicle" in text

@@ -181,9 +181,9 @@ def test_an_unknown_recipe_of_the_command_line_has_a_neighbour(folder: Path):
 def test_a_table_says_its_recipe_and_is_not_taken_for_that_of_another(folder: Path, tmp_path: Path):
     plans = [plan.load(folder / "config.yaml", {"recipe": name}, tmp_path) for name in ("matched", OTHER)]
     matched, other = (gather(each, "table_main", allow_missing=True) for each in plans)
-    assert "Recipe: matched (one student, one teacher and one schedule for all; only" in matched.heading()[1]
-    assert "Recipe: as_published (every method with its own settings, as published;" in other.heading()[1]
-    assert "recipe=as_published" in other.command
-    assert other.recipe == OTHER
+    assert "Recipe: matched (one student, one teacher and one schedule for all; only" in matched.preface[1]
+    assert "Recipe: as_published (every method with its own settings, as published;" in other.preface[1]
+    assert "recipe=as_published" in other.about["command"]
+    assert other.about["recipe"] == OTHER
     shas = {Jobs(each).table_sha(SimpleNamespace(table="table_main")) for each in plans}
     assert len(shas) == 2

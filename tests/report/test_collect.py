@@ -10,7 +10,8 @@ import pytest
 
 from dualdistill.errors import DataError
 from dualdistill.report.collect import gather
-from dualdistill.report.tables import write
+from dualdistill.report.renderers import write
+from dualdistill.report.table import Reported
 from dualdistill.store.files import write_json
 from dualdistill.store.records import read_metrics, write_metrics
 
@@ -48,22 +49,23 @@ def test_rows_come_in_the_order_of_the_table_with_mean_std_and_n_over_seeds(plan
     methods = [row.labels["method"] for row in rows]
     assert methods == ["CenterPoint", "BEVDepth", "DualDistill", "BEVDepth", "DualDistill"]
     ours = rows[2]
-    assert (ours.score["mAP"].mean, ours.score["mAP"].n) == (Decimal("0.41455"), 2)
-    assert float(ours.score["mAP"].std) == pytest.approx(0.0001 / 2**0.5)
-    assert ours.run.split() == list(plan.table(NAME).rows[2].runs)
+    score = ours.measured["mAP"].score
+    assert (score.mean, score.n) == (Decimal("0.41455"), 2)
+    assert float(score.std) == pytest.approx(0.0001 / 2**0.5)
+    assert ours.runs == plan.table(NAME).rows[2].runs
 
 
 def test_a_delta_is_taken_from_unrounded_means(plan):
-    ours = gather(plan, NAME).rows[2]
-    assert ours.delta["mAP"] == Decimal("0.41455") - Decimal("0.35055")
-    assert [row.delta == {} for row in gather(plan, NAME).rows] == [True, True, False, True, False]
+    gains = [row.measured["mAP"].gain for row in gather(plan, NAME).rows]
+    assert gains[2] == Decimal("0.41455") - Decimal("0.35055")
+    assert [gain is None for gain in gains] == [True, True, False, True, False]
 
 
 def test_reported_numbers_stand_beside_and_keep_their_own_deltas(plan):
     baseline, ours = gather(plan, NAME).rows[1:3]
-    assert baseline.reported == {"mAP": Decimal("35.1"), "NDS": Decimal("47.5")}
-    assert baseline.reported_delta == {}
-    assert ours.reported_delta == {"mAP": Decimal("5.4"), "NDS": Decimal("3.9")}
+    assert baseline.reported["mAP"] == Reported(Decimal("35.1"), damaged=True)
+    assert baseline.reported["NDS"] == Reported(Decimal("47.5"), damaged=True)
+    assert [ours.reported[name].gain for name in ("mAP", "NDS")] == [Decimal("5.4"), Decimal("3.9")]
 
 
 def test_the_written_table_has_every_promised_column_and_its_numbers(plan):
@@ -85,9 +87,9 @@ def test_the_written_table_has_every_promised_column_and_its_numbers(plan):
 
 def test_a_table_of_the_dev_split_says_so_and_takes_no_score_of_another(dev_plan):
     table = gather(dev_plan, NAME)
-    assert table.heading()[0].startswith("Data: world, split dev (")
-    assert table.heading()[-1].endswith("split=dev")
-    assert f" results/dev/{NAME}.csv " in table.command
+    assert table.preface[0].startswith("Data: world, split dev (")
+    assert table.preface[-1].endswith("split=dev")
+    assert f" results/dev/{NAME}.csv " in table.about["command"]
     scores = folder_of(dev_plan, OURS) / "dev"
     write_metrics(scores, read_metrics(scores) | {"split": "world_val"})
     with pytest.raises(DataError, match=r"the split in metrics\.json is world_val and should be world_dev"):
@@ -126,10 +128,10 @@ def test_an_allowed_missing_baseline_leaves_its_students_without_delta(plan):
     for seed in (0, 1):
         shutil.rmtree(folder_of(plan, "bevdepth-r50", seed))
     rows = gather(plan, NAME, allow_missing=True).rows
-    assert rows[1].score == {}
+    assert rows[1].measured == {}
     assert len(rows[1].missing) == 2
-    assert rows[2].delta == {}
-    assert rows[2].score["mAP"].n == 2
+    assert rows[2].measured["mAP"].gain is None
+    assert rows[2].seeds == 2
 
 
 def edit(path, change):
@@ -220,4 +222,4 @@ def test_archived_weights_and_predictions_do_not_stop_a_table(plan):
     folder = folder_of(plan, OURS)
     (folder / "model.safetensors").unlink()
     (folder / "results_nusc.json").unlink()
-    assert gather(plan, NAME).rows[2].score["mAP"].n == 2
+    assert gather(plan, NAME).rows[2].seeds == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from report_runs import planned
 
-from dualdistill.report import claims, tables
+from dualdistill.report import claims, renderers
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = ("table_main.csv", "table_main.md", "table_main.tex", "claims.csv", "claims_pairs.csv", "claims.md")
@@ -19,7 +19,7 @@ def test_the_printed_files_are_those_of_the_hand_made_runs(
     monkeypatch.chdir(folder.parent)
     plan = planned(Path("config"))
     if name.startswith("table"):
-        tables.write(plan, "table_main", plan.results / "table_main")
+        renderers.write(plan, "table_main", plan.results / "table_main")
     else:
         claims.write(plan, plan.results / "claims")
     # a run's digits follow from the numbers of its profile, which are tuned

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from dualdistill.errors import DataError
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import bev_maps, layout
 
@@ -13,7 +13,7 @@ COLUMNS = {"before": "student", "after": "aligned", "teacher": "teacher"}
 TAPS = ("s2", "s3", "head")
 
 
-def draw(plan: Plan, view: View) -> Figure:
+def draw(plan: Plan, view: FigureView) -> Figure:
     seen = bev_maps.read(view, "truth_K9", "half_extent_m")
     taps = [tap for tap in TAPS if all(f"{tap}_{column}" in seen for column in COLUMNS)]
     if not taps:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import bev_maps, layout
 
@@ -24,7 +24,7 @@ REGIONS = ("fg", "fp", "tn")
 BRIGHTEST = 99  # percentile of the attentions at which their colours end
 
 
-def draw(plan: Plan, view: View) -> Figure:
+def draw(plan: Plan, view: FigureView) -> Figure:
     seen = bev_maps.read(view, *TITLES, "truth_K9", "half_extent_m")
     figure = layout.blank(5.2)
     attentions = np.stack([seen[name] for name in TITLES if name not in REGIONS])

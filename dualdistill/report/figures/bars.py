@@ -1,22 +1,21 @@
-"""One bar per row of a table, named by what tells the rows apart: an ablation at a glance."""
+"""One bar per row of a table, named by the labels in which rows differ: an ablation at a glance."""
 
 from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
-from dualdistill.report.collect import Table
 from dualdistill.report.figures import layout, table_charts
-from dualdistill.report.numbers import points
+from dualdistill.report.table import Table
 
 ROOM = {True: 1.55, False: 1.25}  # for the number beside the longest bar; a measured one has its gain there
 
 
-def draw(plan: Plan, view: View) -> Figure:
+def draw(plan: Plan, view: FigureView) -> Figure:
     table = table_charts.kept(plan, view)
-    kinds = 2 if table_charts.has_reported(table) else 1
+    kinds = 2 if table.has_reported else 1
     figure = layout.blank(0.6 + kinds * (0.55 + 0.3 * len(table.rows)))
     columns = len(table_charts.metrics(table))
     for axes, metric, measured in table_charts.panels(figure, table, columns=columns, sharey=True):
@@ -38,8 +37,8 @@ def _panel(axes: Axes, table: Table, metric: str, *, measured: bool) -> None:
         style = table_charts.face(0, measured=measured)
         axes.barh(place, length, height=0.62, xerr=error, error_kw={"elinewidth": 0.9}, **style)
         text = table_charts.text(row, metric, measured=measured)
-        if measured and metric in row.delta:
-            text += f" ({points(row.delta[metric], sign=True)})"
+        gain = row.measured[metric].gain_text(sign=True) if measured else ""
+        text += f" ({gain})" if gain else ""
         end = length + (error or 0)
         axes.annotate(
             text, (end, place), (3, 0), textcoords="offset points", va="center", fontsize=layout.small()

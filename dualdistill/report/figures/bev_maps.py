@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dualdistill.data.geometry import Array, corners
 from dualdistill.errors import DataError
-from dualdistill.plan.figures import View, need_observation
+from dualdistill.plan.figures import FigureView, need_observation
 from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import layout
 
@@ -26,7 +26,7 @@ EDGES = np.array([(a, b) for a in range(8) for b in range(a) if bin(a ^ b).count
 TOP = [0, 2, 6, 4]  # around the top face
 
 
-def read(view: View, *names: str) -> dict[str, NDArray[Any]]:
+def read(view: FigureView, *names: str) -> dict[str, NDArray[Any]]:
     """The arrays that observe.py left for a view."""
     path, again = need_observation(view), f"python -m dualdistill observe {view.name}"
     if not path.exists():
@@ -42,7 +42,7 @@ def read(view: View, *names: str) -> dict[str, NDArray[Any]]:
     return found
 
 
-def caption(plan: Plan, view: View) -> str:
+def caption(plan: Plan, view: FigureView) -> str:
     """Which key frame is seen, and by whom."""
     place = f"key frame {view.options['frame']} of scene {view.options['scene']}"
     return f"{plan.data.name}, split {plan.settings.split}, {place}; {layout.networks(plan, view)}."

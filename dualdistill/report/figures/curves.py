@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from dualdistill.errors import DataError
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import layout
 from dualdistill.store.files import sha256_file
@@ -24,8 +24,8 @@ COLUMNS = 4
 Array = NDArray[np.float64]
 
 
-def draw(plan: Plan, view: View) -> Figure:
-    histories = {run: read(plan.results / "runs" / run) for run in view.runs}
+def draw(plan: Plan, view: FigureView) -> Figure:
+    histories = {run: _read(plan.results / "runs" / run) for run in view.runs}
     every = view.options["mean_over"]
     terms = list(dict.fromkeys(term for found in histories.values() for term in found))
     terms = [term for term in sorted(terms, key=_order(histories)) if term not in NOT_LOSSES]
@@ -58,14 +58,14 @@ def draw(plan: Plan, view: View) -> Figure:
     return figure
 
 
-def names(plan: Plan, view: View) -> list[str]:
+def names(plan: Plan, view: FigureView) -> list[str]:
     """The rows in words, or as variants.yaml names them where words are the same for two of them."""
     rows: list[str] = view.options["rows"]
     words = {row: view.whose[run] for run in view.runs for row in rows if row in plan.runs[run].rows}
     return list(words.values()) if len(set(words.values())) == len(rows) else rows
 
 
-def _origin(plan: Plan, view: View) -> str:
+def _origin(plan: Plan, view: FigureView) -> str:
     """What the runs were trained on, and their seeds and their teachers'."""
     seeds = plan.settings.seeds
     several = f"seeds {', '.join(map(str, seeds))}, a line each"
@@ -74,17 +74,23 @@ def _origin(plan: Plan, view: View) -> str:
     return "; ".join([*words, *[f"teacher of seed {plan.settings.teacher_seed}"] * taught]) + "."
 
 
+def _read(folder: Path) -> dict[str, Array]:
+    history = read(folder)
+    if not history:
+        hint = "take its row out of the figure, or give it schedule.epochs"
+        raise DataError("a training without a step has no curve", where=str(folder / HISTORY), hint=hint)
+    return history
+
+
 def read(folder: Path) -> dict[str, Array]:
-    """Every column of a run's history, if it is the one that its run.json recorded."""
+    """Every column of a run's history, NaN where a step lacks it; run.json must have recorded the file."""
     path = folder / HISTORY
     promised = read_run(folder)["outputs"].get(HISTORY)
     if not path.exists() or sha256_file(path) != promised:
         raise DataError("the history is not the one of run.json", where=str(path), hint="train the run again")
-    lines: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()]
-    if not lines:
-        hint = "take its row out of the figure, or give it schedule.epochs"
-        raise DataError("a training without a step has no curve", where=str(path), hint=hint)
-    return {term: np.array([line[term] for line in lines]) for term in lines[0]}
+    steps: list[dict[str, float]] = [json.loads(line) for line in path.read_text().splitlines()]
+    terms = dict.fromkeys(term for step in steps for term in step)
+    return {term: np.array([step.get(term, np.nan) for step in steps], dtype=float) for term in terms}
 
 
 def means(step_S: Array, loss_S: Array, every: int) -> tuple[Array, Array]:
@@ -99,6 +105,6 @@ def _order(histories: dict[str, dict[str, Array]]) -> Any:
     return lambda term: (sum(term not in found for found in histories.values()), term)
 
 
-def _colour(plan: Plan, view: View, run: str) -> str:
+def _colour(plan: Plan, view: FigureView, run: str) -> str:
     rows = view.options["rows"]
     return layout.colour(next(number for number, row in enumerate(rows) if row in plan.runs[run].rows))

@@ -15,7 +15,7 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 from dualdistill.errors import DataError, UserError
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.store.files import atomic_write
 
@@ -27,7 +27,7 @@ METADATA: dict[str, dict[str, Any]] = {
 }
 
 
-def write(plan: Plan, view: View, folder: Path) -> list[Path]:
+def write(plan: Plan, view: FigureView, folder: Path) -> list[Path]:
     """The figure in every format."""
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph
     with styled(view.style):
@@ -41,7 +41,7 @@ def write(plan: Plan, view: View, folder: Path) -> list[Path]:
     return written
 
 
-def draw(plan: Plan, view: View) -> Figure:
+def draw(plan: Plan, view: FigureView) -> Figure:
     """The figure as matplotlib has it; the style is the caller's."""
     chart = importlib.import_module(f"dualdistill.report.figures.{view.chart}")
     drawn: Figure = chart.draw(plan, view)

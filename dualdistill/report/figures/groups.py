@@ -12,18 +12,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
-from dualdistill.report.collect import Row, Table
 from dualdistill.report.figures import layout, table_charts
+from dualdistill.report.table import Row, Table
 
 GAP = 0.8  # between groups, in bars
 PANEL_IN = 1.75  # high
 
 
-def draw(plan: Plan, view: View) -> Figure:
+def draw(plan: Plan, view: FigureView) -> Figure:
     table = table_charts.kept(plan, view)
-    kinds = 2 if table_charts.has_reported(table) else 1
+    kinds = 2 if table.has_reported else 1
     height_in = 1.1 + PANEL_IN * kinds * len(table_charts.metrics(table))
     figure, below = layout.with_legend(height_in, _handles(view, table))
     for axes, metric, measured in table_charts.panels(below, table, columns=1):
@@ -33,7 +33,7 @@ def draw(plan: Plan, view: View) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, view: View, table: Table, metric: str, *, measured: bool) -> None:
+def _panel(axes: Axes, view: FigureView, table: Table, metric: str, *, measured: bool) -> None:
     """Groups from left to right as the table has them; a group's bars as well."""
     colours = _words(table, view.options["colour"])
     place, ticks = 0.0, {}
@@ -66,7 +66,7 @@ def _panel(axes: Axes, view: View, table: Table, metric: str, *, measured: bool)
     axes.set_ylim(0, 1.32 * top or 1)  # room for number and mark
 
 
-def _write(axes: Axes, view: View, row: Row, bar: BarContainer, top: float, number: str) -> None:
+def _write(axes: Axes, view: FigureView, row: Row, bar: BarContainer, top: float, number: str) -> None:
     """The number over a bar, and over the number its mark."""
     middle = bar.patches[0].get_x() + bar.patches[0].get_width() / 2
     style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": layout.small()}
@@ -80,7 +80,7 @@ def _write(axes: Axes, view: View, row: Row, bar: BarContainer, top: float, numb
         )
 
 
-def _handles(view: View, table: Table) -> list[Artist]:
+def _handles(view: FigureView, table: Table) -> list[Artist]:
     words = _words(table, view.options["colour"])
     shown: list[Artist] = [
         Patch(facecolor=layout.colour(number), label=word) for number, word in enumerate(words)
@@ -94,7 +94,7 @@ def _handles(view: View, table: Table) -> list[Artist]:
             "markersize": _size(mark),
         }
         shown.append(Line2D([], [], label=f"{view.options['mark']}: {word}", **style))
-    if table_charts.has_reported(table):
+    if table.has_reported:
         shown.append(Patch(facecolor="white", edgecolor="grey", hatch="//////", label=table_charts.REPORTED))
     return shown
 

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from dualdistill.config.nuscenes import CAMERAS
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import bev_maps, layout
 
@@ -23,7 +23,7 @@ NAMES = ("images_NHW3", "intrinsics_N33", "lidar_to_camera_N44", "points_P3", "h
 BOXES = ("truth_K9", "teacher_K9", "teacher_scores_K", "student_K9", "student_scores_K")
 
 
-def draw(plan: Plan, view: View) -> Figure:
+def draw(plan: Plan, view: FigureView) -> Figure:
     seen = bev_maps.read(view, *NAMES, *BOXES)
     height, width = seen["images_NHW3"].shape[1:3]
     camera_in = layout.WIDTH_IN / 3 * height / width + 0.25  # of a row with its titles

@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure, FigureBase
 
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 
 WIDTH_IN = 7.0  # the text width that the style's sizes are for
@@ -43,7 +43,7 @@ def small_print(figure: Figure, *paragraphs: str) -> None:
     figure.supxlabel("\n".join(lines), fontsize=matplotlib.rcParams["font.size"] - 1)
 
 
-def networks(plan: Plan, view: View) -> str:
+def networks(plan: Plan, view: FigureView) -> str:
     """Who is shown: teacher MVP, seed 0; student DualDistill ResNet-50 taught by MVP, seed 0."""
     shown = [(plan.runs[run].spec, words) for run, words in view.whose.items()]
     return "; ".join(f"{spec.kind} {words}, seed {spec.seed}" for spec, words in shown)

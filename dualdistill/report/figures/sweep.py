@@ -1,4 +1,4 @@
-"""A sweep: a column or a measure of a table is the axis, and the scores are lines over it.
+"""A sweep: a label or a measure of a table is the axis, and the scores are lines over it.
 
 A row that lacks the measure, as a student without a teacher lacks teacher_mAP, is a level across the panel.
 """
@@ -16,11 +16,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from dualdistill.errors import UserError
-from dualdistill.plan.columns import MEASURES
-from dualdistill.plan.figures import View, keeps
+from dualdistill.plan.figures import FigureView, keeps
 from dualdistill.plan.plan import Plan
-from dualdistill.report.collect import Row, Table
 from dualdistill.report.figures import layout, table_charts
+from dualdistill.report.table import Kind, Row, Table
 
 MARKS = "os^Dv"
 COMMON = {"marker": "D", "color": "black", "linestyle": "none"}  # a point on several lines
@@ -38,9 +37,9 @@ class Point:
     words: str
 
 
-def draw(plan: Plan, view: View) -> Figure:
+def draw(plan: Plan, view: FigureView) -> Figure:
     table, x = table_charts.kept(plan, view), view.options["x"]
-    if x in table.measures:
+    if _is_measure(table, x):
         # a reported student had another teacher than the one that the axis measures
         table = table_charts.measured_only(table)
     shows = view.options.get("lines", {"": {}})
@@ -49,39 +48,41 @@ def draw(plan: Plan, view: View) -> Figure:
     ]
     _refuse_unlined(view, table, lines)
     handles = [Line2D([], [], label=name, **_style(number)) for number, name in enumerate(shows) if name]
-    kinds = 2 if table_charts.has_reported(table) else 1
+    kinds = 2 if table.has_reported else 1
     figure, below = layout.with_legend(0.9 + PANEL_IN * kinds * len(table_charts.metrics(table)), handles)
     panels = table_charts.panels(below, table, columns=1, sharex=True)
     for axes, metric, measured in panels:
         _panel(axes, _points(view, table, metric, measured=measured), lines)
         axes.set_ylabel(table_charts.name_axis(table, metric, measured=measured))
-    heading = table.headings[x]
-    panels[-1][0].set_xlabel(f"{heading} on {table.data}" if x in table.measures else heading)
+    heading = next(column.heading for column in table.columns if column.name == x)
+    measured_on = f" on {table.about['data']}" if _is_measure(table, x) else ""
+    panels[-1][0].set_xlabel(f"{heading}{measured_on}")
     table_charts.footer(figure, table)
     return figure
 
 
-def _points(view: View, table: Table, metric: str, *, measured: bool) -> dict[str, Point]:
-    """By run. What the axis does not tell of a point is written beside it: its name, or else its number."""
-    found = {}
+def _points(view: FigureView, table: Table, metric: str, *, measured: bool) -> dict[tuple[str, ...], Point]:
+    """By the runs of a row. Beside a point stands its name, or its number where the axis names it."""
+    points = {}
     for row, name in zip(table.rows, table_charts.names(table), strict=True):
         number = table_charts.value(row, metric, measured=measured)
         if number is not None:
-            words = (
-                name
-                if view.options["x"] in table.measures
-                else table_charts.text(row, metric, measured=measured)
-            )
+            printed = table_charts.text(row, metric, measured=measured)
+            words = name if _is_measure(table, view.options["x"]) else printed
             error = table_charts.spread(row, metric) if measured else None
-            found[row.run] = Point(_place(view, table, row), float(number), error, words)
-    return found
+            points[row.runs] = Point(_place(view, table, row), float(number), error, words)
+    return points
 
 
-def _place(view: View, table: Table, row: Row) -> float:
-    """On the axis; no number for a row that lacks its measure."""
+def _is_measure(table: Table, x: str) -> bool:
+    return any(column.name == x for column in table.of_kind(Kind.MEAN))
+
+
+def _place(view: FigureView, table: Table, row: Row) -> float:
+    """On the axis; NaN for a row that lacks its measure."""
     x = view.options["x"]
-    if x in table.measures:
-        return float(row.score[x].mean / MEASURES[x].unit) if x in row.score else math.nan
+    if _is_measure(table, x):
+        return float(row.measured[x].value) if x in row.measured else math.nan
     try:
         number = float(table_charts.unmarked(row)[x])
     except ValueError:
@@ -92,7 +93,7 @@ def _place(view: View, table: Table, row: Row) -> float:
     return number
 
 
-def _refuse_unlined(view: View, table: Table, lines: Sequence[Sequence[Row]]) -> None:
+def _refuse_unlined(view: FigureView, table: Table, lines: Sequence[Sequence[Row]]) -> None:
     """A row that has a place on the axis is on a line; it would be missing from the figure without."""
     for row in table.rows:
         if not any(row in line for line in lines) and math.isfinite(_place(view, table, row)):
@@ -101,10 +102,10 @@ def _refuse_unlined(view: View, table: Table, lines: Sequence[Sequence[Row]]) ->
             raise UserError(what, hint="name it in one of its lines, or leave it out with show")
 
 
-def _panel(axes: Axes, points: dict[str, Point], lines: Sequence[Sequence[Row]]) -> None:
+def _panel(axes: Axes, points: dict[tuple[str, ...], Point], lines: Sequence[Sequence[Row]]) -> None:
     """Lines with words above and below them in turn, what they share on top of them, and levels."""
     placed = {run: point for run, point in points.items() if math.isfinite(point.x)}
-    runs = [[row.run for row in line if row.run in placed] for line in lines]
+    runs = [[row.runs for row in line if row.runs in placed] for line in lines]
     common = [run for run in placed if sum(run in line for line in runs) > 1]
     for number, line in enumerate(runs):
         up = 1 if number % 2 == 0 else -1

@@ -1,4 +1,4 @@
-"""What the charts of tables share: the rows that a view keeps, panels, bars and numbers.
+"""Shared by the charts of tables: the rows that a figure shows, panels, bars and numbers.
 
 A reported number never stands in the panel of a measured one: its bars are hollow, its axis names nuScenes.
 """
@@ -6,7 +6,7 @@ A reported number never stands in the panel of a measured one: its bars are holl
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -16,106 +16,98 @@ from matplotlib.figure import Figure, FigureBase
 
 from dualdistill.config.views import METRICS
 from dualdistill.errors import UserError
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
-from dualdistill.report.collect import NOT_COMPARABLE, Row, Table, gather
+from dualdistill.report.collect import gather
 from dualdistill.report.figures import layout
-from dualdistill.report.numbers import points, rounded
-from dualdistill.report.tables import DAGGER, DAMAGED, footnotes, naming
+from dualdistill.report.table import DAGGER, DAMAGED, NOT_COMPARABLE, Row, Table
 
 REPORTED = "reported on nuScenes"
 NAME_LETTERS = 34  # of a line of a row's name
-# columns whose words need none in front of them
+# labels that need no heading in front of them
 SPEAKING = ("method", "backbone", "base", "row", "teacher_row")
 SILENT = ("", "-")
 Panel = tuple[Axes, str, bool]  # with its metric, and whether that is measured
 
 
-def kept(plan: Plan, view: View) -> Table:
-    """The view's table with the rows that it shows; a hole in them is refused."""
+def kept(plan: Plan, view: FigureView) -> Table:
+    """The figure's table with the rows that it shows; missing runs are refused."""
     table = gather(plan, view.table or "", only=view.rows)
-    rows = tuple(_marked(row, table.columns) for row in table.rows)
-    shown = replace(table, rows=rows)
-    if not metrics(shown):
+    table = replace(table, rows=tuple(_marked(row, table.naming) for row in table.rows))
+    if not metrics(table):
         what = f"figure '{view.name}' draws {' and '.join(METRICS)}, and {view.table} has neither"
         raise UserError(what, hint="name another table")
-    # one reported number alone compares with nothing
-    return shown if sum(bool(row.reported) for row in rows) > 1 else measured_only(shown)
+    # a single reported number has nothing to be compared with
+    return table if sum(bool(row.reported) for row in table.rows) > 1 else measured_only(table)
 
 
 def measured_only(table: Table) -> Table:
-    rows = (replace(row, reported={}, reported_delta={}, inferred=frozenset()) for row in table.rows)
-    return replace(table, rows=tuple(rows))
+    return replace(table, rows=tuple(replace(row, reported={}) for row in table.rows))
 
 
-def _marked(row: Row, columns: tuple[str, ...]) -> Row:
-    """A row with a remark has a dagger, as in the tables."""
-    named = naming(columns)
-    return replace(row, labels={**row.labels, named: row.labels[named] + DAGGER}) if row.remark else row
+def _marked(row: Row, naming: str) -> Row:
+    """A row with a remark has a dagger, as in the printed tables."""
+    return replace(row, labels={**row.labels, naming: row.labels[naming] + DAGGER}) if row.remark else row
 
 
 def unmarked(row: Row) -> dict[str, str]:
-    """Its words as tables.yaml has them."""
-    return {column: word.removesuffix(DAGGER) for column, word in row.labels.items()}
+    """The labels as tables.yaml has them."""
+    return {label: word.removesuffix(DAGGER) for label, word in row.labels.items()}
 
 
 def names(table: Table) -> list[str]:
-    """A row by the columns in which rows differ."""
-    differ = [c for c in table.columns if len({row.labels[c] for row in table.rows}) > 1] or table.columns
-    return [_name(table, row, differ) for row in table.rows]
+    """Every row by the labels in which rows differ."""
+    headings = {column.key: column.heading for column in table.labels}
+    differ = {key: text for key, text in headings.items() if len({row.labels[key] for row in table.rows}) > 1}
+    return [_name(row, differ or headings) for row in table.rows]
 
 
-def _name(table: Table, row: Row, columns: Sequence[str]) -> str:
-    """A column without a word, or with a dash because the option has no effect, says nothing."""
-    parts = [
-        _part(table, column, row.labels[column]) for column in columns if row.labels[column] not in SILENT
-    ]
+def _name(row: Row, headings: Mapping[str, str]) -> str:
+    """Without labels that are empty, or a dash because the option has no effect."""
+    words = {label: row.labels[label] for label in headings if row.labels[label] not in SILENT}
+    parts = [_part(label, word, headings[label]) for label, word in words.items()]
     parts = [part.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}") for part in parts]
-    kept = [part if len(part) > NAME_LETTERS else part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts]
-    return textwrap.fill(", ".join(kept).replace("_", "\N{NO-BREAK SPACE}") or "-", NAME_LETTERS)
+    whole = [part if len(part) > NAME_LETTERS else part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts]
+    return textwrap.fill(", ".join(whole).replace("_", "\N{NO-BREAK SPACE}") or "-", NAME_LETTERS)
 
 
-def _part(table: Table, column: str, word: str) -> str:
-    if column in SPEAKING:
+def _part(label: str, word: str, heading: str) -> str:
+    if label in SPEAKING:
         return word
-    heading = table.headings[column]
-    # in a name a heading stands amid words: one that is no abbreviation loses its capital
+    # amid words, a heading that is no abbreviation loses its capital
     heading = heading.lower() if heading == heading.capitalize() else heading
     return {"yes": f"with {heading}", "no": f"without {heading}"}.get(word, f"{heading} {word}")
 
 
 def metrics(table: Table) -> list[str]:
-    """Those that every row has."""
-    return [metric for metric in METRICS if all(metric in row.score for row in table.rows)]
-
-
-def has_reported(table: Table) -> bool:
-    return any(row.reported for row in table.rows)
+    """The metrics that every row has."""
+    return [metric for metric in METRICS if all(metric in row.measured for row in table.rows)]
 
 
 def value(row: Row, metric: str, *, measured: bool) -> Decimal | None:
     """In points; None where a row has no such number."""
     if measured:
-        return row.score[metric].mean * 100
-    return row.reported.get(metric)
+        return row.measured[metric].value
+    return row.reported[metric].value if metric in row.reported else None
 
 
 def text(row: Row, metric: str, *, measured: bool) -> str:
     """The number as the tables print it."""
     if measured:
-        return points(row.score[metric].mean)
-    mark = DAMAGED if metric in row.inferred else ""
-    return f"{rounded(row.reported[metric])}{mark}" if metric in row.reported else ""
+        return row.measured[metric].mean
+    if metric not in row.reported:
+        return ""
+    return row.reported[metric].text + (DAMAGED if row.reported[metric].damaged else "")
 
 
 def spread(row: Row, metric: str) -> float | None:
-    """Standard deviation over seeds in points; one seed has none."""
-    std = row.score[metric].std
-    return None if std is None else float(std * 100)
+    """Standard deviation over seeds in points; None for a single seed."""
+    cell = row.measured[metric]
+    return None if cell.score.std is None else float(cell.score.std / cell.measure.unit)
 
 
 def name_axis(table: Table, metric: str, *, measured: bool) -> str:
-    return f"{metric} on {table.data}" if measured else f"{metric}, {REPORTED}"
+    return f"{metric} on {table.about['data']}" if measured else f"{metric}, {REPORTED}"
 
 
 def face(number: int, *, measured: bool) -> dict[str, Any]:
@@ -126,18 +118,18 @@ def face(number: int, *, measured: bool) -> dict[str, Any]:
 
 
 def footer(figure: Figure, table: Table) -> None:
-    """What a reader must know before comparing a number with another one."""
-    counts = {score.n for row in table.rows for score in row.score.values()}
+    """Sentences to read before comparing a number with another."""
+    counts = {cell.score.n for row in table.rows for cell in row.measured.values()}
     seeds = f"{max(counts)} seed{'s' if max(counts) > 1 else ''} per row"
     spread_is = ", error bars: standard deviation" if max(counts) > 1 else ", so no error bars"
-    words = [f"{table.data}: {NOT_COMPARABLE}."] if table.synthetic else []
-    words = [" ".join([*words, f"Recipe {table.recipe}, {seeds}{spread_is}."])]
-    layout.small_print(figure, *words, *footnotes(table))
+    words = [f"{table.about['data']}: {NOT_COMPARABLE}."] if table.synthetic else []
+    words.append(f"Recipe {table.about['recipe']}, {seeds}{spread_is}.")
+    layout.small_print(figure, " ".join(words), *table.footnotes)
 
 
 def panels(figure: FigureBase, table: Table, *, columns: int, **shared: Any) -> list[Panel]:
     """A panel per metric, measured above reported."""
-    kinds = [True, False] if has_reported(table) else [True]
+    kinds = [True, False] if table.has_reported else [True]
     shown = [(metric, measured) for measured in kinds for metric in metrics(table)]
     grid = figure.subplots(len(shown) // columns, columns, squeeze=False, **shared)
     return [(axes, *what) for axes, what in zip(grid.flat, shown, strict=True)]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import bev_maps, layout
 
@@ -32,7 +32,7 @@ MARKS = "os^D"
 Array = NDArray[np.float64]
 
 
-def draw(plan: Plan, view: View) -> Figure:
+def draw(plan: Plan, view: FigureView) -> Figure:
     seen = bev_maps.read(view, *NAMES)
     shown: list[Artist] = [
         Line2D([], [], color=layout.colour(number), marker=MARKS[number % 4], label=f"T = {temperature:g}")

@@ -1,14 +1,14 @@
-"""One HTML file with everything a colleague asks: tables, pictures, and a page for every run behind them.
+"""One HTML file with all results: tables, figures, and a page for every run behind them.
 
-The file holds its own style, script and pictures and may load nothing: so says its security policy.
-It is the same bytes for the same inputs: its date is that of the newest run.
+The file holds its own style, script and pictures; its security policy forbids it to load anything.
+The same inputs give the same bytes: its date is that of the newest run.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +16,29 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dualdistill.config.yaml import read
+from dualdistill.plan.figures import FILE, STYLE
 from dualdistill.plan.plan import Plan
-from dualdistill.plan.snakemake_inputs import CLAIMS
+from dualdistill.report.figures.draw import styled
 from dualdistill.report.html import content
-from dualdistill.report.tables import DAMAGED, HOW_DAMAGED
+from dualdistill.report.table import DAMAGED, HOW_DAMAGED, MISSING
 from dualdistill.store.files import atomic_write
 
 FOLDER = Path(__file__).parent
 
 
-def write(
-    plan: Plan, path: Path, tables: Sequence[Path] | None, figures: Sequence[Path] | None, config: Path
-) -> None:
-    """The page at a path, from tables, figures, the records of the runs and what config/ says of them.
+def write(plan: Plan, path: Path, figures: Sequence[Path] | None, config: Path) -> None:
+    """The page at a path, from the records of the runs, the figures, and the texts of config/.
 
-    Files that are not named are those that the configuration names, as far as they have been made.
+    Without a list of figures: those that the configuration names, as far as they have been drawn.
     """
-    named = config / "figures.yaml"
+    named = config / FILE
     views = read(named).value["figures"] if named.exists() else {}
-    if tables is None:
-        tables = _there(plan.shown / f"{name}.csv" for name in (*plan.tables, *CLAIMS))
     if figures is None:
-        figures = _there(plan.drawn / f"{name}.{ending}" for name in views for ending in ("svg", "png"))
-    atomic_write(path, html(content.gather(plan, tables, figures, views)))
-
-
-def _there(paths: Iterable[Path]) -> list[Path]:
-    return [path for path in paths if path.exists()]
+        drawn = (plan.drawn / f"{name}.{ending}" for name in views for ending in ("svg", "png"))
+        figures = [path for path in drawn if path.exists()]
+    with styled(config / STYLE):
+        page = content.gather(plan, figures, views)
+    atomic_write(path, html(page))
 
 
 def html(page: content.Content) -> str:
@@ -54,7 +50,7 @@ def html(page: content.Content) -> str:
         lstrip_blocks=True,
     )
     environment.filters["yaml"] = _yaml
-    environment.globals |= {"DAMAGED": DAMAGED, "HOW_DAMAGED": HOW_DAMAGED}
+    environment.globals |= {"DAMAGED": DAMAGED, "HOW_DAMAGED": HOW_DAMAGED, "MISSING": MISSING}
     style, script = ((FOLDER / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return environment.get_template("page.html").render(
         page=page, style=style, script=script, style_hash=_hash(style), script_hash=_hash(script)
@@ -67,5 +63,5 @@ def _yaml(value: Any) -> str:
 
 
 def _hash(text: str) -> str:
-    """What a content security policy calls this text, so that no other style or script is obeyed."""
+    """The name of a style or script in a content security policy, which admits no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -9,13 +9,12 @@ from typing import Any
 from dualdistill.config.run_spec import contents
 from dualdistill.config.settings import Reported
 from dualdistill.errors import DataError
-from dualdistill.plan.plan import Plan, Run
-from dualdistill.report.collect import measured
-from dualdistill.report.html.loss_curves import Panel, panels
+from dualdistill.plan.plan import Run
+from dualdistill.report.collect import Records
+from dualdistill.report.html.loss_curves import Panel, Pen
 from dualdistill.report.html.pictures import Picture
-from dualdistill.report.html.run_labels import Known
+from dualdistill.report.html.run_labels import RunLabels
 from dualdistill.store.records import DEVKIT_NAMES, RUN, read_run
-from dualdistill.store.records import METRICS as METRICS_FILE
 
 ERRORS = {  # what the devkit writes -> what papers print, and its unit
     "trans_err": ("mATE", "m"),
@@ -103,31 +102,34 @@ class RunPage:
     commands: tuple[str, ...]
 
 
-def build(plan: Plan, run: Run, known: Known, pictures: tuple[Picture, ...], command: str) -> RunPage | None:
+def build(
+    records: Records, run: Run, labels: RunLabels, pen: Pen, pictures: tuple[Picture, ...], command: str
+) -> RunPage | None:
     """None where the run has not been trained."""
+    plan = records.plan
     folder = plan.folder(run)
     if not (folder / RUN).exists():
         return None
-    record, metrics = read_run(folder), scores(plan, run)
+    record, metrics = read_run(folder), _metrics(records, run.id)
     if record["spec_sha"] != run.spec.sha:
         what = "the record belongs to another run: its spec is not the planned one"
         raise DataError(what, where=str(folder / RUN), hint="delete the folder and train the run again")
     made_on = record.get("provenance", {})
     git = made_on.get("git", {})
-    baseline = plan.runs.get(known.baseline or "")
+    baseline = plan.runs.get(labels.baseline or "")
     spec, quality = _own(contents(run.spec)), UNSCORED.get(run.spec.kind)
     return RunPage(
         id=run.id,
-        title=known.title,
+        title=labels.title,
         kind=run.spec.kind,
         rows=run.rows,
-        related=_related(run, known),
+        related=_related(run, labels),
         changes=differences(_own(contents(baseline.spec)), spec) if baseline else (),
         baseline=baseline.id if baseline else None,
-        tiles=_tiles(record, metrics, known.reported, quality),
+        tiles=_tiles(record, metrics, labels.reported, quality),
         quality=quality,
-        bars=_bars(record, metrics, quality, scores(plan, baseline) if baseline else {}),
-        curves=panels(folder / "history.jsonl"),
+        bars=_bars(record, metrics, quality, _metrics(records, baseline.id) if baseline else {}),
+        curves=pen.panels(folder),
         pictures=pictures,
         facts=_facts(record, metrics, made_on),
         packages=tuple(sorted(made_on.get("packages", {}).items())),
@@ -140,9 +142,10 @@ def build(plan: Plan, run: Run, known: Known, pictures: tuple[Picture, ...], com
     )
 
 
-def scores(plan: Plan, run: Run) -> dict[str, Any]:
-    """What the evaluation measured, nothing where it has not run; contradictory files are refused."""
-    return measured(plan, run.id).metrics if (plan.scores(run) / METRICS_FILE).exists() else {}
+def _metrics(records: Records, run: str) -> dict[str, Any]:
+    """Empty where the evaluation has not run."""
+    evidence = records.get(run)
+    return evidence.metrics if evidence else {}
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[tuple[str, Any, Any], ...]:
@@ -167,12 +170,12 @@ def commit(git: Mapping[str, Any]) -> str:
     return str(git["commit"])[:10] + (" with changes that are not committed" if git.get("dirty") else "")
 
 
-def _related(run: Run, known: Known) -> Facts:
+def _related(run: Run, labels: RunLabels) -> Facts:
     pairs = {
         "teacher": run.teacher,
         "label encoder": run.label_encoder,
         "starts from": run.pretraining,
-        "baseline": known.baseline,
+        "baseline": labels.baseline,
     }
     return tuple((role, other) for role, other in pairs.items() if other)
 

@@ -14,14 +14,14 @@ TITLE = ("method", "backbone", "teacher")
 
 
 @dataclass(frozen=True)
-class Known:
+class RunLabels:
     title: str
     facets: dict[str, str]
     baseline: str | None  # the run of the same seed that its gains are taken against
     reported: Mapping[str, Reported]  # by metric
 
 
-def of_shown_runs(plan: Plan) -> dict[str, Known]:
+def of_shown_runs(plan: Plan) -> dict[str, RunLabels]:
     """All runs behind the views, by kind, then in the order of variants.yaml."""
     rows = {name: _row(plan, plan.runs[name]) for name in plan.shown_runs()}
     places = {row: place for place, row in enumerate(plan.named)}
@@ -32,7 +32,7 @@ def of_shown_runs(plan: Plan) -> dict[str, Known]:
 
     titles, facets = _titles(plan, rows), _facets(plan, rows)
     return {
-        name: Known(titles[name], facets[name], _baseline(plan, plan.runs[name]), _reported(plan, name))
+        name: RunLabels(titles[name], facets[name], _baseline(plan, plan.runs[name]), _reported(plan, name))
         for name in sorted(rows, key=order)
     }
 

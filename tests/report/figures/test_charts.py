@@ -22,10 +22,11 @@ from report_runs import check_readable, leave_run
 from dualdistill.errors import UserError
 from dualdistill.plan import figures
 from dualdistill.plan import plan as planning
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.plan.snakemake_inputs import FigureJobs, Jobs
 from dualdistill.report.figures import curves, draw, table_charts
+from dualdistill.report.table import Column, Kind
 from dualdistill.store.files import sha256_file, write_json
 
 ROOT = Path(__file__).parents[3]
@@ -51,7 +52,7 @@ def styled() -> Iterator[None]:
         yield
 
 
-def view(plan: Plan, name: str) -> View:
+def view(plan: Plan, name: str) -> FigureView:
     return figures.load(plan, config(plan))[name]
 
 
@@ -59,7 +60,7 @@ def config(plan: Plan) -> Path:
     return plan.results.parent / "config"
 
 
-def of_table(plan: Plan, chart: str, **options: object) -> View:
+def of_table(plan: Plan, chart: str, **options: object) -> FigureView:
     """A figure of the main table that the repository has no line for."""
     table, show = plan.table("table_main"), cast(Any, options.get("show", {}))
     rows = tuple(row.row for row in table.rows if figures.keeps(show, row.shown))
@@ -163,7 +164,8 @@ def test_an_option_is_named_by_its_heading_and_left_out_where_it_has_no_effect(p
     words = [{"mfd": "no", "labels": "GT", "temperature": "-"}, {"mfd": "yes", "labels": "Teacher"}]
     rows = [replace(table.rows[0], labels={"temperature": "0.5", **own}) for own in words]
     headings = {"mfd": "MFD", "labels": "Labels", "temperature": "Temperature"}
-    named = table_charts.names(replace(table, columns=tuple(headings), headings=headings, rows=tuple(rows)))
+    columns = tuple(Column(name, Kind.LABEL, heading) for name, heading in headings.items())
+    named = table_charts.names(replace(table, columns=columns, rows=tuple(rows)))
     spaced = [" ".join(name.split()) for name in named]
     assert spaced == ["without MFD, labels GT", "with MFD, labels Teacher, temperature 0.5"]
 
@@ -266,7 +268,7 @@ def closest(palette: list[str], seen: np.ndarray) -> float:
 @pytest.mark.parametrize("eyes", DICHROMATS)
 def test_the_palette_can_be_told_apart_by_colour_blind_readers(eyes: str):
     seen = np.array(DICHROMATS[eyes])
-    cycle = [table_charts.page.colour(number) for number in range(7)]
+    cycle = [table_charts.layout.colour(number) for number in range(7)]
     assert closest(cycle[:4], seen) > 15
     assert closest(cycle, seen) > 8
     # matplotlib's own first ten do not pass: the bound means something

@@ -1,25 +1,48 @@
-"""The forest plot shows what stands in claims.csv, and nothing in it falls on anything."""
+"""The forest plot shows the effects of the claims, and no two parts of it overlap."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from report_runs import check_readable
 
-from dualdistill.errors import UserError
 from dualdistill.plan import figures
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
+from dualdistill.report import claims
+from dualdistill.report.claims import EFFECT
 from dualdistill.report.figures import draw
+from dualdistill.report.numbers import Score
+from dualdistill.report.table import Measured, Reported, Row, Table
 
 CONFIG = Path(__file__).parents[3] / "config"
-CLAIMS = """claim,says,metric,pairs,effect,low,high,n_seeds,reported_effect,damaged,verdict
-a,One is better,mAP,1,1.25,0.3,2.2,5,5.4,mAP,supported
-a,One is better,NDS,1,-0.5,,,1,4.4,,undecided
-b,Two is better,mAP,3,,,,0,,,undecided
-"""
+
+
+def effect(value: str, n: int, *interval: str) -> dict[str, Measured]:
+    ends = (Decimal(interval[0]), Decimal(interval[1])) if interval else None
+    return {"effect": Measured(EFFECT, Score(Decimal(value), None, n), interval=ends)}
+
+
+def row(claim: str, metric: str, verdict: str, *, pairs: int = 1, **cells: dict) -> Row:
+    says = {"a": "One is better", "b": "Two is better"}[claim]
+    labels = {"claim": claim, "says": says, "metric": metric, "pairs": str(pairs), "verdict": verdict}
+    return Row(labels, **cells)
+
+
+FIRST = row(
+    "a",
+    "mAP",
+    "supported",
+    measured=effect("0.0125", 5, "0.003", "0.022"),
+    reported={"effect": Reported(Decimal("5.4"), damaged=True)},
+)
+SECOND = row(
+    "a", "NDS", "undecided", measured=effect("-0.005", 1), reported={"effect": Reported(Decimal("4.4"))}
+)
+THIRD = row("b", "mAP", "undecided", pairs=3)
 
 
 @pytest.fixture(autouse=True)
@@ -29,20 +52,31 @@ def styled() -> Iterator[None]:
 
 
 @pytest.fixture
-def view(plan: Plan) -> View:
-    (plan.results / "claims.csv").write_text(CLAIMS)
+def view(plan: Plan) -> FigureView:
     return figures.load(plan, plan.results.parent / "config")["claims"]
 
 
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch):
+    """Let the claims have these rows."""
+
+    def judged(*rows: Row) -> None:
+        table = Table("claims", "Claims", (), rows)
+        monkeypatch.setattr(claims, "tables", lambda plan, allow_missing: (table, table))
+
+    judged(FIRST, SECOND, THIRD)
+    return judged
+
+
 def lines(axes: Axes, *, marked: bool) -> list[list[float]]:
-    return [list(one.get_xdata()) for one in axes.lines if (one.get_marker() != "None") == marked]
+    return [list(line.get_xdata()) for line in axes.lines if (line.get_marker() != "None") == marked]
 
 
 def texts(axes: Axes) -> list[str]:
     return [text.get_text() for text in axes.texts]
 
 
-def test_claims_are_drawn_where_they_stand(plan: Plan, view: View):
+def test_effects_and_intervals_stand_at_their_values(plan: Plan, view: FigureView, judged):
     figure = draw.draw(plan, view)
     measured, reported = figure.axes
     assert lines(measured, marked=True) == [[1.25], [-0.5]]
@@ -50,37 +84,45 @@ def test_claims_are_drawn_where_they_stand(plan: Plan, view: View):
     assert texts(measured) == ["n = 5, supported", "n = 1, undecided", "not measured"]
     assert lines(reported, marked=True) == [[5.4], [4.4]]
     assert reported.get_xlabel() == "reported on nuScenes"
-    says = [" ".join(label.get_text().split()) for label in measured.get_yticklabels()]
-    assert says == ["One is better", "Two is better (weakest of 3 pairs)"]
+    names = [" ".join(label.get_text().split()) for label in measured.get_yticklabels()]
+    assert names == ["One is better", "Two is better (weakest of 3 pairs)"]
     check_readable(figure)
 
 
-def test_a_claim_without_a_column_is_a_sentence(plan: Plan, view: View):
-    path = plan.results / "claims.csv"
-    pd.read_csv(path).drop(columns="low").to_csv(path, index=False)
-    with pytest.raises(UserError, match=r"claims.csv: the claims have no column 'low' \(delete the file"):
-        draw.draw(plan, view)
+def test_the_effects_are_those_of_the_claims_table(plan: Plan, view: FigureView):
+    table, _ = claims.tables(plan)
+    drawn = lines(draw.draw(plan, view).axes[0], marked=True)
+    values = [float(row.measured["effect"].value) for row in table.rows]
+    assert [x for [x] in drawn if x in values] == values
 
 
-def test_a_damaged_print_has_its_mark_and_its_sentence(plan: Plan, view: View):
+def test_a_claim_without_a_run_is_not_measured(plan: Plan, view: FigureView):
+    for run in plan.runs.values():
+        (plan.scores(run) / "metrics.json").unlink(missing_ok=True)
+    assert set(texts(draw.draw(plan, view).axes[0])) == {"not measured"}
+
+
+def test_a_damaged_print_has_its_mark_and_its_sentence(plan: Plan, view: FigureView, judged):
     figure = draw.draw(plan, view)
     (mark,) = figure.axes[1].texts
     assert (mark.get_text(), mark.xy[0]) == ("‡", 5.4)
     assert "\n‡ Rests on a damaged print" in figure.get_supxlabel()
-    (plan.results / "claims.csv").write_text(CLAIMS.replace("5.4,mAP,", "5.4,,"))
+    judged(replace(FIRST, reported={"effect": Reported(Decimal("5.4"))}), SECOND)
     figure = draw.draw(plan, view)
     assert not figure.axes[1].texts
     assert "‡" not in figure.get_supxlabel()
 
 
-def test_a_verdict_stands_beside_the_panel_however_wide_an_interval_is(plan: Plan, view: View):
-    (plan.results / "claims.csv").write_text(CLAIMS.replace("0.3,2.2", "-40,40"))
+def test_a_verdict_stands_beside_the_panel_however_wide_an_interval_is(plan: Plan, view: FigureView, judged):
+    judged(replace(FIRST, measured=effect("0.0125", 5, "-0.4", "0.4")), SECOND, THIRD)
     figure = draw.draw(plan, view)
     figure.draw_without_rendering()
     measured, reported = figure.axes
     # three times the largest effect, and arrows where the interval goes on
     assert [-3.75, 3.75] in lines(measured, marked=False)
-    arrows = [(one.get_marker(), one.get_xdata()[0]) for one in measured.lines if one.get_marker() in "<>"]
+    arrows = [
+        (line.get_marker(), line.get_xdata()[0]) for line in measured.lines if line.get_marker() in "<>"
+    ]
     assert arrows == [("<", -3.75), (">", 3.75)]
     for words in measured.texts:
         box = words.get_window_extent()

@@ -11,7 +11,7 @@ from report_runs import check_readable, leave_run
 from dualdistill.errors import UserError
 from dualdistill.plan import figures
 from dualdistill.plan import plan as planning
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import draw
 
@@ -73,7 +73,7 @@ def swept(plan: Plan, folder: Path) -> Plan:
     return made
 
 
-def view(plan: Plan, name: str) -> View:
+def view(plan: Plan, name: str) -> FigureView:
     return figures.load(plan, plan.results.parent / "config")[name]
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import WITHOUT_BOXES, Plan, Run
-from dualdistill.report import claims, html, tables
+from dualdistill.report import html
 from dualdistill.store.files import sha256_file, write_json
 from dualdistill.store.records import WEIGHTS, write_metrics
 
@@ -21,14 +21,6 @@ CLASSES += ("motorcycle", "bicycle", "traffic_cone", "barrier")
 ERRORS = ("trans_err", "scale_err", "orient_err", "vel_err", "attr_err")
 # everything that HTML, an attribute and a script could fall for
 HOSTILE = """</script><script>alert("x")</script><img src=x onerror='alert(1)'>&amp;{{ 7 * 7 }}"""
-# numbers whose order as text is another one
-VERDICTS = """claim,effect,verdict
-first,0.25,supported
-second,,undecided
-third,-0.5,contradicted
-fourth,10,supported
-fifth,0.5,supported
-"""
 
 
 def configured(
@@ -136,16 +128,8 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def build(plan: Plan, figures: list[Path], verdicts: str = "") -> str:
-    """The page with every table and claim of the plan, as the rule makes it, and one more table."""
-    made = [plan.shown / f"{name}.csv" for name in plan.tables]
-    for path in made:
-        tables.write(plan, path.stem, path.with_suffix(""), allow_missing=True)
-    claims.write(plan, plan.shown / "claims", allow_missing=True)
-    made += [plan.shown / "claims.csv", plan.shown / "claims_pairs.csv"]
-    if verdicts:
-        made.append(plan.shown / "verdicts.csv")
-        made[-1].write_text(verdicts)
+def build(plan: Plan, figures: list[Path]) -> str:
+    """The page with every table and claim that has a score."""
     target = plan.shown / "index.html"
-    html.write(plan, target, made, figures, plan.shown.parent / "config")
+    html.write(plan, target, figures, plan.results.parent / "config")
     return target.read_text()

@@ -1,15 +1,21 @@
 """What stands on the page, read as HTML: complete, escaped, the same every time, and in need of nothing."""
 
+import csv
+import io
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hand_runs import HOSTILE, VERDICTS, build, configured, leave, leave_all
+from hand_runs import HOSTILE, build, configured, leave, leave_all
 
 from dualdistill.errors import DataError
 from dualdistill.plan.plan import Plan
 from dualdistill.plan.snakemake_inputs import Jobs
+from dualdistill.report import renderers
+from dualdistill.report.collect import gather
+from dualdistill.report.table import Kind
 from dualdistill.store.files import read_json, write_json
 
 VOID = {"meta", "link", "img", "input", "rect", "path", "br"}
@@ -56,7 +62,7 @@ def test_the_page_waits_for_every_table_that_it_shows(two_seeds: tuple[Plan, str
     plan, text = two_seeds
     shown = {one for one in Elements(text).attributes("id") if one.startswith("table-")}
     awaited = {f"table-{Path(view).stem}" for view in Jobs(plan).views}
-    assert awaited == shown - {"table-runs", "table-verdicts"}
+    assert awaited == shown - {"table-runs"}
 
 
 def test_every_link_leads_somewhere_in_the_file(two_seeds: tuple[Plan, str]):
@@ -80,13 +86,13 @@ def test_nothing_is_loaded_from_anywhere(two_seeds: tuple[Plan, str]):
 def test_the_same_inputs_are_the_same_bytes(two_seeds: tuple[Plan, str], tmp_path: Path):
     plan, text = two_seeds
     figures = sorted((plan.results.parent / "figures").iterdir())
-    assert build(plan, figures, VERDICTS) == text
+    assert build(plan, figures) == text
     other = configured(tmp_path, [0, 1])
     (tmp_path / "config" / "figures.yaml").write_text(
         (plan.results.parent / "config/figures.yaml").read_text()
     )
     leave_all(other)
-    assert build(other, figures, VERDICTS) == text
+    assert build(other, figures) == text
     assert str(plan.results.parent) not in text
 
 
@@ -140,6 +146,56 @@ def test_claims_stand_under_the_rule_that_judges_them(two_seeds: tuple[Plan, str
     assert "distillation_helps" not in text  # its sentence says it
 
 
+def numbers(text: str) -> list[dict[str, str]]:
+    """Measured cells of a table of the page by their heading: number, spread and gain as in the CSV file."""
+    plain = unescape(text).replace("\N{MINUS SIGN}", "-").replace("\N{MULTIPLICATION SIGN}", "")
+    headings = re.findall(
+        r'<th scope="col" class="number[^>]*?(measured|reported)?"[^>]*>.*?>([^<]*)</button>', plain
+    )
+    names = [f"{'reported_' if group == 'reported' else ''}{title}" for group, title in headings]
+    rows = re.search(r"<tbody>(.*)</tbody>", plain, re.DOTALL)[1].split("<tr")[1:]
+    cells = [re.findall(r'<td class="number.*?</td>', row, re.DOTALL) for row in rows]
+    return [dict(zip(names, row, strict=True)) for row in cells]
+
+
+def part(cell: str, name: str) -> str:
+    match = re.search(rf'class="{name}">([^<]*)<', cell)
+    return match[1] if match else ""
+
+
+def test_a_table_of_the_page_has_the_numbers_of_its_csv_file(two_seeds: tuple[Plan, str]):
+    plan, text = two_seeds
+    for name in plan.tables:
+        table = gather(plan, name)
+        shown = numbers(section(text, name))
+        for line, cells in zip(csv.DictReader(io.StringIO(renderers.to_csv(table))), shown, strict=True):
+            for column in table.columns:
+                if column.kind in (Kind.MEAN, Kind.REPORTED) and column.heading:
+                    prefix = "reported_" if column.kind is Kind.REPORTED else ""
+                    cell = cells.get(f"{prefix}{column.heading}", "")
+                    assert part(cell, "value") == line[column.name]
+                    assert part(cell, "spread").removeprefix("±") == line.get(f"{column.name}_std", "")
+                    gain = line.get(f"{prefix}delta_{column.key}") or line.get(f"ratio_{column.key}", "")
+                    assert part(cell, "gain").removeprefix("+") == gain
+
+
+def test_a_row_that_lacks_a_seed_names_the_missing_run(tmp_path: Path):
+    plan = configured(tmp_path, [0, 1])
+    here, missing = next(row.runs for row in plan.table("table_main").rows if row.row == "bevdepth-r50")
+    leave(plan, plan.runs[here], 0)
+    text = section(build(plan, []), "table_main")
+    assert f'<sup title="1 of 2 seeds, missing {missing}">\N{SECTION SIGN}</sup>' in text
+    assert text.count("Not all seeds are there; the mark names the missing runs.") == 1
+
+
+def test_a_table_without_any_score_is_left_out(tmp_path: Path):
+    plan = configured(tmp_path, [0])
+    leave(plan, plan.run("bevdepth-r50"), 0)
+    text = build(plan, [])
+    assert section(text, "table_main")
+    assert 'id="table-table_ablation_labels"' not in text
+
+
 def test_columns_are_headed_as_in_the_printed_tables(two_seeds: tuple[Plan, str]):
     text = two_seeds[1]
     for name, words in {"ablation_components": ["MFD", "CRD"], "errors": ["mATE", "AP traffic cone"]}.items():
@@ -152,8 +208,10 @@ def test_a_damaged_print_is_marked(tmp_path: Path):
     whole, damaged = plan.run("dualdistill-r50-mvp"), plan.run("bevdepth-r50")
     for number, run in enumerate((whole, damaged)):
         leave(plan, run, number)
-    text = build(plan, [], "metric,reported_effect,damaged\nmAP,5.4,mAP\nNDS,4.4,\n")
-    assert section(text, "verdicts").count("\N{DOUBLE DAGGER}") == 2  # a number and the footnote
+    text = build(plan, [])
+    printed = renderers.to_csv(gather(plan, "table_main", allow_missing=True))
+    rows = [line["damaged"].split() for line in csv.DictReader(io.StringIO(printed))]
+    assert section(text, "table_main").count("\N{DOUBLE DAGGER}") == sum(map(len, rows)) + 1  # the footnote
     assert article(text, damaged.id).count("\N{DOUBLE DAGGER}") == 3  # two numbers and the footnote
     assert "\N{DOUBLE DAGGER}" not in article(text, whole.id)
 

@@ -1,9 +1,14 @@
-"""The parts of the page by themselves: tables from CSV, curves from histories, pictures from files."""
+"""The parts of the page: tables, training curves, and pictures from files."""
 
 import base64
 import io
 import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,142 +16,185 @@ from hand_runs import pictures as leave_pictures
 from PIL import Image
 
 from dualdistill.errors import DataError
-from dualdistill.report.html import loss_curves, pictures
-from dualdistill.report.html.table import Grid, Heading, read
+from dualdistill.plan.columns import MEASURES, Measure
+from dualdistill.plan.figures import STYLE
+from dualdistill.report.claims import EFFECT
+from dualdistill.report.figures.draw import styled
+from dualdistill.report.html import pictures
+from dualdistill.report.html.loss_curves import BINS, Panel, Pen
+from dualdistill.report.html.table import to_html
+from dualdistill.report.numbers import Score
+from dualdistill.report.table import Column, Kind, Measured, Reported, Row, Table
+from dualdistill.store.files import sha256_file, write_json
 
-CSV = """\
-method,temperature,mAP,NDS,mAP_std,NDS_std,n_seeds,delta_mAP,reported_mAP,reported_delta_mAP,note,data,run
-A,,40.5,1,,,1,,35.1,,,world,a-s0-x
-B,0.5,-3.0,2,0.25,,2,-0.1,40.5,5.4,,world,b-s0-y b-s1-z
-"""
-
-
-def table(folder: Path, text: str = CSV) -> Grid:
-    path = folder / "table_some_view.csv"
-    path.write_text(text)
-    return read(path)
-
-
-def test_numbers_gather_what_belongs_to_them(tmp_path: Path):
-    found = table(tmp_path)
-    assert [column.title for column in found.columns] == [
-        "Method",
-        "Temperature",
-        "mAP",
-        "NDS",
-        "Seeds",
-        "mAP",
-    ]
-    assert found.groups == (("", 2), ("measured", 2), ("", 1), ("reported", 1))
-    ours, theirs = found.lines[1].cells[2], found.lines[1].cells[5]
-    assert (ours.text, ours.spread, ours.gain) == ("\N{MINUS SIGN}3.0", "0.25", "\N{MINUS SIGN}0.1")
-    assert (theirs.text, theirs.gain) == ("40.5", "+5.4")
+CONFIG = Path(__file__).parents[3] / "config"
+MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
+MAP, MINUTES = MEASURES["mAP"], MEASURES["minutes"]
 
 
-def test_a_table_says_whose_it_is(tmp_path: Path):
-    found = table(tmp_path)
-    assert (found.title, found.about) == ("Some view", ("data: world",))
-    assert found.lines[1].runs == ("b-s0-y", "b-s1-z")
-    assert found.lines[0].facets == {"method": "A"}
-    assert [column.name for column in found.columns if column.names] == ["method"]
+def number(measure: Measure, value: float, **more: Any) -> Measured:
+    return Measured(measure, Score.over_seeds([value]), **more)
 
 
-def test_a_ratio_an_interval_and_a_remark_stand_with_what_they_belong_to(tmp_path: Path):
-    text = "row,minutes,ratio_minutes,effect,low,high,reported_effect,reported_holds,remark,level\n"
-    text += "a,2.0,,1.5,-1,4,2.0,yes,,0.95\nb,3.0,1.50,0.5,0,1,,,rebuilt from its paper,0.95\n"
-    found = table(tmp_path, text)
-    titles = ["Row", "Minutes", "Effect", "Low", "High", "Effect", "Holds"]
-    assert [column.title for column in found.columns] == titles
-    assert found.groups == (("", 1), ("measured", 4), ("reported", 2))
-    assert [line.cells[1].gain for line in found.lines] == ["", "\N{MULTIPLICATION SIGN}1.50"]
-    assert found.lines[0].cells[3].text == "\N{MINUS SIGN}1"
-    assert (found.remarks, found.lines[0].remark) == (("rebuilt from its paper",), "")
-    assert found.about == ("level: 0.95",)
-    assert not found.linked
+def results(*rows: Row, columns: tuple[Column, ...] = (), **more: Any) -> Table:
+    standard = (
+        Column("method", Kind.LABEL, "Method"),
+        Column("temperature", Kind.LABEL, "Temperature"),
+        Column("mAP", Kind.MEAN, "mAP"),
+        Column("mAP_std", Kind.STD, cell="mAP"),
+        Column("n_seeds", Kind.SEEDS, "n"),
+        Column("reported_mAP", Kind.REPORTED, "mAP", "mAP"),
+        Column("run", Kind.RUNS),
+    )
+    return Table("table_some_view", "Some view", columns or standard, rows, **more)
 
 
-DAMAGED = """\
-metric,mAP,mAP_std,effect,low,high,reported_mAP,reported_NDS,reported_effect,damaged,verdict
-mAP,1.0,0.1,0.5,0.2,0.8,35.1,47.5,4.1,mAP,supported
-NDS,2.0,0.1,-1.5,-2,-1,36.6,46.1,3.0,mAP NDS,contradicted
-NDS,2.0,0.1,-1.5,-2,-1,36.6,46.1,3.0,,contradicted
-"""
+@pytest.fixture
+def table() -> Table:
+    first = Row({"method": "A", "temperature": ""}, {"mAP": number(MAP, 0.405)}, runs=("a-s0-x",))
+    score, gain = Score(Decimal("-0.03"), Decimal("0.0025"), 2), Decimal("-0.001")
+    reported = Reported(Decimal("40.5"), Decimal("5.4"), damaged=True)
+    labels = {"method": "B", "temperature": "0.5"}
+    measured = {"mAP": Measured(MAP, score, gain)}
+    runs = ("b-s0-y", "b-s1-z")
+    return results(first, Row(labels, measured, {"mAP": reported}, runs=runs), about={"data": "world"})
 
 
-def test_a_damaged_print_is_marked_where_it_is_reported(tmp_path: Path):
-    found = table(tmp_path, DAMAGED)
-    marked = [
-        [column.name for column, cell in zip(found.columns, line.cells, strict=True) if cell.damaged]
-        for line in found.lines
-    ]
-    both = ["reported_mAP", "reported_NDS", "reported_effect"]
-    assert marked == [["reported_mAP", "reported_effect"], both, []]
-    assert "damaged" not in [column.name for column in found.columns]
-    assert found.damaged
-    assert not table(tmp_path).damaged
+def test_spread_and_gain_stand_in_the_cell_of_their_number(table: Table):
+    shown = to_html(table, {})
+    assert [column.title for column in shown.columns] == ["Method", "Temperature", "mAP", "Seeds", "mAP"]
+    assert shown.groups == (("", 2), ("measured", 1), ("", 1), ("reported", 1))
+    measured, reported = shown.rows[1].cells[2], shown.rows[1].cells[4]
+    assert (measured.text, measured.spread, measured.gain) == (f"{MINUS}3.0", "0.25", f"{MINUS}0.1")
+    assert (reported.text, reported.gain, reported.damaged) == ("40.5", "+5.4", True)
+    assert shown.damaged
 
 
-def test_what_may_be_negative_has_no_bar(tmp_path: Path):
-    found = table(tmp_path, DAMAGED)
-    bars = {
-        column.name for column, cell in zip(found.columns, found.lines[0].cells, strict=True) if cell.share
-    }
-    assert bars == {"mAP"}
+def test_rows_have_their_runs_and_facets(table: Table):
+    shown = to_html(table, {"b-s0-y": {"teacher": "MVP"}})
+    assert (shown.short, shown.about) == ("Some view", ("data: world",))
+    assert shown.rows[1].runs == ("b-s0-y", "b-s1-z")
+    assert [row.facets for row in shown.rows] == [{"method": "A"}, {"teacher": "MVP"}]
+    assert [column.name for column in shown.columns if column.names] == ["method"]
 
 
-def test_a_heading_names_columns_and_leaves_some_out(tmp_path: Path):
-    path = tmp_path / "table_some_view.csv"
-    path.write_text(CSV)
-    heading = Heading("Some", {"mAP": "Precision", "method": "Who"}, "A note.", ("note", "NDS"))
-    found = read(path, heading)
-    titles = ["Who", "Temperature", "Precision", "Seeds", "Precision"]
-    assert [column.title for column in found.columns] == titles
-    assert (found.title, found.note) == ("Some", "A note.")
+def test_a_ratio_a_remark_and_a_missing_seed_stand_with_their_row():
+    columns = (Column("row", Kind.LABEL, "Row"), Column("minutes", Kind.MEAN, "Minutes"))
+    rows = (
+        Row({"row": "a"}, {"minutes": number(MINUTES, 120)}),
+        Row(
+            {"row": "b"},
+            {"minutes": number(MINUTES, 180, gain=Decimal("1.5"))},
+            remark="rebuilt",
+            missing=("x",),
+        ),
+    )
+    shown = to_html(results(*rows, columns=columns), {})
+    assert [row.cells[1].gain for row in shown.rows] == ["", f"{TIMES}1.5"]
+    assert shown.remarks == ("rebuilt",)
+    assert [row.missing for row in shown.rows] == ["", "1 of 2 seeds, missing x"]
+    assert shown.groups == ()
+    assert not shown.linked
 
 
-def test_bars_are_shares_of_the_largest_and_never_negative(tmp_path: Path):
-    assert [line.cells[2].share for line in table(tmp_path).lines] == [1.0, 0.0]
+def test_an_effect_has_its_interval_and_no_bar():
+    columns = (
+        Column("says", Kind.LABEL, "Claim"),
+        Column("effect", Kind.MEAN, "Effect"),
+        Column("low", Kind.LOW, cell="effect"),
+        Column("reported_effect", Kind.REPORTED, "Effect", "effect"),
+        Column("level", Kind.ABOUT),
+    )
+    interval = Decimal("-0.01"), Decimal("0.04")
+    reported = Reported(Decimal("-1"), note="does not hold")
+    row = Row({"says": "x helps"}, {"effect": number(EFFECT, 0.015, interval=interval)}, {"effect": reported})
+    shown = to_html(results(row, columns=columns, about={"level": "0.95"}), {})
+    effect, theirs = shown.rows[0].cells[1:]
+    assert (effect.text, effect.below, effect.share) == ("1.50", f"[{MINUS}1.00, 4.00]", None)
+    assert (theirs.text, theirs.below) == (f"{MINUS}1.0", "does not hold")
+    assert shown.groups == (("", 1), ("measured", 1), ("reported", 1))
 
 
-def test_a_table_of_its_own_kind_is_shown_as_it_is(tmp_path: Path):
-    found = table(tmp_path, "claim,effect,verdict\nx helps,1.5,supported\n")
-    assert [cell.text for cell in found.lines[0].cells] == ["x helps", "1.5", "supported"]
-    assert found.groups == ()
+def test_bars_are_shares_of_the_largest_and_never_negative(table: Table):
+    assert [row.cells[2].share for row in to_html(table, {}).rows] == [1.0, 0.0]
 
 
-@pytest.mark.parametrize("text", ["", "a,b\n1\n", "a,b\n1,2,3\n"])
-def test_a_damaged_table_is_refused_by_name(tmp_path: Path, text: str):
-    with pytest.raises(DataError, match=r"table_some_view\.csv: the table has lines"):
-        table(tmp_path, text)
+def test_an_empty_column_is_left_out(table: Table):
+    shown = to_html(replace(table, rows=table.rows[:1]), {})
+    assert [column.title for column in shown.columns] == ["Method", "mAP", "Seeds"]
+
+
+@pytest.fixture
+def pen() -> Iterator[Pen]:
+    with styled(CONFIG / STYLE):
+        yield Pen()
 
 
 def history(folder: Path, rows: list[dict[str, float]]) -> Path:
+    """A run's folder with its history and the record of it."""
     path = folder / "history.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    outputs = {path.name: sha256_file(path)}
+    write_json(folder / "run.json", {"schema": 1, "spec_sha": "", "outputs": outputs})
+    return folder
 
 
-def test_a_curve_is_drawn_on_a_logarithmic_axis(tmp_path: Path):
-    rows = [{"step": step, "lr": 0.0, "grad_norm": 0.0, "loss": 10.0 ** (2 - step)} for step in range(3)]
-    (panel,) = loss_curves.panels(history(tmp_path, rows))
-    assert panel.path == "M0 2.0L120 32.0L240 62.0"
+def points(panel: Panel) -> list[tuple[float, float]]:
+    """The curve in the coordinates of its SVG."""
+    path = re.search(r'class="curve"><path d="([^"]*)"', panel.svg)[1]
+    return [tuple(map(float, point.split())) for point in re.split("[ML]", path)[1:]]
+
+
+def test_a_curve_is_drawn_on_a_logarithmic_axis(tmp_path: Path, pen: Pen):
+    rows = [{"step": step, "lr": 0.0, "grad_norm": 0.0, "loss": 10.0 ** (3 - step)} for step in (1, 2, 3)]
+    (panel,) = pen.panels(history(tmp_path, rows))
     assert (panel.title, panel.first, panel.last) == ("loss", "100", "1")
+    (x1, y1), (x2, y2), (x3, y3) = points(panel)
+    assert x2 - x1 == pytest.approx(x3 - x2, abs=0.2)
+    assert y2 - y1 == pytest.approx(y3 - y2, abs=0.2)
+    assert y1 < y3, "the largest loss is on top"
+    assert re.findall(">([^<]+)<", panel.svg) == ["0", "3", "1", "100"]
 
 
-def test_curves_are_the_sum_the_terms_by_size_and_the_rest(tmp_path: Path):
+def test_curves_are_the_sum_the_losses_by_size_and_the_rest(tmp_path: Path, pen: Pen):
     row = {"lr": 1e-3, "grad_norm": 7.0, "small": 1.0, "large_term": 2.0}
-    found = loss_curves.panels(history(tmp_path, [{"step": step, **row} for step in range(1000)]))
+    panels = pen.panels(history(tmp_path, [{"step": step, **row} for step in range(1000)]))
     titles = ["sum of the losses", "large term", "small", "learning rate", "gradient norm"]
-    assert [panel.title for panel in found] == titles
-    assert [panel.last for panel in found] == ["3", "2", "1", "0.001", "7"]
-    assert found[0].path.count("L") == loss_curves.BINS - 1
+    assert [panel.title for panel in panels] == titles
+    assert [panel.last for panel in panels] == ["3", "2", "1", "0.001", "7"]
 
 
-def test_without_a_history_there_is_no_curve_and_a_damaged_one_is_refused(tmp_path: Path):
-    assert loss_curves.panels(tmp_path / "history.jsonl") == ()
+def test_a_long_history_is_averaged_over_stretches(tmp_path: Path, pen: Pen):
+    steps = range(1, 40 * BINS + 1)
+    rows = [{"step": step, "lr": 1.0, "grad_norm": 1.0, "loss": 1.0 + step % 2} for step in steps]
+    (loss, *_) = pen.panels(history(tmp_path, rows))
+    assert (loss.first, loss.last) == ("1.5", "1.5")
+
+
+def test_a_panel_does_not_depend_on_those_before_it(tmp_path: Path, pen: Pen):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    rows = [{"step": step, "lr": 0.1, "grad_norm": 5.0, "loss": 20.0 - step} for step in range(1, 9)]
+    one = history(tmp_path / "one", rows)
+    two = history(tmp_path / "two", [row | {"loss": row["loss"] ** 3} for row in rows])
+    alone = Pen().panels(one)
+    pen.panels(two)
+    assert pen.panels(one) == alone
+
+
+def test_a_panel_obeys_the_security_policy_of_the_page(tmp_path: Path, pen: Pen):
+    rows = [{"step": step, "lr": 0.1, "grad_norm": 5.0, "loss": 20.0 - step} for step in range(1, 9)]
+    for panel in pen.panels(history(tmp_path, rows)):
+        assert not re.search(r"style|\bid=|href|url\(|http|xmlns", panel.svg)
+        assert "#" not in panel.svg, "every colour follows the page"
+
+
+def test_without_a_step_there_is_no_curve_and_another_history_is_refused(tmp_path: Path, pen: Pen):
+    assert pen.panels(tmp_path) == ()
+    assert pen.panels(history(tmp_path, [])) == ()
     (tmp_path / "history.jsonl").write_text("not a line\n")
-    with pytest.raises(DataError, match="not a history"):
-        loss_curves.panels(tmp_path / "history.jsonl")
+    with pytest.raises(DataError, match=r"the history is not the one of run\.json"):
+        pen.panels(tmp_path)
 
 
 def test_a_picture_is_shown_once_as_a_drawing_if_there_is_one(tmp_path: Path):

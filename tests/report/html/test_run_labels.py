@@ -6,7 +6,7 @@ import pytest
 from hand_runs import configured
 
 from dualdistill.plan.plan import Plan
-from dualdistill.report.html.run_labels import Known, of_shown_runs
+from dualdistill.report.html.run_labels import RunLabels, of_shown_runs
 
 SEEDS = [0, 1]
 
@@ -17,7 +17,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def known(plan: Plan) -> dict[str, Known]:
+def known(plan: Plan) -> dict[str, RunLabels]:
     return of_shown_runs(plan)
 
 
@@ -25,11 +25,11 @@ def run(plan: Plan, row: str, seed: int = 1) -> str:
     return next(name for name, one in plan.runs.items() if row in one.rows and one.spec.seed == seed)
 
 
-def called(known: dict[str, Known], label: str) -> Known:
+def called(known: dict[str, RunLabels], label: str) -> RunLabels:
     return next(one for name, one in known.items() if name.startswith(f"{label}-s"))
 
 
-def test_every_run_behind_the_views_is_known(plan: Plan, known: dict[str, Known]):
+def test_every_run_behind_the_views_is_known(plan: Plan, known: dict[str, RunLabels]):
     assert set(known) == set(plan.shown_runs())
 
 
@@ -44,12 +44,12 @@ def test_every_run_behind_the_views_is_known(plan: Plan, known: dict[str, Known]
     ],
 )
 def test_a_run_is_filtered_by_what_it_is(
-    plan: Plan, known: dict[str, Known], row: str, facets: dict[str, str]
+    plan: Plan, known: dict[str, RunLabels], row: str, facets: dict[str, str]
 ):
     assert known[run(plan, row)].facets == facets
 
 
-def test_a_run_without_a_row_is_filtered_by_what_rests_on_it(known: dict[str, Known]):
+def test_a_run_without_a_row_is_filtered_by_what_rests_on_it(known: dict[str, RunLabels]):
     assert called(known, "detector-r101").facets == {"backbone": "ResNet-101"}
     # the deeper detector grows out of it and has no row
     assert called(known, "detector-r50").facets == {"backbone": "ResNet-50"}
@@ -57,7 +57,7 @@ def test_a_run_without_a_row_is_filtered_by_what_rests_on_it(known: dict[str, Kn
     assert called(known, "labels-centerpoint").facets == {"teacher": "CenterPoint", "method": "LabelDistill"}
 
 
-def test_titles_tell_runs_apart(plan: Plan, known: dict[str, Known]):
+def test_titles_tell_runs_apart(plan: Plan, known: dict[str, RunLabels]):
     titles = [one.title for one in known.values()]
     assert len(titles) == len(set(titles))
     words = {row: known[run(plan, row, 0)].title.replace("\N{NO-BREAK SPACE}", " ") for row in plan.named}
@@ -78,13 +78,13 @@ def test_titles_tell_runs_apart(plan: Plan, known: dict[str, Known]):
     ],
 )
 def test_a_method_is_compared_with_its_student(
-    plan: Plan, known: dict[str, Known], row: str, baseline: str, seed: int
+    plan: Plan, known: dict[str, RunLabels], row: str, baseline: str, seed: int
 ):
     assert known[run(plan, row, seed)].baseline == run(plan, baseline, seed)
 
 
 @pytest.mark.parametrize("row", ["bevdepth-r50", "bevdepth-r101", "centerpoint"])
-def test_a_run_without_a_method_has_no_baseline(plan: Plan, known: dict[str, Known], row: str):
+def test_a_run_without_a_method_has_no_baseline(plan: Plan, known: dict[str, RunLabels], row: str):
     assert known[run(plan, row)].baseline is None
 
 
@@ -97,7 +97,7 @@ def test_the_student_is_the_baseline_whichever_table_comes_first(tmp_path: Path)
     assert found.baseline == run(plan, "bevdepth-r50")
 
 
-def test_runs_come_in_the_order_of_their_rows(plan: Plan, known: dict[str, Known]):
+def test_runs_come_in_the_order_of_their_rows(plan: Plan, known: dict[str, RunLabels]):
     students = [plan.runs[name] for name in known if plan.runs[name].spec.kind == "student"]
     places = list(plan.named)
     order = [(min(map(places.index, one.rows)), one.spec.seed) for one in students]

@@ -1,4 +1,4 @@
-"""A table on paper: CSV, Markdown and LaTeX from the same rows."""
+"""A table as CSV, Markdown and LaTeX from the same cells."""
 
 import io
 from dataclasses import replace
@@ -7,63 +7,76 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
-from dualdistill.report.collect import NOT_COMPARABLE, Row, Table
+from dualdistill.plan.columns import MEASURES
 from dualdistill.report.numbers import Score
-from dualdistill.report.tables import csv, latex, markdown
+from dualdistill.report.renderers import to_csv, to_latex, to_markdown
+from dualdistill.report.table import NOT_COMPARABLE, Column, Kind, Measured, Reported, Row, Table
+
+METRICS = ("mAP", "NDS")
+COMMAND = "snakemake --cores all results/t.csv"
 
 
-def row(method, backbone, mean_ap, nds, *, block=None, **more):
-    score = {"mAP": Score.over_seeds(mean_ap), "NDS": Score.over_seeds(nds)} if mean_ap else {}
-    labels = {"backbone": backbone, "method": method}
-    filled = {"delta": {}, "reported": {}, "reported_delta": {}, "run": f"{method}-s0-0123456789"} | more
-    return Row(labels=labels, block=block or backbone, score=score, **filled)
+def row(method, backbone, mean_ap, nds, *, gains=(None, None), **more):
+    scores = zip(METRICS, (mean_ap, nds), gains, strict=True)
+    measured = {
+        name: Measured(MEASURES[name], Score.over_seeds(values), gain)
+        for name, values, gain in scores
+        if values
+    }
+    filled = {"block": backbone, "runs": (f"{method}-s0-0123456789",)} | more
+    return Row({"backbone": backbone, "method": method}, measured, **filled)
 
 
 @pytest.fixture
 def table():
-    gain = {"mAP": Decimal("0.0640"), "NDS": Decimal("-0.01449")}
-    told = {
-        "reported": {"mAP": Decimal("41.5"), "NDS": Decimal("51.9")},
-        "reported_delta": {"mAP": Decimal("6.4")},
-    }
+    gains = Decimal("0.0640"), Decimal("-0.01449")
+    reported = {"mAP": Reported(Decimal("41.5"), Decimal("6.4")), "NDS": Reported(Decimal("51.9"))}
     rows = (
         row("CenterPoint", "", [0.9], [0.9]),
         row("BEVDepth", "ResNet-50", [0.35], [0.53]),
-        row("Ours_&_mine", "ResNet-50", [0.4145], [0.51549], delta=gain, **told),
+        row("Ours_&_mine", "ResNet-50", [0.4145], [0.51549], gains=gains, reported=reported),
         row("BEVDepth", "ResNet-101", [0.41449], [0.41449]),
         row("Ours", "ResNet-101", [0.4136, 0.4138], [0.4, 0.5]),
     )
-    command = "snakemake --cores all results/t.csv"
-    columns, headings = (
-        ("backbone", "method"),
-        {"backbone": "Backbone", "method": "Method", "mAP": "mAP", "NDS": "NDS"},
+    columns = (
+        Column("backbone", Kind.LABEL, "Backbone"),
+        Column("method", Kind.LABEL, "Method"),
+        *(Column(name, Kind.MEAN, name) for name in METRICS),
+        *(Column(f"{name}_std", Kind.STD, cell=name) for name in METRICS),
+        Column("n_seeds", Kind.SEEDS, "n"),
+        *(Column(f"delta_{name}", Kind.GAIN, cell=name) for name in METRICS),
+        *(Column(f"reported_{name}", Kind.REPORTED, name, name) for name in METRICS),
+        *(Column(f"reported_delta_{name}", Kind.REPORTED_GAIN, cell=name) for name in METRICS),
+        Column("data", Kind.ABOUT),
+        Column("run", Kind.RUNS),
+        Column("command", Kind.ABOUT),
     )
-    return Table("Main", columns, headings, rows, "world", True, "matched", "all alike", command)
+    about = {"data": "world", "command": COMMAND}
+    preface = (f"Data: world ({NOT_COMPARABLE}).", f"Made by: {COMMAND}")
+    return Table("t", "Main", columns, rows, about, synthetic=True, preface=preface)
 
 
 def test_the_csv_has_the_promised_columns_in_points(table):
-    frame = pd.read_csv(io.StringIO(csv(table)))
-    assert list(frame.columns)[:2] == ["backbone", "method"]
-    assert list(frame.columns)[-5:] == ["data", "profile", "recipe", "run", "command"]
+    frame = pd.read_csv(io.StringIO(to_csv(table)))
+    assert list(frame.columns) == [column.name for column in table.columns]
     assert frame.mAP.tolist() == [90.0, 35.0, 41.5, 41.4, 41.4]
     assert frame.delta_mAP[2] == 6.4
     assert frame.delta_NDS[2] == -1.4
     assert frame.reported_mAP[2] == 41.5
     assert frame.reported_delta_mAP[2] == 6.4
     assert set(frame.data) == {"world"}
-    assert set(frame.recipe) == {"matched"}
 
 
 def test_one_seed_prints_no_standard_deviation(table):
-    frame = pd.read_csv(io.StringIO(csv(table)))
+    frame = pd.read_csv(io.StringIO(to_csv(table)))
     assert frame.mAP_std.isna().tolist() == [True] * 4 + [False]
     assert frame.n_seeds.tolist() == [1, 1, 1, 1, 2]
     assert frame.NDS_std[4] == 7.07
-    assert markdown(table).split("\n\n", 2)[2].count("±") == 2
+    assert to_markdown(table).split("\n\n", 2)[2].count("±") == 2
 
 
 def test_the_best_number_of_a_block_is_bold_and_a_tie_as_printed_makes_two(table):
-    lines = markdown(table).splitlines()
+    lines = to_markdown(table).splitlines()
     one, baseline, ours, other, last = [line for line in lines if line.startswith("|")][2:]
     assert "**" not in one, "a row alone in its block has nobody to beat"
     assert "**41.5 (+6.4)**" in ours
@@ -74,27 +87,28 @@ def test_the_best_number_of_a_block_is_bold_and_a_tie_as_printed_makes_two(table
 
 def test_the_mark_of_a_row_that_is_not_complete_leaves_its_bold_number_bold(table):
     first = row("Ours", "ResNet-50", [0.4], [0.5], missing=("ours-s1-c",))
-    text = markdown(replace(table, rows=(first, row("BEVDepth", "ResNet-50", [0.3], [0.4]))))
+    text = to_markdown(replace(table, rows=(first, row("BEVDepth", "ResNet-50", [0.3], [0.4]))))
     assert "| **40.0§** |" in text
 
 
 def test_numbers_keep_their_decimal_in_markdown(table):
-    assert "| 35.0 " in markdown(table)
-    assert "**53.0**" in markdown(table)
+    assert "| 35.0 " in to_markdown(table)
+    assert "**53.0**" in to_markdown(table)
 
 
-def test_a_table_of_the_world_says_that_it_is_not_comparable(table):
-    for text in (markdown(table), latex(table, "t")):
-        assert NOT_COMPARABLE in text
-        assert "matched" in text
-        assert "Seeds per row: 1 to 2;" in text
-        assert "snakemake --cores all results/t.csv" in text
-    real = replace(table, synthetic=False, data="nuscenes")
-    assert "synthetic" not in markdown(real) + latex(real, "t")
+def test_the_preface_stands_above_a_printed_table(table):
+    for text in (to_markdown(table), to_latex(table)):
+        assert text.count(NOT_COMPARABLE) == 1 + (text.startswith("%"))  # in the caption too
+        assert COMMAND in text
+
+
+def test_a_caption_names_the_synthetic_world(table):
+    assert f"\\caption{{Main ({NOT_COMPARABLE}).}}" in to_latex(table)
+    assert "\\caption{Main.}" in to_latex(replace(table, synthetic=False))
 
 
 def test_latex_is_booktabs_with_special_characters_escaped(table):
-    text = latex(table, "t")
+    text = to_latex(table)
     assert text.count("\\toprule") == text.count("\\bottomrule") == 1
     assert "Ours\\_\\&\\_mine" in text
     assert "\\textbf{41.5 (+6.4)}" in text
@@ -103,12 +117,12 @@ def test_latex_is_booktabs_with_special_characters_escaped(table):
 
 
 def test_latex_rules_off_every_block_that_has_a_best_number_of_its_own(table):
-    body = latex(table, "t").split("\\toprule\n")[1].split("\\bottomrule")[0]
+    body = to_latex(table).split("\\toprule\n")[1].split("\\bottomrule")[0]
     assert [part.count("\\\\") for part in body.split("\\midrule\n")] == [1, 1, 2, 2]
 
 
 def test_latex_keeps_what_is_not_to_be_typeset_in_comments_and_escapes_the_rest(table):
-    text = latex(replace(table, title=r"50 % of {a_b} < 1 ~ \x^2"), "t")
+    text = to_latex(replace(table, title=r"50 % of {a_b} < 1 ~ \x^2"))
     typeset = [line for line in text.splitlines() if not line.startswith("%")]
     assert "% Made by: snakemake --cores all results/t.csv" in text.splitlines()
     assert not any("--cores" in line for line in typeset)
@@ -121,12 +135,12 @@ def test_a_row_without_its_runs_is_a_dash_with_a_footnote(table):
     gone = row("Ours", "ResNet-101", [], [], missing=("ours-s0-a", "ours-s1-b"))
     part = row("Ours", "ResNet-50", [0.4], [0.5], missing=("ours-s2-c",))
     holes = replace(table, rows=(gone, part))
-    text = markdown(holes)
+    text = to_markdown(holes)
     assert "| -§ " in text
     assert "| 40.0§ " in text
     assert "\n§ ResNet-101 Ours: 0 of 2 seeds, missing ours-s0-a, ours-s1-b.\n" in text
     assert "\n§ ResNet-50 Ours: 1 of 2 seeds, missing ours-s2-c.\n" in text
-    assert "ResNet-101 & Ours & --$^\\S$ & --$^\\S$" in latex(holes, "t")
-    frame = pd.read_csv(io.StringIO(csv(holes)))
+    assert "ResNet-101 & Ours & --$^\\S$ & --$^\\S$" in to_latex(holes)
+    frame = pd.read_csv(io.StringIO(to_csv(holes)))
     assert frame.n_seeds.tolist() == [0, 1]
     assert frame.mAP.isna().tolist() == [True, False]
