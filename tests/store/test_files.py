@@ -28,7 +28,7 @@ def test_a_killed_write_leaves_the_old_file(tmp_path: Path) -> None:
     atomic_write(target, "old")
     code = (
         "import os, signal, sys, pathlib\n"
-        "from dualdistill.storage import replacing\n"
+        "from dualdistill.store.files import replacing\n"
         "with replacing(pathlib.Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_text('new')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -41,7 +41,7 @@ def test_a_killed_write_leaves_the_old_file(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     code = (
         "import pathlib, resource, signal, sys\n"
-        "from dualdistill.storage import atomic_write\n"
+        "from dualdistill.store.files import atomic_write\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "from dualdistill.errors import DiskError\n"
@@ -84,7 +84,7 @@ def test_a_second_holder_of_a_run_is_told_who_has_it(tmp_path: Path) -> None:
 def test_the_lock_goes_with_the_process(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, signal, sys\n"
-        "from dualdistill.storage import run_lock\n"
+        "from dualdistill.store.files import run_lock\n"
         "with run_lock(pathlib.Path(sys.argv[1])):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -10,7 +10,7 @@ from checkouts import Checkout
 
 FIGURES = yaml.safe_load((Path(__file__).parents[1] / "small" / "figures.yaml").read_text())["figures"]
 WHOSE = ("training", "frame", "attention", "alignment")  # of students on ResNet-50
-OBSERVED = sum(line["chart"] in ("cut", "frame", "attention", "alignment") for line in FIGURES.values())
+OBSERVED = sum(line["chart"] in ("temperature", "key_frame", "attention", "alignment") for line in FIGURES.values())
 
 
 def test_figures_of_finished_results_train_nothing(finished: Checkout):

@@ -11,10 +11,10 @@ def test_a_plain_call_ends_in_the_page(checkout: Checkout):
     assert checkout.announced()["page"] == 1
 
 
-@pytest.mark.parametrize("name", ["page.html", "page.css", "page.js", "grid.py"])
+@pytest.mark.parametrize("name", ["page.html", "page.css", "page.js", "table.py"])
 def test_an_edited_page_is_made_anew_and_nothing_else(finished: Checkout, name: str):
     assert finished.announced() == {}
-    path = finished.root / "dualdistill" / "report" / "page" / name
+    path = finished.root / "dualdistill" / "report" / "html" / name
     path.write_text(path.read_text() + "\n")
     assert finished.announced() == {"page": 1}
 
