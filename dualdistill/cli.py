@@ -36,8 +36,8 @@ NOUNS = {
     "figure": "a figure of figures.yaml",
 }
 DEFAULT = "default: %(default)s"
-# these do without a data set; observe asks for it when it knows what it needs
-RESULTS_ONLY = ("resolve", "status", "times", "table", "claims", "observe", "figure", "page")
+# these do without a data set; probe asks for it when it knows what it needs
+RESULTS_ONLY = ("resolve", "status", "times", "table", "claims", "probe", "figure", "page")
 
 
 def make_world(plan: Plan, options: argparse.Namespace) -> None:
@@ -127,11 +127,11 @@ def claims(plan: Plan, options: argparse.Namespace) -> None:
     claims.write(plan, plan.shown / "claims", allow_missing=options.allow_missing)
 
 
-def observe(plan: Plan, options: argparse.Namespace) -> None:
+def probe(plan: Plan, options: argparse.Namespace) -> None:
     from dualdistill.plan import figures
 
     view = figures.find(figures.load(plan, options.config.parent), options.figure)
-    figures.need_observation(view)
+    figures.probe_file(view)
     plan.check_root()
     from dualdistill.probes import run as probe
 
@@ -187,7 +187,7 @@ COMMANDS: dict[str, tuple[Callable[[Plan, argparse.Namespace], None], str, str]]
     "knobs": (knobs, "run", "score a trained run on worlds that differ from its own in one knob each"),
     "table": (table, "table", "write a table as CSV, Markdown and LaTeX"),
     "claims": (claims, "", "compare runs pair by pair and say which claims they bear out"),
-    "observe": (observe, "figure", "run trained networks for what a figure shows and no result holds"),
+    "probe": (probe, "figure", "run trained networks for what a figure shows and no result holds"),
     "figure": (figure, "figure", "draw a figure as PDF, SVG and PNG"),
     "page": (page, "", "write index.html: tables, figures and runs on one page"),
     "status": (status, "", "say how far every run is, and how it scored"),

@@ -239,16 +239,16 @@ class FigureJobs:
         self.views = figures.load(self.plan, folder)
         self.style = str(folder / figures.STYLE)
         self.figures = one_of(self.views)
-        self.observers = sorted(map(str, (PACKAGE / "probes").glob("*.py")))
-        self.observed = one_of(name for name, view in self.views.items() if view.observed)
+        self.probe_source = sorted(map(str, (PACKAGE / "probes").glob("*.py")))
+        self.probed = one_of(name for name, view in self.views.items() if view.probed)
         self.folder = str(self.plan.drawn)
         self.files = [f"{self.folder}/{name}.{ending}" for name in self.views for ending in FORMATS]
 
     def inputs(self, wildcards: Any) -> list[str]:
         """The results a figure is drawn from: with one of them missing there is no figure."""
         view = self._view(wildcards)
-        if view.observed:
-            return [str(view.observed)]
+        if view.probed:
+            return [str(view.probed)]
         if view.table:
             return self.jobs.measured(view.runs)
         if view.chart == "forest":
@@ -261,7 +261,7 @@ class FigureJobs:
         own = [str(CHARTS / name) for name in (f"{chart}.py", *SHARED)]
         return [*own, *self.jobs.report_source]
 
-    def observed_runs(self, wildcards: Any) -> list[str]:
+    def probed_runs(self, wildcards: Any) -> list[str]:
         """Records of the networks that are asked, and of what their lessons are made from."""
         view = self._view(wildcards)
         shown = [self.plan.runs[run] for run in view.runs]
@@ -269,10 +269,10 @@ class FigureJobs:
         found = figures.records(self.plan, dict.fromkeys([*view.runs, *behind]))
         return found + [str(self.plan.scores(run) / RESULTS) for run in shown if view.chart == "key_frame"]
 
-    def observed_data(self, wildcards: Any) -> list[str]:
+    def probed_data(self, wildcards: Any) -> list[str]:
         """The data, or none once they were looked at: they cannot go stale, see Jobs.training_data."""
         view = self._view(wildcards)
-        if view.observed and view.observed.exists():
+        if view.probed and view.probed.exists():
             return []
         asked = (self.plan.runs[run] for run in view.runs)
         return list(dict.fromkeys(path for run in asked for path in self.jobs.data(run)))
@@ -283,8 +283,8 @@ class FigureJobs:
         table = self.jobs.table_sha(SimpleNamespace(table=view.table)) if view.table else ""
         return sha_of({"view": view.sha, "table": table, "data": self.plan.data_id})
 
-    def observation_sha(self, wildcards: Any) -> str:
-        return self._view(wildcards).observation_sha
+    def probe_sha(self, wildcards: Any) -> str:
+        return self._view(wildcards).probe_sha
 
     def title(self, wildcards: Any) -> str:
         return self._view(wildcards).title

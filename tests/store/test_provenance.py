@@ -51,7 +51,5 @@ def test_a_package_that_is_missing_is_left_out():
 
 
 def test_collecting_does_not_import_torch():
-    check = (
-        "import sys; from dualdistill.store import provenance; provenance.collect(); print('torch' in sys.modules)"
-    )
+    check = "import sys; from dualdistill.store import provenance; provenance.collect(); print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", check], text=True).strip() == "False"

@@ -31,10 +31,10 @@ def outputs() -> list[Path]:
         return [plan.shown / name for name in ("claims.csv", "claims_pairs.csv", "claims.md")]
     if options.command == "virtual":
         return [plan.paths.index.parent / options.points / "virtual.json"]
-    if options.command in ("figure", "observe"):
+    if options.command in ("figure", "probe"):
         view = figures.load(plan, options.config.parent)[options.figure]
-        if options.command == "observe":
-            return [figures.need_observation(view)]
+        if options.command == "probe":
+            return [figures.probe_file(view)]
         return [plan.drawn / f"{view.name}.{ending}" for ending in FORMATS]
     assert plan.paths.cache is not None
     made = {
