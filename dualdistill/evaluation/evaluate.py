@@ -38,7 +38,8 @@ from dualdistill.data.index_build import open_root
 from dualdistill.errors import CheckpointError, DataError
 from dualdistill.evaluation.results_format import check, read_results
 from dualdistill.plan.plan import DataPaths
-from dualdistill.store.files import atomic_write, run_lock, sha256_file
+from dualdistill.store.files import atomic_write, sha256_file
+from dualdistill.store.lock import run_lock
 from dualdistill.store.provenance import package_versions
 from dualdistill.store.records import RESULTS, WEIGHTS, read_run, scores_folder, write_metrics
 

@@ -29,7 +29,8 @@ from dualdistill.evaluation.results_format import FLAGS, MAX_BOXES, check
 from dualdistill.models.layers import place
 from dualdistill.plan.plan import DataPaths
 from dualdistill.seeding import pin
-from dualdistill.store.files import atomic_write, run_lock
+from dualdistill.store.files import atomic_write
+from dualdistill.store.lock import run_lock
 from dualdistill.store.records import RESULTS, RUN, WEIGHTS, read_run, scores_folder
 from dualdistill.training.checkpoint import load_weights
 

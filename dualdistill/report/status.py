@@ -1,15 +1,13 @@
 """How far every run of a plan is, and how it scored beside what the poster reports. Only reads.
 
 A run is done, running, failed, stopped (it has a checkpoint and nobody works on it), waiting, foreign (its
-folder holds another run's record), or unknown (this system does not say who works on it). Its time is what it
+folder holds another run's record), or unknown (this user may not ask whether somebody works on it). Its time is what it
 took, what it still takes, or what a stopped one lacks.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +17,10 @@ from dualdistill.config.views import METRICS
 from dualdistill.errors import DataError
 from dualdistill.plan.plan import Plan, Run
 from dualdistill.store.files import read_json
+from dualdistill.store.lock import LOCK, is_held
 from dualdistill.store.records import DEVKIT_NAMES, DIARY, PROGRESS, RUN, read_metrics, read_run
 from dualdistill.store.records import METRICS as METRICS_FILE
 
-LOCKS = Path("/proc/locks")
 WORDS = {"done": "took", "running": "eta", "stopped": "lacks"}
 
 
@@ -65,30 +63,30 @@ def lines(plan: Plan) -> list[str]:
     return [*text, *failures, f"{done} of {len(found)} runs done; poster: nuScenes, full size{here}{split}"]
 
 
-def progress(plan: Plan, run: Run, locks: Path = LOCKS) -> Progress:
+def progress(plan: Plan, run: Run) -> Progress:
     folder = plan.folder(run)
-    state, step, seconds = _state(folder, run, locks)
+    state, step, seconds = _state(folder, run)
     scored = _record(read_metrics, plan.scores(run), METRICS_FILE)
     measured = {name: 100 * scored[key] for name, key in DEVKIT_NAMES.items()} if scored else {}
     failure = _failure(folder) if state == "failed" else ""
     return Progress(run.id, state, step, seconds, measured, _reported(plan, run), failure)
 
 
-def _state(folder: Path, run: Run, locks: Path) -> tuple[str, str, float | None]:
+def _state(folder: Path, run: Run) -> tuple[str, str, float | None]:
     """The state, the step of how many, and the seconds that go with it."""
     saved, total = _checkpoint(folder / "state" / "head.json")
     told = _told(folder / "state" / PROGRESS)
     step = "damaged" if total is None else f"{saved}/{total}" if total else ""
     trained = _record(read_run, folder, RUN)
     own = trained is not None and trained["spec_sha"] == run.spec.sha
-    lock = folder / "state" / "lock"
-    held = is_held(lock, locks)
+    held = is_held(folder / "state")
     if held:
         if trained is not None or not told:
             return "running", step, None
-        if told["time"] < lock.stat().st_mtime:
+        since = (folder / "state" / LOCK).stat().st_mtime
+        if told["time"] < since:
             # said before the stop: this process goes on at the checkpoint and has not spoken yet
-            told |= {"time": lock.stat().st_mtime, "step": saved}
+            told |= {"time": since, "step": saved}
         left = told["seconds_per_step"] * (told["total"] - told["step"]) - (time.time() - told["time"])
         return "running", f"{told['step']:.0f}/{told['total']:.0f}", max(left, 0.0)
     if trained is not None:
@@ -132,19 +130,6 @@ def _failure(folder: Path) -> str:
         return ""
     log = folder / "logs" / "train.log"
     return f"{why}; see {log}" if why and log.exists() else why
-
-
-def is_held(lock: Path, locks: Path) -> bool | None:
-    """Whether a process of this machine holds a run's lock; None where the system does not say."""
-    if not lock.exists():
-        return False
-    if not locks.exists():
-        return None
-    found = lock.stat()
-    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
-    holder = re.escape(lock.read_text().removeprefix("pid ").partition(" ")[0])
-    # either will do: btrfs has another device in stat, and a container wrote another process id
-    return bool(re.search(rf"FLOCK .*( {device}| {holder} \S+):{found.st_ino} ", locks.read_text()))
 
 
 def _record(read: Any, folder: Path, name: str) -> dict[str, Any] | None:

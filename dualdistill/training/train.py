@@ -26,7 +26,8 @@ from dualdistill.models import Classifier, LabelEncoder
 from dualdistill.models.layers import place
 from dualdistill.plan.plan import DataPaths
 from dualdistill.seeding import pin, random_state, restore_random_state
-from dualdistill.store.files import replacing, run_lock, sha256_file, write_json
+from dualdistill.store.files import replacing, sha256_file, write_json
+from dualdistill.store.lock import run_lock
 from dualdistill.store.provenance import collect
 from dualdistill.store.records import RUN_SCHEMA
 from dualdistill.training import objective as lessons
