@@ -21,4 +21,4 @@ rule page:
     message:
         "Write {output}"
     shell:
-        f"{SUITE} page {PLAN} --tables {{input.tables}} --figures {{input.figures}} > {{log}} 2>&1"
+        f"{SUITE} page {PLAN} {{input.tables}} {{input.figures}} > {{log}} 2>&1"
