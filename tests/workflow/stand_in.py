@@ -35,13 +35,10 @@ def outputs(command: str, plan: Plan, words: dict[str, Any], config: Path) -> li
         if command == "probe":
             return [figures.probe_file(view)]
         return [plan.drawn / f"{view.name}.{ending}" for ending in FORMATS]
-    assert plan.paths.cache is not None
-    made = {
-        "world": plan.paths.root / "world.json",
-        "index": plan.paths.index,
-        "cache": plan.paths.cache / "cache.json",
-    }
-    return [made[command]]
+    if command == "cache":
+        assert plan.paths.cache is not None
+        return [plan.paths.cache / "cache.json"]
+    return [{"world": plan.paths.root / "world.json", "index": plan.paths.index}[command]]
 
 
 def main() -> None:

@@ -17,8 +17,6 @@ rule probe:
         f"{JOBS.shown}/benchmarks/probe_{{figure}}.jsonl"
     wildcard_constraints:
         figure=FIGURES.probed,
-    conda:
-        "../../environment.yml"
     threads: JOBS.plan.threads
     resources:
         gpu=JOBS.plan.gpus,
@@ -47,8 +45,6 @@ rule figure:
         ),
     log:
         f"{JOBS.shown}/logs/figure_{{figure}}.log",
-    conda:
-        "../../environment.yml"
     params:
         view=FIGURES.view_sha,
         title=FIGURES.title,

@@ -14,8 +14,6 @@ rule page:
         ),
     log:
         f"{JOBS.shown}/logs/page.log",
-    conda:
-        "../../environment.yml"
     params:
         view=JOBS.page_sha,
     message:
