@@ -113,9 +113,11 @@ def make_world(plan: Plan) -> None:
     if plan.data.world is None:
         profile = plan.settings.profile
         raise UserError(f"profile '{profile}' reads a real data set, there is no world to make")
+    from dualdistill.store.lock import run_lock
     from dualdistill.world.nuscenes import build as world
 
-    world.make(plan.data.world, plan.paths.root, plan.settings.workers)
+    with run_lock(state := plan.job_state("world")):
+        world.make(plan.data.world, plan.paths.root, plan.settings.workers, state)
 
 
 @command("world-show")
@@ -145,8 +147,10 @@ def build_cache(plan: Plan) -> None:
         raise UserError(f"profile '{plan.settings.profile}' uses no cache", hint="cache: true in the profile")
     from dualdistill.data import cache
     from dualdistill.data.index import Index
+    from dualdistill.store.lock import run_lock
 
-    cache.build(Index.load(plan.paths.index), plan.paths.root, plan.paths.cache)
+    with run_lock(state := plan.job_state("cache")):
+        cache.build(Index.load(plan.paths.index), plan.paths.root, plan.paths.cache, state=state)
 
 
 @command("virtual")
@@ -160,9 +164,12 @@ def make_virtual(plan: Plan, points: str) -> None:
     plan.check_masks(spec)
     from dualdistill.data.index import Index
     from dualdistill.data.virtual_points import build
+    from dualdistill.store.lock import run_lock
 
     index, out = Index.load(plan.paths.index), plan.paths.index.parent / name
-    build.make(index, plan.paths.root, spec, plan.settings.masks, out, workers=plan.settings.workers)
+    settings = plan.settings
+    with run_lock(state := plan.job_state(name)):
+        build.make(index, plan.paths.root, spec, settings.masks, out, workers=settings.workers, state=state)
 
 
 @command("train")

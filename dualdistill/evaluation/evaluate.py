@@ -40,6 +40,7 @@ from dualdistill.evaluation.results_format import check, read_results
 from dualdistill.plan.plan import DataPaths
 from dualdistill.store.files import atomic_write, sha256_file
 from dualdistill.store.lock import run_lock
+from dualdistill.store.progress import Progress
 from dualdistill.store.provenance import package_versions
 from dualdistill.store.records import RESULTS, WEIGHTS, read_run, scores_folder, write_metrics
 
@@ -53,6 +54,7 @@ def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val") -> di
     """Score one run's predictions and tie the score to the weights, the spec and the index behind it."""
     with run_lock(run_dir / "state"):
         trained, out = read_run(run_dir), scores_folder(run_dir, split)
+        Progress("scoring", 0, 0, None).leave(run_dir / "state")
         predicted = read_results(out / RESULTS).get("meta", {})
         weights = trained["outputs"][WEIGHTS]
         if predicted.get("weights_sha256") != weights:
@@ -83,6 +85,7 @@ def evaluate(
     tokens = _tokens(tables, split)
     document = read_results(results)
     boxes = check(document, tokens, str(results))
+    log.info("scoring %d boxes in %d samples with the official evaluation", boxes, len(tokens))
     config = config_factory(CONFIG)
     notes = []
     if boxes:

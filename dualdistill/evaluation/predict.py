@@ -31,6 +31,7 @@ from dualdistill.plan.plan import DataPaths
 from dualdistill.seeding import pin
 from dualdistill.store.files import atomic_write
 from dualdistill.store.lock import run_lock
+from dualdistill.store.progress import track
 from dualdistill.store.records import RESULTS, RUN, WEIGHTS, read_run, scores_folder
 from dualdistill.training.checkpoint import load_weights
 
@@ -80,25 +81,28 @@ def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val", out: 
         used = {"use_camera": camera, "use_lidar": lidar, "weights_sha256": weights}
         meta = dict.fromkeys(FLAGS, False) | used
         out = out or scores_folder(run_dir, split) / RESULTS
-        return predict(detector, frames, lidar_poses(index, named), meta, out)
+        return predict(detector, frames, lidar_poses(index, named), meta, out, run_dir / "state")
 
 
 def predict(
-    detector: models.Detector, frames: FrameDataset, poses: Poses, meta: dict[str, Any], out: Path
+    detector: models.Detector,
+    frames: FrameDataset,
+    poses: Poses,
+    meta: dict[str, Any],
+    out: Path,
+    state: Path | None = None,
 ) -> Path:
-    """Detect in every frame and write the results file."""
+    """Detect in every frame and write the results file; the progress goes to `state`."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     place(detector, device)
     detector.eval()
     results: dict[str, list[dict[str, Any]]] = {}
     with torch.inference_mode():
-        for batch in _batches(frames):
+        for batch in track(_batches(frames), len(frames), "samples predicted", folder=state, each=TOGETHER):
             here = batch.to(device)
             found = detector.decode(detector(here), here)
             for token, detections in zip(batch.tokens, found, strict=True):
                 results[token] = to_nuscenes(detections, poses[token], token)
-            if len(results) % 100 == 0:
-                log.info("predicted %d of %d samples", len(results), len(frames))
     document = {"meta": meta, "results": results}
     # a fault of ours must not reach the disk either
     boxes = check(document, poses, str(out))
