@@ -285,11 +285,13 @@ def page(plan: Plan, files: tuple[Path, ...]) -> None:
 
 
 @command("status", reads_data=False)
-def status(plan: Plan) -> None:
+@click.option("--watch", is_flag=True, help="Draw it again every second, until Ctrl-C.")
+@click.option("--ids", is_flag=True, help="Add the ids of the runs, which name their folders.")
+def status(plan: Plan, watch: bool, ids: bool) -> None:
     """Show how far every run is, and how it scored."""
-    from dualdistill.report import status
+    from dualdistill.report import status_screen
 
-    print("\n".join(status.lines(plan)))
+    (status_screen.watch if watch else status_screen.show)(plan, ids=ids)
 
 
 @command("times", reads_data=False)

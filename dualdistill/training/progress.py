@@ -1,4 +1,4 @@
-"""What a person sees of a running training, and how she stops it."""
+"""Progress lines, event log and signal handling of a training."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from typing import Any
 import torch
 
 from dualdistill.errors import UserError
-from dualdistill.store.files import write_json
-from dualdistill.store.records import DIARY, PROGRESS
+from dualdistill.store.progress import Progress
+from dualdistill.store.progress import clock as duration
+from dualdistill.store.records import EVENTS
 
 SAVE_EVERY_S = 300.0
 
 
 class StopSignal:
-    """Remembers that somebody asked to stop; the loop saves before it goes."""
+    """Remembers a signal to stop, so that the loop can save first."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -36,14 +37,14 @@ class StopSignal:
 
 
 class Clock:
-    """Progress in one line: where, how fast, how long still, how much memory."""
+    """Time of a training: when to save, how fast it is, how long it still takes."""
 
     def __init__(self, step: int, total: int, seconds_before: float) -> None:
         self.first, self.total, self.before = step, total, seconds_before
         self.started = self.saved = time.monotonic()
 
     def save_is_due(self) -> bool:
-        """True once every SAVE_EVERY_S: an epoch at full size takes hours, and a kill may not cost them."""
+        """True once every SAVE_EVERY_S, since an epoch at full size takes hours that a kill would lose."""
         if time.monotonic() - self.saved < SAVE_EVERY_S:
             return False
         self.saved = time.monotonic()
@@ -54,21 +55,21 @@ class Clock:
         return self.before + time.monotonic() - self.started
 
     def pace(self, step: int) -> float:
-        """Seconds per step of this process: one before it may have run on another machine."""
+        """Seconds per step of this process; an earlier one may have run on another machine."""
         return (self.seconds - self.before) / (step - self.first)
 
-    def leave(self, folder: Path, step: int) -> None:
-        """What `status` says of a training that runs; nothing reads it again."""
-        found = {"step": step, "total": self.total, "seconds_per_step": self.pace(step), "time": time.time()}
-        write_json(folder / PROGRESS, found)
+    def leave(self, folder: Path, step: int, epoch: float, losses: dict[str, float]) -> None:
+        """Write the progress file for `status`."""
+        pace = self.pace(step)
+        Progress("train", step, self.total, pace, epoch=round(epoch, 2), losses=losses).leave(folder)
 
     def line(self, step: int, epoch: float, losses: dict[str, float]) -> str:
         pace = self.pace(step)
-        left = int(pace * (self.total - step))
+        left = duration(pace * (self.total - step))
         terms = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
         return (
             f"step {step}/{self.total}  epoch {epoch:.1f}  loss {sum(losses.values()):.4g}  "
-            f"{pace:.2f} s/step  eta {left // 60}:{left % 60:02d}  {peak_memory_mb():.0f} MB  |  {terms}"
+            f"{pace:.2f} s/step  eta {left}  {peak_memory_mb():.0f} MB  |  {terms}"
         )
 
 
@@ -80,18 +81,18 @@ def peak_memory_mb() -> float:
 
 
 def note(folder: Path, **event: Any) -> None:
-    """A line more in the run's diary."""
-    with (folder / DIARY).open("a") as stream:
+    """Append a line to the event log of a run."""
+    with (folder / EVENTS).open("a") as stream:
         stream.write(json.dumps({"time": time.time(), "pid": os.getpid(), **event}) + "\n")
 
 
 @contextmanager
 def noting_failure(folder: Path) -> Iterator[None]:
-    """Leave in the diary what ends the block, for `status`; to be stopped is no failure."""
+    """Write to the event log what ends the block, for `status`; a stop is no failure."""
     try:
         yield
     except Exception as error:
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        with suppress(OSError):  # of a full disk the error itself tells
+        with suppress(OSError):  # a full disk is what the error itself reports
             note(folder, event="failure", why=f"{kind}{error}")
         raise

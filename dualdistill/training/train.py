@@ -166,7 +166,7 @@ def _steps(
         ended = state.step == feed.total
         if state.step % log_every == 0 or ended:
             if fabric.global_rank == 0:
-                clock.leave(state_dir, state.step)
+                clock.leave(state_dir, state.step, state.step / feed.steps_per_epoch, sums)
             log.info("%s", clock.line(state.step, state.step / feed.steps_per_epoch, sums))
         due = state.step % feed.steps_per_epoch == 0 or clock.save_is_due()
         if (due or ended or stop.received) and fabric.global_rank == 0:
