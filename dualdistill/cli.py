@@ -5,266 +5,88 @@ A command imports what it needs when it runs, so that `resolve`, `status` and --
 
 from __future__ import annotations
 
-import argparse
+import functools
 import gc
+import inspect
 import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from dualdistill.config.run_spec import contents
 from dualdistill.errors import UserError
 from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import Plan
 
-EXAMPLES = """examples:
+if TYPE_CHECKING:
+    from dualdistill.plan.figures import FigureView
+
+EXAMPLES = """\b
+examples:
   snakemake --cores all results/table_main.csv              everything, from the world to the table
   python -m dualdistill resolve                             which runs there are
   python -m dualdistill resolve bevdepth-r50                every number of one run
-  python -m dualdistill status --profile smoke              how far they are
+  python -m dualdistill status --watch                      how far they are, until Ctrl-C
   python -m dualdistill train bevdepth-r50                  one training, by row or run
-  python -m dualdistill table table_main --allow-missing    the table with what is there
+  python -m dualdistill table table_main --allow-missing    the table from the runs that are done
   python -m dualdistill figure main                         one figure, in figures/
 """
-NOUNS = {
-    "run": "a run's id, or a row of variants.yaml",
-    "table": "a table of tables.yaml",
-    "scene": "a scene's name",
-    "points": "a folder of virtual points, or a run or row that is given them",
-    "figure": "a figure of figures.yaml",
-}
-DEFAULT = "default: %(default)s"
-# these do without a data set; observe asks for it when it knows what it needs
-RESULTS_ONLY = ("resolve", "status", "times", "table", "claims", "observe", "figure", "page")
+FILE = click.Path(path_type=Path)
+SHARED = (
+    click.option("--config", type=FILE, default=Path("config/config.yaml")),
+    click.option("--profile", help="A file of config/profiles/, instead of the one config.yaml names."),
+    click.option("--split", help="val or dev: the split that is predicted, scored and shown."),
+    click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="A key of config.yaml."),
+    click.option("--results", type=FILE, default=Path("results")),
+)
+Command = Callable[..., None]
 
 
-def make_world(plan: Plan, options: argparse.Namespace) -> None:
-    if plan.data.world is None:
-        profile = plan.settings.profile
-        raise UserError(f"profile '{profile}' reads a real data set, there is no world to make")
-    from dualdistill.world.nuscenes.build import build_world
+class InOrder(click.Group):
+    """Lists its commands in the order of the work."""
 
-    build_world(plan.data.world, plan.paths.root, plan.settings.workers)
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)
 
 
-def show_world(plan: Plan, options: argparse.Namespace) -> None:
-    from dualdistill.world import preview
-
-    preview.show(plan.paths.root, options.out, options.scene, options.frame)
-    print(options.out)
-
-
-def knobs(plan: Plan, options: argparse.Namespace) -> None:
-    run = plan.detector(options.run)
-    from dualdistill.evaluation import world_shift
-
-    for line in world_shift.lines(plan, run, options.knobs):
-        print(line, flush=True)
+@click.group(
+    cls=InOrder,
+    epilog=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110},
+)
+def cli() -> None:
+    """LiDAR-to-camera distillation, step by step. snakemake runs these commands in order."""
 
 
-def build_index(plan: Plan, options: argparse.Namespace) -> None:
-    from dualdistill.data import index_build
+def command(name: str, *, reads_data: bool = True) -> Callable[[Command], Command]:
+    """Make a function of a plan a command with the options that lead to one."""
 
-    index_build.build(plan.paths.root, plan.data.version, plan.data.splits(), plan.paths.index)
+    def register(function: Command) -> Command:
+        @functools.wraps(function)
+        def load_and_run(**words: Any) -> None:
+            plan = load(**{name: words.pop(name) for name in inspect.signature(load).parameters})
+            if reads_data:
+                plan.check_root()
+            function(plan, **words)
 
+        for option in reversed(SHARED):
+            load_and_run = option(load_and_run)
+        cli.command(name)(load_and_run)
+        return function
 
-def build_cache(plan: Plan, options: argparse.Namespace) -> None:
-    if plan.paths.cache is None:
-        raise UserError(f"profile '{plan.settings.profile}' uses no cache", hint="cache: true in the profile")
-    from dualdistill.data import cache
-    from dualdistill.data.index import Index
-
-    cache.build(Index.load(plan.paths.index), plan.paths.root, plan.paths.cache)
-
-
-def make_virtual(plan: Plan, options: argparse.Namespace) -> None:
-    name, spec = plan.virtual_points(options.points)
-    plan.check_masks(spec)
-    from dualdistill.data.index import Index
-    from dualdistill.data.virtual_points import build
-
-    index, out = Index.load(plan.paths.index), plan.paths.index.parent / name
-    build.make(index, plan.paths.root, spec, plan.settings.masks, out, workers=plan.settings.workers)
+    return register
 
 
-def train(plan: Plan, options: argparse.Namespace) -> None:
-    run = plan.run(options.run)
-    os.environ.setdefault("DUALDISTILL_LOADERS", str(plan.settings.loaders))
-    if run.spec.masks:
-        plan.check_masks(run.spec.masks)
-    from dualdistill.training import train
-    from dualdistill.training.objective import Upstream
-
-    upstream = Upstream(plan.teacher_folder(run), plan.start_file(run), plan.label_encoder_folder(run))
-    train.train(run.spec, plan.folder(run), plan.paths, upstream, log_every=options.log_every)
-
-
-def predict(plan: Plan, options: argparse.Namespace) -> None:
-    run = plan.detector(options.run)
-    from dualdistill.evaluation import predict
-
-    predict.run(run.spec, plan.folder(run), plan.paths, plan.settings.split)
-
-
-def evaluate(plan: Plan, options: argparse.Namespace) -> None:
-    run = plan.detector(options.run)
-    from dualdistill.evaluation import evaluate
-
-    evaluate.run(run.spec, plan.folder(run), plan.paths, plan.settings.split)
-
-
-def table(plan: Plan, options: argparse.Namespace) -> None:
-    plan.table(options.table)
-    from dualdistill.report import renderers
-
-    renderers.write(plan, options.table, plan.shown / options.table, allow_missing=options.allow_missing)
-
-
-def claims(plan: Plan, options: argparse.Namespace) -> None:
-    from dualdistill.report import claims
-
-    claims.write(plan, plan.shown / "claims", allow_missing=options.allow_missing)
-
-
-def observe(plan: Plan, options: argparse.Namespace) -> None:
-    from dualdistill.plan import figures
-
-    view = figures.find(figures.load(plan, options.config.parent), options.figure)
-    figures.need_observation(view)
-    plan.check_root()
-    from dualdistill.probes import run as probe
-
-    probe.run(plan, view)
-
-
-def figure(plan: Plan, options: argparse.Namespace) -> None:
-    from dualdistill.plan import figures
-
-    view = figures.find(figures.load(plan, options.config.parent), options.figure)
-    from dualdistill.report.figures import draw
-
-    print("\n".join(map(str, draw.write(plan, view, options.out or plan.drawn))))
-
-
-def page(plan: Plan, options: argparse.Namespace) -> None:
-    from dualdistill.report import html
-
-    html.write(plan, plan.shown / "index.html", options.figures, options.config.parent)
-
-
-def status(plan: Plan, options: argparse.Namespace) -> None:
-    from dualdistill.report import status
-
-    print("\n".join(status.lines(plan)))
-
-
-def times(plan: Plan, options: argparse.Namespace) -> None:
-    from dualdistill.report import timing
-
-    print("\n".join(timing.lines(plan)))
-
-
-def resolve(plan: Plan, options: argparse.Namespace) -> None:
-    if options.run is None:
-        for run in plan.runs.values():
-            print(f"{run.id}  {' '.join(run.rows)}")
-        return
-    run = plan.run(options.run)
-    print(json.dumps({"run": run.id, "rows": run.rows, "spec": contents(run.spec)}, indent=1))
-
-
-COMMANDS: dict[str, tuple[Callable[[Plan, argparse.Namespace], None], str, str]] = {
-    # name: (function, what it takes, what it does)
-    "world": (make_world, "", "render the synthetic world as a nuScenes root"),
-    "world-show": (show_world, "scene", "draw one frame of the world: six cameras and the LiDAR from above"),
-    "index": (build_index, "", "read the tables of the data set"),
-    "cache": (build_cache, "", "decode images and points once"),
-    "virtual": (make_virtual, "points", "add virtual points from instance masks to the clouds"),
-    "train": (train, "run", "train any run, or go on where it stopped"),
-    "predict": (predict, "run", "predict the boxes of the split"),
-    "evaluate": (evaluate, "run", "score the boxes with the official evaluation"),
-    "knobs": (knobs, "run", "score a trained run on worlds that differ from its own in one knob each"),
-    "table": (table, "table", "write a table as CSV, Markdown and LaTeX"),
-    "claims": (claims, "", "compare runs pair by pair and say which claims they bear out"),
-    "observe": (observe, "figure", "run trained networks for what a figure shows and no result holds"),
-    "figure": (figure, "figure", "draw a figure as PDF, SVG and PNG"),
-    "page": (page, "", "write index.html: tables, figures and runs on one page"),
-    "status": (status, "", "say how far every run is, and how it scored"),
-    "times": (times, "", "say where the time of the jobs that ran went"),
-    "resolve": (resolve, "run?", "list the runs, or print every number of one"),
-}
-
-
-def parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--config", type=Path, default=Path("config/config.yaml"), help=DEFAULT)
-    shared.add_argument("--profile", help="a file of config/profiles/, instead of the one config.yaml names")
-    shared.add_argument("--split", help="val or dev: what is predicted, scored and shown")
-    shared.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of config.yaml"
-    )
-    shared.add_argument("--results", type=Path, default=Path("results"), help=DEFAULT)
-    main = argparse.ArgumentParser(
-        prog="dualdistill",
-        description="LiDAR-to-camera distillation, step by step. snakemake runs these commands in order.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (_, takes, summary) in COMMANDS.items():
-        command = commands.add_parser(name, parents=[shared], help=summary, description=summary)
-        if takes:
-            noun = takes.rstrip("?")
-            command.add_argument(noun, nargs="?" if takes.endswith("?") else None, help=NOUNS[noun])
-        if name == "train":
-            command.add_argument("--log-every", type=int, default=20, metavar="STEPS", help=DEFAULT)
-        if name == "world-show":
-            command.add_argument("--frame", type=int, default=0, help="key frame from 0, " + DEFAULT)
-            command.add_argument("--out", type=Path, default=Path("figures/world.png"), help=DEFAULT)
-        if name == "figure":
-            command.add_argument("--out", type=Path, help="folder, default: figures")
-        if name == "knobs":
-            what = "e.g. density=2 occlusion=0: a world for each"
-            command.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help=what)
-        if name == "page":
-            drawn = "files, svg or png, default: those of the configuration that have been drawn"
-            command.add_argument("--figures", type=Path, nargs="*", metavar="FILE", help=drawn)
-        if name in ("table", "claims"):
-            command.add_argument(
-                "--allow-missing", action="store_true", help="a dash for a run that is not there"
-            )
-    return main
-
-
-def main(words: Sequence[str] | None = None) -> int:
-    gc.set_threshold(100_000)  # loading torch makes objects that stay; 700 looks through them again and again
-    options = parser().parse_args(words)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    try:
-        if sys.flags.optimize:
-            # the official evaluation validates with assert statements, which -O removes
-            raise UserError("python -O switches off checks that the scores rely on", hint="run without it")
-        overrides = dict(_override(text) for text in options.set)
-        for key in ("profile", "split"):
-            if value := getattr(options, key):
-                overrides[key] = value
-        plan = planning.load(options.config, overrides, options.results)
-        if options.command not in RESULTS_ONLY:
-            plan.check_root()
-        COMMANDS[options.command][0](plan, options)
-        sys.stdout.flush()
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        # whoever read us has seen enough; what is still in the buffer must not complain at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except KeyboardInterrupt:
-        return 130
-    return 0
+def load(config: Path, profile: str | None, split: str | None, pairs: Sequence[str], results: Path) -> Plan:
+    """The plan that the shared options describe."""
+    overrides = dict(_override(pair) for pair in pairs)
+    overrides |= {key: value for key, value in (("profile", profile), ("split", split)) if value}
+    return planning.load(config, overrides, results)
 
 
 def _override(text: str) -> tuple[str, str]:
@@ -272,3 +94,248 @@ def _override(text: str) -> tuple[str, str]:
     if not sign:
         raise UserError(f"--set {text} has no value", hint=f"--set {key}=VALUE")
     return key, value
+
+
+def _config_folder() -> Path:
+    config: Path = click.get_current_context().params["config"]
+    return config.parent
+
+
+def _figure(plan: Plan, name: str) -> FigureView:
+    from dualdistill.plan import figures
+
+    return figures.find(figures.load(plan, _config_folder()), name)
+
+
+@command("world")
+def make_world(plan: Plan) -> None:
+    """Render the synthetic world as a nuScenes root."""
+    if plan.data.world is None:
+        profile = plan.settings.profile
+        raise UserError(f"profile '{profile}' reads a real data set, there is no world to make")
+    from dualdistill.store.lock import run_lock
+    from dualdistill.world.nuscenes.build import build_world
+
+    with run_lock(state := plan.job_state("world")):
+        build_world(plan.data.world, plan.paths.root, plan.settings.workers, state)
+
+
+@command("world-show")
+@click.argument("scene")
+@click.option("--frame", type=int, default=0, help="Key frame, from 0.")
+@click.option("--out", type=FILE, default=Path("figures/world.png"))
+def show_world(plan: Plan, scene: str, frame: int, out: Path) -> None:
+    """Draw one frame of the world: cameras and LiDAR."""
+    from dualdistill.world import preview
+
+    preview.show(plan.paths.root, out, scene, frame)
+    print(out)
+
+
+@command("index")
+def build_index(plan: Plan) -> None:
+    """Read the tables of the data set."""
+    from dualdistill.data import index_build
+
+    index_build.build(plan.paths.root, plan.data.version, plan.data.splits(), plan.paths.index)
+
+
+@command("cache")
+def build_cache(plan: Plan) -> None:
+    """Decode images and points once."""
+    if plan.paths.cache is None:
+        raise UserError(f"profile '{plan.settings.profile}' uses no cache", hint="cache: true in the profile")
+    from dualdistill.data import cache
+    from dualdistill.data.index import Index
+    from dualdistill.store.lock import run_lock
+
+    with run_lock(state := plan.job_state("cache")):
+        cache.build(Index.load(plan.paths.index), plan.paths.root, plan.paths.cache, state=state)
+
+
+@command("virtual")
+@click.argument("points")
+def make_virtual(plan: Plan, points: str) -> None:
+    """Add virtual points from instance masks to the clouds.
+
+    POINTS is a folder of virtual points, or a run or row that is given them.
+    """
+    name, spec = plan.virtual_points(points)
+    plan.check_masks(spec)
+    from dualdistill.data.index import Index
+    from dualdistill.data.virtual_points import build
+    from dualdistill.store.lock import run_lock
+
+    index, out = Index.load(plan.paths.index), plan.paths.index.parent / name
+    settings = plan.settings
+    with run_lock(state := plan.job_state(name)):
+        build.make(index, plan.paths.root, spec, settings.masks, out, workers=settings.workers, state=state)
+
+
+@command("train")
+@click.argument("run")
+@click.option("--log-every", type=int, default=20, metavar="STEPS")
+def train(plan: Plan, run: str, log_every: int) -> None:
+    """Train any run, or go on where it stopped.
+
+    RUN is a run's id, or a row of variants.yaml.
+    """
+    planned = plan.run(run)
+    os.environ.setdefault("DUALDISTILL_LOADERS", str(plan.settings.loaders))
+    if planned.spec.masks:
+        plan.check_masks(planned.spec.masks)
+    from dualdistill.training import train
+    from dualdistill.training.objective import Upstream
+
+    folders = (plan.teacher_folder(planned), plan.start_file(planned), plan.label_encoder_folder(planned))
+    train.train(planned.spec, plan.folder(planned), plan.paths, Upstream(*folders), log_every=log_every)
+
+
+@command("predict")
+@click.argument("run")
+def predict(plan: Plan, run: str) -> None:
+    """Predict the boxes of the split."""
+    planned = plan.detector(run)
+    from dualdistill.evaluation import predict
+
+    predict.run(planned.spec, plan.folder(planned), plan.paths, plan.settings.split)
+
+
+@command("evaluate")
+@click.argument("run")
+def evaluate(plan: Plan, run: str) -> None:
+    """Score the boxes with the official evaluation."""
+    planned = plan.detector(run)
+    from dualdistill.evaluation import evaluate
+
+    evaluate.run(planned.spec, plan.folder(planned), plan.paths, plan.settings.split)
+
+
+@command("knobs")
+@click.argument("run")
+@click.argument("knobs", nargs=-1, metavar="[KNOB=VALUE]...")
+def knobs(plan: Plan, run: str, knobs: tuple[str, ...]) -> None:
+    """Score a run on worlds that differ in one knob each.
+
+    density=2 occlusion=0, for example, are two worlds.
+    """
+    planned = plan.detector(run)
+    from dualdistill.evaluation import world_shift
+
+    for line in world_shift.lines(plan, planned, list(knobs)):
+        print(line, flush=True)
+
+
+@command("table", reads_data=False)
+@click.argument("table")
+@click.option("--allow-missing", is_flag=True, help="A dash for a run that is not done.")
+def table(plan: Plan, table: str, allow_missing: bool) -> None:
+    """Write a table as CSV, Markdown and LaTeX."""
+    plan.table(table)
+    from dualdistill.report import renderers
+
+    renderers.write(plan, table, plan.shown / table, allow_missing=allow_missing)
+
+
+@command("claims", reads_data=False)
+@click.option("--allow-missing", is_flag=True, help="A dash for a run that is not done.")
+def claims(plan: Plan, allow_missing: bool) -> None:
+    """Compare runs pair by pair and judge which claims they support."""
+    from dualdistill.report import claims
+
+    claims.write(plan, plan.shown / "claims", allow_missing=allow_missing)
+
+
+@command("probe", reads_data=False)  # it asks for the data set when it knows what it needs
+@click.argument("figure")
+def probe(plan: Plan, figure: str) -> None:
+    """Run trained networks for a figure that shows more than scores."""
+    from dualdistill.plan import figures
+
+    view = _figure(plan, figure)
+    figures.probe_file(view)
+    plan.check_root()
+    from dualdistill.probes import run
+
+    run.run(plan, view)
+
+
+@command("figure", reads_data=False)
+@click.argument("figure")
+@click.option("--out", type=FILE, help="Folder, figures by default.")
+def figure(plan: Plan, figure: str, out: Path | None) -> None:
+    """Draw a figure as PDF, SVG and PNG."""
+    view = _figure(plan, figure)
+    from dualdistill.report.figures import draw
+
+    print("\n".join(map(str, draw.write(plan, view, out or plan.drawn))))
+
+
+@command("page", reads_data=False)
+@click.argument("figures", nargs=-1, type=FILE)
+def page(plan: Plan, figures: tuple[Path, ...]) -> None:
+    """Write index.html: tables, figures and runs on one page.
+
+    FIGURES are files (svg, png); by default those of the configuration that have been drawn.
+    """
+    from dualdistill.report import html
+
+    html.write(plan, plan.shown / "index.html", figures or None, _config_folder())
+
+
+@command("status", reads_data=False)
+@click.option("--watch", is_flag=True, help="Draw it again every second, until Ctrl-C.")
+@click.option("--ids", is_flag=True, help="Add the ids of the runs, which name their folders.")
+def status(plan: Plan, watch: bool, ids: bool) -> None:
+    """Show how far every run is, and how it scored."""
+    from dualdistill.report import status_screen
+
+    (status_screen.watch if watch else status_screen.show)(plan, ids=ids)
+
+
+@command("times", reads_data=False)
+def times(plan: Plan) -> None:
+    """Show where the time of the finished jobs went."""
+    from dualdistill.report import timing
+
+    print("\n".join(timing.lines(plan)))
+
+
+@command("resolve", reads_data=False)
+@click.argument("run", required=False)
+def resolve(plan: Plan, run: str | None) -> None:
+    """List the runs, or print every number of one."""
+    if run is None:
+        for planned in plan.runs.values():
+            print(f"{planned.id}  {' '.join(planned.rows)}")
+        return
+    planned = plan.run(run)
+    print(json.dumps({"run": planned.id, "rows": planned.rows, "spec": contents(planned.spec)}, indent=1))
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    gc.set_threshold(100_000)  # loading torch makes objects that stay; 700 looks through them again and again
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        if sys.flags.optimize:
+            # the official evaluation validates with assert statements, which -O removes
+            raise UserError("python -O switches off checks that the scores rely on", hint="run without it")
+        # not cli(), which has exit codes of its own for a closed pipe and Ctrl-C
+        with cli.make_context("dualdistill", list(sys.argv[1:] if words is None else words)) as context:
+            cli.invoke(context)
+        sys.stdout.flush()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as done:  # of --help
+        return done.exit_code
+    except BrokenPipeError:
+        # the reader has closed the pipe; what is still in the buffer must not complain at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    return 0

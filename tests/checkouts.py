@@ -19,7 +19,7 @@ PARTS = (
     "environment.yml",
     "docs/add-an-ablation.md",
 )
-FOLLOW = ("observe", "figure", "page")
+FOLLOW = ("probe", "figure", "page")
 HEADING = re.compile(r"^Job stats:\njob +count\n[- ]+\n((?:\w+ +\d+\n)+)", re.MULTILINE)
 
 

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.sensor_files import POINT_BYTES, Pixels, Points, SensorFiles
 from dualdistill.errors import DataError, DiskError
 from dualdistill.store.files import read_json, sha256_file, write_json
+from dualdistill.store.progress import track
 
 SCHEMA = 1
 MANIFEST = "cache.json"
@@ -107,23 +109,25 @@ def _checked_manifest(folder: Path, index: Index) -> dict[str, Any]:
     return dict(manifest)
 
 
-def build(index: Index, root: Path, out: Path, *, workers: int = 1) -> None:
-    """Decode every record of the index into `out`; the manifest is written last."""
+def build(index: Index, root: Path, out: Path, *, workers: int = 1, state: Path | None = None) -> None:
+    """Decode every record of the index into `out`; the manifest comes last. The progress goes to `state`."""
     out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
     shapes = Layout(index).shapes
     for name, (shape, kind) in shapes.items():
         _reserve(out / name, shape, kind)
-    starts = range(0, len(index.record_path), CHUNK)
+    records = len(index.record_path)
+    starts = range(0, records, CHUNK)
+    counted = partial(track, total=records, stage="images and clouds decoded", folder=state, each=CHUNK)
     if workers > 1:
         # spawned, not forked: the caller may hold threads of torch or of OpenCV
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, context, _Filler.begin, (index, root, out)) as pool:
-            for _ in pool.map(_Filler.fill_in_worker, starts):
+            for _ in counted(pool.map(_Filler.fill_in_worker, starts)):
                 pass
     else:
         filler = _Filler(index, root, out)
-        for start in starts:
+        for start in counted(starts):
             filler.fill(start)
         filler.flush()
     manifest = {

@@ -38,7 +38,9 @@ from dualdistill.data.index_build import open_root
 from dualdistill.errors import CheckpointError, DataError
 from dualdistill.evaluation.results_format import check, read_results
 from dualdistill.plan.plan import DataPaths
-from dualdistill.store.files import atomic_write, run_lock, sha256_file
+from dualdistill.store.files import atomic_write, sha256_file
+from dualdistill.store.lock import run_lock
+from dualdistill.store.progress import Progress
 from dualdistill.store.provenance import package_versions
 from dualdistill.store.records import RESULTS, WEIGHTS, read_run, scores_folder, write_metrics
 
@@ -49,6 +51,7 @@ def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val") -> di
     """Score a run's predictions and record the weights, spec and index they were made with."""
     with run_lock(run_dir / "state"):
         trained, out = read_run(run_dir), scores_folder(run_dir, split)
+        Progress("scoring", 0, 0, None).leave(run_dir / "state")
         predicted = read_results(out / RESULTS).get("meta", {})
         weights = trained["outputs"][WEIGHTS]
         if predicted.get("weights_sha256") != weights:
@@ -79,6 +82,7 @@ def evaluate(
     tokens = _tokens(tables, split)
     document = read_results(results)
     box_count = check(document, tokens, str(results))
+    log.info("scoring %d boxes in %d samples with the official evaluation", box_count, len(tokens))
     config = config_factory(BENCHMARK)
     notes = []
     if box_count:

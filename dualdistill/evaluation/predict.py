@@ -29,7 +29,9 @@ from dualdistill.evaluation.results_format import FLAGS, check
 from dualdistill.models.layers import place
 from dualdistill.plan.plan import DataPaths
 from dualdistill.seeding import pin
-from dualdistill.store.files import atomic_write, run_lock
+from dualdistill.store.files import atomic_write
+from dualdistill.store.lock import run_lock
+from dualdistill.store.progress import track
 from dualdistill.store.records import RESULTS, RUN, WEIGHTS, read_run, scores_folder
 from dualdistill.training.checkpoint import load_weights
 
@@ -65,25 +67,28 @@ def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val", out: 
         sensors = {"use_camera": images, "use_lidar": points}
         meta = dict.fromkeys(FLAGS, False) | sensors | {"weights_sha256": weights}
         out = out or scores_folder(run_dir, split) / RESULTS
-        return predict(detector, frames, lidar_poses(index, split_name), meta, out)
+        return predict(detector, frames, lidar_poses(index, split_name), meta, out, run_dir / "state")
 
 
 def predict(
-    detector: models.Detector, frames: FrameDataset, poses: Poses, meta: dict[str, Any], out: Path
+    detector: models.Detector,
+    frames: FrameDataset,
+    poses: Poses,
+    meta: dict[str, Any],
+    out: Path,
+    state: Path | None = None,
 ) -> Path:
-    """Detect in every frame and write the results file."""
+    """Detect in every frame and write the results file; the progress goes to `state`."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     place(detector, device)
     detector.eval()
     results: dict[str, list[dict[str, Any]]] = {}
     with torch.inference_mode():
-        for batch in _batches(frames):
+        for batch in track(_batches(frames), len(frames), "samples predicted", folder=state, each=BATCH):
             batch = batch.to(device)
             detections = detector.decode(detector(batch), batch)
             for token, boxes in zip(batch.tokens, detections, strict=True):
                 results[token] = to_nuscenes(boxes, poses[token], token)
-            if len(results) % 100 == 0:
-                log.info("predicted %d of %d samples", len(results), len(frames))
     document = {"meta": meta, "results": results}
     # validated before it is written: a fault of this suite must not reach the disk
     count = check(document, poses, str(out))

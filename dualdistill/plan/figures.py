@@ -21,15 +21,16 @@ from dualdistill.store.files import sha_of
 from dualdistill.store.records import RUN
 
 FILE, STYLE = "figures.yaml", "figures.mplstyle"
-OBSERVED = (
+CLAIMS = "claims.csv"  # beside the tables
+PROBED = (
     "temperature",
     "key_frame",
     "attention",
     "alignment",
-)  # charts of what networks say, run by observe.py
+)  # charts of what networks say, run by probes/run.py
 MAPS = ("attention", "alignment")  # of a student that learns from a teacher
 COLUMN_KEYS = ("group", "colour", "mark")
-# of these keys the observation does not depend
+# the probe does not depend on these keys
 DRAWING_KEYS = ("title", "min_score")
 
 
@@ -45,7 +46,7 @@ class FigureView:
     runs: tuple[str, ...]  # shown, one per row and seed
     whose: dict[str, str]  # run -> its network in words; empty for a table, whose columns say it
     options: dict[str, Any]
-    observed: Path | None  # what observe.py wrote for it
+    probed: Path | None  # what the probe wrote for it
     style: Path
 
     @property
@@ -55,7 +56,7 @@ class FigureView:
         return sha_of({"chart": self.chart, "runs": self.runs, "options": self.options, **said})
 
     @property
-    def observation_sha(self) -> str:
+    def probe_sha(self) -> str:
         """What the networks are asked: a title is not part of it."""
         asked = {key: value for key, value in self.options.items() if key not in DRAWING_KEYS}
         return sha_of({"chart": self.chart, "runs": self.runs, "options": asked})
@@ -91,12 +92,12 @@ def find(views: dict[str, FigureView], name: str) -> FigureView:
     return views[name]
 
 
-def need_observation(view: FigureView) -> Path:
-    """Where a view's observation lies; a chart of results has none."""
-    if view.observed is None:
-        what = f"figure '{view.name}' is drawn from results alone, there is nothing to observe"
+def probe_file(view: FigureView) -> Path:
+    """Where the probe file of a view lies; a chart of results has none."""
+    if view.probed is None:
+        what = f"figure '{view.name}' is drawn from results alone, there is nothing to probe"
         raise UserError(what, hint=f"python -m dualdistill figure {view.name}")
-    return view.observed
+    return view.probed
 
 
 def keeps(show: Mapping[str, Sequence[str]], labels: Mapping[str, str]) -> bool:
@@ -131,7 +132,7 @@ def _view(plan: Plan, read: Document, name: str, line: dict[str, Any], style: Pa
         runs=runs,
         whose={} if table else {run: _whose(plan, run) for run in runs},
         options=options,
-        observed=plan.shown / "observed" / f"{name}.npz" if chart in OBSERVED else None,
+        probed=plan.shown / "probes" / f"{name}.npz" if chart in PROBED else None,
         style=style,
     )
 

@@ -99,6 +99,10 @@ class Plan:
     def folder(self, run: Run) -> Path:
         return self.results / "runs" / run.id
 
+    def job_state(self, job: str) -> Path:
+        """The folder in which a job on the data, such as `world`, leaves its lock and its progress."""
+        return self.results / "data" / self.data_id / "state" / job
+
     def scores(self, run: Run) -> Path:
         """The folder of what a run predicted and how it scored on the split that is asked for."""
         return scores_folder(self.folder(run), self.settings.split)

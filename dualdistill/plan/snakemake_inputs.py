@@ -15,7 +15,7 @@ from typing import Any
 from dualdistill.config.run_spec import MaskSpec
 from dualdistill.config.yaml import nearest
 from dualdistill.errors import UserError
-from dualdistill.plan import figures, identity
+from dualdistill.plan import figures, identity, reader_names
 from dualdistill.plan.figures import FigureView
 from dualdistill.plan.identity import DIGITS
 from dualdistill.plan.plan import FIGURES, WITHOUT_BOXES, Plan, Run
@@ -43,6 +43,7 @@ class Jobs:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.names = reader_names.names(plan.runs)
         self.data_ids = one_of([plan.data_id])
         self.world_ids = one_of([plan.data_id] if plan.data.world else [])
         self.virtual_ids = one_of(plan.virtual)
@@ -154,6 +155,14 @@ class Jobs:
     def spec_sha(self, wildcards: Any) -> str:
         return self.plan.runs[wildcards.run].spec.sha
 
+    def run_name(self, wildcards: Any, output: Any) -> str:
+        """The name of a run in a message.
+
+        It takes `output`, since snakemake then does not compare it with the last time: to rename a row trains nothing.
+        """
+        name, digits = self.names[wildcards.run], wildcards.run[-DIGITS:]
+        return name if digits in name else f"{name} ({digits})"
+
     def prediction_sha(self, wildcards: Any) -> str:
         return sha_of({"run": self.spec_sha(wildcards), "predict": identity.PREDICT})
 
@@ -181,19 +190,19 @@ class Jobs:
         views = [*map(self._view_sha, self.plan.tables.values()), self._view_sha(self.plan.claims)]
         return sha_of({"seeds": self.plan.settings.seeds, "views": views})
 
-    def check_targets(self, words: Iterable[str]) -> None:
-        """Refuse a file of the command line that no rule of this plan makes, with the name that was meant."""
+    def check_targets(self, targets: Iterable[str]) -> None:
+        """Refuse a target that no rule of this plan makes, with the name that was meant."""
         results, shown = re.escape(str(self.plan.results)), re.escape(self.shown)
-        for word in words:
-            self._refuse_other_split(word)
-            if match := re.fullmatch(rf"(?:\./)?{results}/runs/([^/]+)/.*", word):
-                self._refuse_unknown("run", match[1], self.plan.runs, word)
-            elif match := re.fullmatch(rf"(?:\./)?{results}/data/([^/]+)/.*", word):
-                self._refuse_unknown("data folder", match[1], {self.plan.data_id}, word)
-            elif match := re.fullmatch(rf"(?:\./)?{shown}/([^/]+)\.(?:csv|md|tex)", word):
-                self._refuse_unknown("table", match[1], {*self.plan.tables, *CLAIMS}, word)
+        for target in targets:
+            self._refuse_other_split(target)
+            if match := re.fullmatch(rf"(?:\./)?{results}/runs/([^/]+)/.*", target):
+                self._refuse_unknown("run", match[1], self.plan.runs, target)
+            elif match := re.fullmatch(rf"(?:\./)?{results}/data/([^/]+)/.*", target):
+                self._refuse_unknown("data folder", match[1], {self.plan.data_id}, target)
+            elif match := re.fullmatch(rf"(?:\./)?{shown}/([^/]+)\.(?:csv|md|tex)", target):
+                self._refuse_unknown("table", match[1], {*self.plan.tables, *CLAIMS}, target)
 
-    def _refuse_other_split(self, word: str) -> None:
+    def _refuse_other_split(self, target: str) -> None:
         """What belongs to the other split may lie there, and snakemake would call it up to date."""
         asked = self.plan.settings.split
         for split in SCORED:
@@ -203,14 +212,14 @@ class Jobs:
             )
             files = rf"{views}/[^/]+\.(?:csv|md|tex|html)|{figures}/[^/]+\.(?:pdf|svg|png)"
             files += rf"|{run}/(?:{RESULTS}|metrics\w*\.json)"
-            if split != asked and re.fullmatch(rf"(?:\./)?(?:{files})", word):
+            if split != asked and re.fullmatch(rf"(?:\./)?(?:{files})", target):
                 what = f"this belongs to the split '{split}', and '{asked}' is asked for"
-                raise UserError(what, where=word, hint=f"--config split={split}")
+                raise UserError(what, where=target, hint=f"--config split={split}")
 
-    def check_masks(self, words: Iterable[str]) -> None:
-        """Refuse runs whose masks are not there: those that the command line names, or else all views'."""
+    def check_masks(self, targets: Iterable[str]) -> None:
+        """Refuse runs whose masks are not there: those that a target names, or else all views'."""
         results, shown = re.escape(str(self.plan.results)), re.escape(self.shown)
-        runs, text = self.plan.runs, "\n".join(words)
+        runs, text = self.plan.runs, "\n".join(targets)
         views = re.findall(rf"^(?:\./)?{shown}/([^/\n]+)\.(?:csv|md|tex)$", text, re.MULTILINE)
         named = re.findall(rf"^(?:\./)?{results}/runs/([^/\n]+)/", text, re.MULTILINE)
         made = re.findall(rf"^(?:\./)?{results}/data/[^/\n]+/([^/\n]+)/", text, re.MULTILINE)
@@ -222,7 +231,7 @@ class Jobs:
             if masks:
                 self.plan.check_masks(masks)
 
-    def _refuse_unknown(self, noun: str, name: str, known: Collection[str], word: str) -> None:
+    def _refuse_unknown(self, noun: str, name: str, known: Collection[str], target: str) -> None:
         if name in known:
             return
         # an id of another profile or of an older plan differs in its digits only
@@ -230,7 +239,7 @@ class Jobs:
         alike = [other for other in known if other.startswith(f"{stem}-")]
         hint = f"did you mean '{alike[0]}'?" if alike else nearest(name, known)
         profile = self.plan.settings.profile
-        raise UserError(f"profile '{profile}' has no {noun} '{name}'", where=word, hint=hint)
+        raise UserError(f"profile '{profile}' has no {noun} '{name}'", where=target, hint=hint)
 
 
 class FigureJobs:
@@ -241,16 +250,16 @@ class FigureJobs:
         self.views = figures.load(self.plan, folder)
         self.style = str(folder / figures.STYLE)
         self.figures = one_of(self.views)
-        self.observers = sorted(map(str, (PACKAGE / "probes").glob("*.py")))
-        self.observed = one_of(name for name, view in self.views.items() if view.observed)
+        self.probe_source = sorted(map(str, (PACKAGE / "probes").glob("*.py")))
+        self.probed = one_of(name for name, view in self.views.items() if view.probed)
         self.folder = str(self.plan.drawn)
         self.files = [f"{self.folder}/{name}.{ending}" for name in self.views for ending in FORMATS]
 
     def inputs(self, wildcards: Any) -> list[str]:
         """The results a figure is drawn from: with one of them missing there is no figure."""
         view = self._view(wildcards)
-        if view.observed:
-            return [str(view.observed)]
+        if view.probed:
+            return [str(view.probed)]
         if view.table:
             return self.jobs.measured(view.runs)
         if view.chart == "forest":
@@ -263,7 +272,7 @@ class FigureJobs:
         own = [str(CHARTS / name) for name in (f"{chart}.py", *SHARED)]
         return [*own, *self.jobs.report_source]
 
-    def observed_runs(self, wildcards: Any) -> list[str]:
+    def probed_runs(self, wildcards: Any) -> list[str]:
         """Records of the networks that are asked, and of what their lessons are made from."""
         view = self._view(wildcards)
         shown = [self.plan.runs[run] for run in view.runs]
@@ -271,10 +280,10 @@ class FigureJobs:
         found = figures.records(self.plan, dict.fromkeys([*view.runs, *behind]))
         return found + [str(self.plan.scores(run) / RESULTS) for run in shown if view.chart == "key_frame"]
 
-    def observed_data(self, wildcards: Any) -> list[str]:
+    def probed_data(self, wildcards: Any) -> list[str]:
         """The data, or none once they were looked at: they cannot go stale, see Jobs.training_data."""
         view = self._view(wildcards)
-        if view.observed and view.observed.exists():
+        if view.probed and view.probed.exists():
             return []
         asked = (self.plan.runs[run] for run in view.runs)
         return list(dict.fromkeys(path for run in asked for path in self.jobs.data(run)))
@@ -286,22 +295,22 @@ class FigureJobs:
         table = self.jobs.claims_sha(wildcards) if view.chart == "forest" else table
         return sha_of({"view": view.sha, "table": table, "data": self.plan.data_id})
 
-    def observation_sha(self, wildcards: Any) -> str:
-        return self._view(wildcards).observation_sha
+    def probe_sha(self, wildcards: Any) -> str:
+        return self._view(wildcards).probe_sha
 
     def title(self, wildcards: Any) -> str:
         return self._view(wildcards).title
 
-    def check_targets(self, words: Iterable[str]) -> None:
-        """Refuse a figure of the command line that figures.yaml does not name."""
-        for word in words:
+    def check_targets(self, targets: Iterable[str]) -> None:
+        """Refuse a target that is a figure which figures.yaml does not name."""
+        for target in targets:
             if match := re.fullmatch(
-                rf"(?:\./)?{re.escape(self.folder)}/([^/]+)\.(?:{'|'.join(FORMATS)})", word
+                rf"(?:\./)?{re.escape(self.folder)}/([^/]+)\.(?:{'|'.join(FORMATS)})", target
             ):
                 try:
                     figures.find(self.views, match[1])
                 except UserError as error:
-                    raise UserError(error.what, where=word, hint=error.hint) from error
+                    raise UserError(error.what, where=target, hint=error.hint) from error
 
     def _view(self, wildcards: Any) -> FigureView:
         return self.views[wildcards.figure]

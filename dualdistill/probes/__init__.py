@@ -1,1 +1,1 @@
-"""Trained networks run for figures: observations that no result file contains."""
+"""Trained networks run for figures that show more than results contain."""

@@ -31,7 +31,7 @@ from dualdistill.training.objective import Objective, Upstream, build_networks, 
 
 
 @dataclass(frozen=True)
-class Observation:
+class Probed:
     """Feature maps of both networks, and the student's after alignment."""
 
     pair: FeaturePair
@@ -41,14 +41,14 @@ class Observation:
 
 def attention(plan: Plan, view: FigureView) -> Arrays:
     """MFD's scales and attentions at one level."""
-    observed, tap = _observe(plan, view), view.options["tap"]
-    mfd = getattr(observed.method, "mfd", None)
+    probed, tap = _probe(plan, view), view.options["tap"]
+    mfd = getattr(probed.method, "mfd", None)
     if not isinstance(mfd, MFD):
         raise UserError(
             f"figure '{view.name}' needs a student whose method uses MFD", hint="choose another row"
         )
-    student_BCHW, teacher_BCHW = observed.aligned_BCHW[tap], observed.pair.teacher_BCHW[dict(LEVELS)[tap]]
-    region = mfd.regions(tap, observed.pair, (teacher_BCHW.shape[2], teacher_BCHW.shape[3]))
+    student_BCHW, teacher_BCHW = probed.aligned_BCHW[tap], probed.pair.teacher_BCHW[dict(LEVELS)[tap]]
+    region = mfd.regions(tap, probed.pair, (teacher_BCHW.shape[2], teacher_BCHW.shape[3]))
     maps_BHW = {
         "fg": region.fg_BHW,
         "fp": region.fp_BHW,
@@ -57,19 +57,19 @@ def attention(plan: Plan, view: FigureView) -> Arrays:
         "student": spatial_attention(student_BCHW, mfd.tau),
         "used": mfd.attention(student_BCHW, teacher_BCHW),
     }
-    return {name: map_BHW[0].numpy() for name, map_BHW in maps_BHW.items()} | _surroundings(observed.pair)
+    return {name: map_BHW[0].numpy() for name, map_BHW in maps_BHW.items()} | _surroundings(probed.pair)
 
 
 def alignment(plan: Plan, view: FigureView) -> Arrays:
     """Strength of the student's maps before and after the alignment, and of the teacher's, per level."""
-    observed = _observe(plan, view)
+    probed = _probe(plan, view)
     arrays: Arrays = {}
     for tap, teacher_tap in LEVELS:
-        if tap in observed.aligned_BCHW:
-            arrays[f"{tap}_before"] = _strength(observed.pair.student_BCHW[tap])
-            arrays[f"{tap}_after"] = _strength(observed.aligned_BCHW[tap])
-            arrays[f"{tap}_teacher"] = _strength(observed.pair.teacher_BCHW[teacher_tap])
-    return arrays | _surroundings(observed.pair)
+        if tap in probed.aligned_BCHW:
+            arrays[f"{tap}_before"] = _strength(probed.pair.student_BCHW[tap])
+            arrays[f"{tap}_after"] = _strength(probed.aligned_BCHW[tap])
+            arrays[f"{tap}_teacher"] = _strength(probed.pair.teacher_BCHW[teacher_tap])
+    return arrays | _surroundings(probed.pair)
 
 
 def restore(plan: Plan, run: Run, objective: Objective) -> None:
@@ -94,7 +94,7 @@ def frames_of(plan: Plan, run: Run, *, images: bool, points: bool) -> FrameDatas
     return FrameDataset(*where, train=False, images=images, points=points, virtual=data.virtual(run.spec))
 
 
-def _observe(plan: Plan, view: FigureView) -> Observation:
+def _probe(plan: Plan, view: FigureView) -> Probed:
     """Run the figure's student and its teacher on the figure's frame, in test mode."""
     run = plan.runs[view.runs[0]]
     upstream = Upstream(plan.teacher_folder(run), plan.start_file(run), plan.label_encoder_folder(run))
@@ -113,7 +113,7 @@ def _observe(plan: Plan, view: FigureView) -> Observation:
     batch = replace(batch, depth_BNhw=none_BNhw, owner_BNhw=none_BNhw.long())
     pair = feature_pair(student, output, teachers, batch, progress=1.0).sealed()
     aligned_BCHW = {tap: adapter(pair.student_BCHW[tap]) for tap, adapter in adapters.items()}
-    return Observation(pair, aligned_BCHW, objective.method)
+    return Probed(pair, aligned_BCHW, objective.method)
 
 
 def _strength(feature_BCHW: Tensor) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from dualdistill import models
 from dualdistill.data.batch import Detections
 from dualdistill.data.dataset import collate
 from dualdistill.models.center_head import Head
-from dualdistill.plan.figures import FigureView, need_observation
+from dualdistill.plan.figures import FigureView, probe_file
 from dualdistill.plan.plan import Plan
 from dualdistill.probes import feature_maps, key_frame
 from dualdistill.probes.key_frame import Arrays
@@ -34,7 +34,7 @@ Counts = NDArray[np.int64]
 
 
 def run(plan: Plan, view: FigureView) -> None:
-    """Make the observation of a figure and write it as .npz."""
+    """Run the networks of a figure and write its probe file."""
     charts = {
         "temperature": temperature,
         "key_frame": key_frame.gather,
@@ -46,7 +46,7 @@ def run(plan: Plan, view: FigureView) -> None:
         arrays = charts[view.chart](plan, view)
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
-    out = need_observation(view)
+    out = probe_file(view)
     atomic_write(out, content.getvalue())
     log.info("wrote %s", out)
 

@@ -1,105 +1,173 @@
 """How far every run of a plan is, and how it scored beside what the poster reports. Only reads.
 
-A run is done, running, failed, stopped (it has a checkpoint and nobody works on it), waiting, foreign (its
-folder holds another run's record), or unknown (this system does not say who works on it). Its time is what it
-took, what it still takes, or what a stopped one lacks.
+The states of a run:
+  waiting     nothing has been done
+  running     it trains; predicting and scoring follow
+  stopped     it has a checkpoint, and no process works on it
+  failed      the last attempt ended in an error
+  trained     its boxes are not scored yet
+  done        nothing is left to do
+  foreign     its folder holds another run's record
+  unknown     another user's, who alone may ask whether a process works on it
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dualdistill.config.views import METRICS
 from dualdistill.errors import DataError
-from dualdistill.plan.plan import Plan, Run
+from dualdistill.plan.plan import KINDS, WITHOUT_BOXES, Plan, Run
+from dualdistill.plan.reader_names import names
 from dualdistill.store.files import read_json
-from dualdistill.store.records import DEVKIT_NAMES, DIARY, METRICS_JSON, PROGRESS, RUN, read_metrics, read_run
+from dualdistill.store.lock import LOCK, is_held
+from dualdistill.store.progress import Progress, clock, read
+from dualdistill.store.records import DEVKIT_NAMES, EVENTS, METRICS_JSON, RUN, read_metrics, read_run
 
-LOCKS = Path("/proc/locks")
-WORDS = {"done": "took", "running": "eta", "stopped": "lacks"}
+ACTIVE = ("running", "predicting", "scoring")
+TIMES = {"done": "took", "trained": "took", "stopped": "lacks"} | dict.fromkeys(ACTIVE, "eta")
+# stages of a progress file -> states of a trained run
+STAGES = {"samples predicted": "predicting", "scoring": "scoring"}
+# headings of runs that no table shows
+KIND_HEADINGS = dict(
+    zip(KINDS, ("teachers", "label encoders", "pre-trainings", "detectors", "other students"), strict=True)
+)
 
 
 @dataclass(frozen=True)
-class Progress:
-    """One run, as a line."""
+class RunStatus:
+    """State and scores of a run."""
 
     run: str
+    name: str  # for people
     state: str
     step: str
     seconds: float | None  # taken by a run that is done, ahead of one that is not
     measured: dict[str, float]  # metric -> points
     reported: dict[str, float]
+    progress: Progress | None = None  # of one that is active
     failure: str = ""  # what ended a failed one, and its log
 
     @property
     def time(self) -> str:
-        if self.seconds is None or self.state not in WORDS:
+        if self.seconds is None or self.state not in TIMES:
             return ""
-        minutes, seconds = divmod(int(self.seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        clock = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-        return f"{WORDS[self.state]} {clock}"
+        return f"{TIMES[self.state]} {clock(self.seconds)}"
 
 
-def lines(plan: Plan) -> list[str]:
-    """The plan's runs as text, one per line under a heading."""
-    found = [progress(plan, run) for run in plan.runs.values()]
-    width = max(len(one.run) for one in found)
-    scores = "".join(f"  {name:>5} (poster)" for name in METRICS)
-    text = [f"{'run':{width}}  {'state':7}  {'step':>13}  {'time':>13}{scores}"]
-    for one in found:
-        pairs = [(one.measured.get(name), one.reported.get(name)) for name in METRICS]
-        scores = "".join(f"  {_points(ours):>5} {_points(theirs):>8}" for ours, theirs in pairs)
-        text.append(f"{one.run:{width}}  {one.state:7}  {one.step:>13}  {one.time:>13}{scores}")
+@dataclass(frozen=True)
+class Status:
+    """All runs by the table that shows them first, and the jobs on the data that are going on."""
+
+    groups: dict[str, list[RunStatus]]
+    jobs: dict[str, Progress | None]
+    note: str  # on the scores
+
+    @property
+    def runs(self) -> list[RunStatus]:
+        return [run for group in self.groups.values() for run in group]
+
+    @property
+    def total(self) -> str:
+        """The overall state, and how many runs are in each."""
+        counts = Counter(run.state for run in self.runs)
+        done = counts.pop("done", 0)
+        if self.jobs or any(state in counts for state in ACTIVE):
+            overall = "running"
+        elif "failed" in counts:
+            overall = "failed"
+        else:
+            overall = "idle" if counts else "complete"
+        rest = "".join(f", {count} {state}" for state, count in counts.most_common())
+        return f"{overall}: {done} of {len(self.runs)} runs done{rest}"
+
+
+def gather(plan: Plan) -> Status:
+    """The status of a whole plan now."""
+    shown = names(plan.runs)
+    groups = {
+        heading: [run_status(plan, run, shown[run.id]) for run in runs]
+        for heading, runs in _groups(plan).items()
+    }
+    folders = sorted(plan.job_state("").glob("*"))
+    jobs = {folder.name: read(folder) for folder in folders if is_held(folder)}
     here = f"; here: {plan.data.name}, not comparable" if plan.data.world else ""
     split = "" if plan.settings.split == "val" else f"; scores: split {plan.settings.split}"
-    done = sum(one.state == "done" for one in found)
-    failures = [f"{one.run} failed: {one.failure}" for one in found if one.failure]
-    return [*text, *failures, f"{done} of {len(found)} runs done; poster: nuScenes, full size{here}{split}"]
+    return Status(groups, jobs, f"poster: nuScenes, full size{here}{split}")
 
 
-def progress(plan: Plan, run: Run, locks: Path = LOCKS) -> Progress:
+def _groups(plan: Plan) -> dict[str, list[Run]]:
+    """Every run once: under the first table that shows it, or under a heading for its kind."""
+    left = dict(plan.runs)
+    groups: dict[str, list[Run]] = {}
+    for table in plan.tables.values():
+        groups[table.name] = [left.pop(run) for row in table.rows for run in row.runs if run in left]
+    for kind, heading in KIND_HEADINGS.items():
+        groups[heading] = [run for run in left.values() if run.spec.kind == kind]
+    return {heading: runs for heading, runs in groups.items() if runs}
+
+
+def run_status(plan: Plan, run: Run, name: str) -> RunStatus:
     folder = plan.folder(run)
-    state, step, seconds = _state(folder, run, locks)
-    scored = _record(read_metrics, plan.scores(run), METRICS_JSON)
-    measured = {name: 100 * scored[key] for name, key in DEVKIT_NAMES.items()} if scored else {}
-    failure = _failure(folder) if state == "failed" else ""
-    return Progress(run.id, state, step, seconds, measured, _reported(plan, run), failure)
+    scores = _record(read_metrics, plan.scores(run), METRICS_JSON)
+    state, step, seconds, progress = _state(folder, run)
+    if state == "done" and not scores and run.spec.kind not in WITHOUT_BOXES:
+        state = "trained"
+    return RunStatus(
+        run=run.id,
+        name=name,
+        state=state,
+        step=step,
+        seconds=seconds,
+        measured={metric: 100 * scores[key] for metric, key in DEVKIT_NAMES.items()} if scores else {},
+        reported=_reported(plan, run),
+        progress=progress,
+        failure=_failure(folder) if state == "failed" else "",
+    )
 
 
-def _state(folder: Path, run: Run, locks: Path) -> tuple[str, str, float | None]:
-    """The state, the step of how many, and the seconds that go with it."""
-    saved, total = _checkpoint(folder / "state" / "head.json")
-    told = _told(folder / "state" / PROGRESS)
-    step = "damaged" if total is None else f"{saved}/{total}" if total else ""
+def _state(folder: Path, run: Run) -> tuple[str, str, float | None, Progress | None]:
+    """The state, the step of how many, the seconds that go with it, and the progress of an active run."""
     trained = _record(read_run, folder, RUN)
-    own = trained is not None and trained["spec_sha"] == run.spec.sha
-    lock = folder / "state" / "lock"
-    held = is_held(lock, locks)
-    if held:
-        if trained is not None or not told:
-            return "running", step, None
-        if told["time"] < lock.stat().st_mtime:
-            # said before the stop: this process goes on at the checkpoint and has not spoken yet
-            told |= {"time": lock.stat().st_mtime, "step": saved}
-        left = told["seconds_per_step"] * (told["total"] - told["step"]) - (time.time() - told["time"])
-        return "running", f"{told['step']:.0f}/{told['total']:.0f}", max(left, 0.0)
+    if held := is_held(folder / "state"):
+        return _active(folder / "state", trained is not None)
+    saved, total = _checkpoint(folder / "state" / "head.json")
+    step = "damaged" if total is None else f"{saved}/{total}" if total else ""
     if trained is not None:
-        return "done" if own else "foreign", step, trained.get("seconds") if own else None
+        ours = trained["spec_sha"] == run.spec.sha
+        return ("done", step, trained.get("seconds"), None) if ours else ("foreign", step, None, None)
     if _failure(folder):
-        return "failed", step, None
-    if held is None:
-        return "unknown", step, None
-    if not step:
-        return "waiting", "", None
-    # a stopped run goes on at its checkpoint, not where it was seen last
-    return "stopped", step, told["seconds_per_step"] * (total - saved) if told and total else None
+        return "failed", step, None, None
+    if held is None or not step:
+        return "unknown" if held is None else "waiting", step, None, None
+    # a stopped run goes on at its checkpoint, not at the step that it last reported
+    last = read(folder / "state")
+    lacks = last.seconds_each * (total - saved) if last and last.seconds_each and total else None
+    return "stopped", step, lacks, None
+
+
+def _active(state: Path, trained: bool) -> tuple[str, str, float | None, Progress | None]:
+    """Of a run whose lock is held."""
+    saved, total = _checkpoint(state / "head.json")
+    since = (state / LOCK).stat().st_mtime
+    progress = read(state)
+    if trained:
+        if progress is None or progress.time < since:  # the process has reported nothing yet
+            return "running", "", None, None
+        return STAGES.get(progress.stage, "running"), _step(progress), progress.seconds_left(), progress
+    if progress is None:
+        return "running", f"{saved}/{total}" if total else "", None, None
+    if progress.time < since:  # left by the process before: this one goes on at the checkpoint
+        progress = replace(progress, time=since, done=saved)
+    return "running", _step(progress), progress.seconds_left(), progress
+
+
+def _step(progress: Progress) -> str:
+    return f"{progress.done}/{progress.total}" if progress.total else ""
 
 
 def _checkpoint(head: Path) -> tuple[int, int | None]:
@@ -113,19 +181,10 @@ def _checkpoint(head: Path) -> tuple[int, int | None]:
         return 0, None
 
 
-def _told(path: Path) -> dict[str, float]:
-    """What the training last said of itself; nothing if that cannot be read."""
-    try:
-        content = read_json(path)
-        return {name: float(content[name]) for name in ("step", "total", "seconds_per_step", "time")}
-    except (DataError, KeyError, TypeError, ValueError):
-        return {}
-
-
 def _failure(folder: Path) -> str:
-    """What ended the last attempt, and the log if there is one; nothing unless that was a failure."""
+    """The error that ended the last attempt, and its log if there is one; empty unless it failed."""
     try:
-        last = json.loads((folder / "state" / DIARY).read_text().splitlines()[-1])
+        last = json.loads((folder / "state" / EVENTS).read_text().splitlines()[-1])
         why = last["why"].partition("\n")[0] if last["event"] == "failure" else ""
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return ""
@@ -133,36 +192,18 @@ def _failure(folder: Path) -> str:
     return f"{why}; see {log}" if why and log.exists() else why
 
 
-def is_held(lock: Path, locks: Path) -> bool | None:
-    """Whether a process of this machine holds a run's lock; None where the system does not say."""
-    if not lock.exists():
-        return False
-    if not locks.exists():
-        return None
-    found = lock.stat()
-    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
-    holder = re.escape(lock.read_text().removeprefix("pid ").partition(" ")[0])
-    # either will do: btrfs has another device in stat, and a container wrote another process id
-    return bool(re.search(rf"FLOCK .*( {device}| {holder} \S+):{found.st_ino} ", locks.read_text()))
-
-
-def _record(read: Any, folder: Path, name: str) -> dict[str, Any] | None:
+def _record(load: Callable[[Path], dict[str, Any]], folder: Path, name: str) -> dict[str, Any] | None:
     if not (folder / name).exists():
         return None
     try:
-        record: dict[str, Any] = read(folder)
+        return load(folder)
     except DataError:
         return None
-    return record
 
 
 def _reported(plan: Plan, run: Run) -> dict[str, float]:
     for table in plan.tables.values():
         for row in table.rows:
             if run.id in row.runs and row.reported:
-                return {name: told.value for name, told in row.reported.items()}
+                return {metric: reported.value for metric, reported in row.reported.items()}
     return {}
-
-
-def _points(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"

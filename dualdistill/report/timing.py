@@ -55,7 +55,7 @@ def jobs(plan: Plan) -> Iterator[tuple[str, float, float]]:
         for run in plan.runs.values():
             yield from _measured(stage, plan.scores(run) / BENCHMARKS / f"{stage}.jsonl")
     for path in sorted((plan.shown / BENCHMARKS).glob("*.jsonl")):
-        yield from _measured("observe", path)
+        yield from _measured("probe", path)
 
 
 def _gib(value: float) -> str:

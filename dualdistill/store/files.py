@@ -1,23 +1,17 @@
-"""Files that are whole or absent: atomic writes, strict JSON, checksums, and one holder per run.
-
-A kernel lock is used because snakemake's own lock can be lost while a training still runs.
-"""
+"""Files that are whole or absent: atomic writes, strict JSON, checksums."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
-import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dualdistill.errors import BusyError, DataError, DiskError
+from dualdistill.errors import DataError, DiskError
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
@@ -86,28 +80,6 @@ def _refuse_constant(name: str) -> None:
 def sha256_file(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Hold a run's folder; a second holder is refused with the name of the first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "lock"
-    with path.open("a+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            stream.seek(0)
-            holder = stream.read().strip() or "another process"
-            raise BusyError(
-                f"the run is held by {holder}", where=str(folder), hint="wait for it or stop it"
-            ) from error
-        stream.seek(0)
-        stream.truncate()
-        started = time.strftime("%Y-%m-%d %H:%M:%S")
-        stream.write(f"pid {os.getpid()} on {socket.gethostname()} since {started}")
-        stream.flush()
-        yield
 
 
 def canonical_json(value: Any) -> str:

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from dualdistill.errors import UserError
-from dualdistill.store.files import write_json
-from dualdistill.store.records import DIARY, PROGRESS
+from dualdistill.store.progress import Progress
+from dualdistill.store.progress import clock as duration
+from dualdistill.store.records import EVENTS
 
 SAVE_EVERY_S = 300.0
 
@@ -57,24 +58,19 @@ class Clock:
         """Seconds per step of this process; an earlier one may have run on another machine."""
         return (self.seconds - self.before) / (step - self.first)
 
-    def write_progress(self, folder: Path, step: int) -> None:
+    def write_progress(self, folder: Path, step: int, epoch: float, losses: dict[str, float]) -> None:
         """Write the file from which `status` shows a running training."""
-        progress = {
-            "step": step,
-            "total": self.total,
-            "seconds_per_step": self.pace(step),
-            "time": time.time(),
-        }
-        write_json(folder / PROGRESS, progress)
+        pace = self.pace(step)
+        Progress("train", step, self.total, pace, epoch=round(epoch, 2), losses=losses).leave(folder)
 
     def line(self, step: int, epoch: float, losses: dict[str, float]) -> str:
         """Progress in one line: step, losses, pace, time left, memory."""
         pace = self.pace(step)
-        left = int(pace * (self.total - step))
+        left = duration(pace * (self.total - step))
         terms = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
         return (
             f"step {step}/{self.total}  epoch {epoch:.1f}  loss {sum(losses.values()):.4g}  "
-            f"{pace:.2f} s/step  eta {left // 60}:{left % 60:02d}  {peak_memory_mb():.0f} MB  |  {terms}"
+            f"{pace:.2f} s/step  eta {left}  {peak_memory_mb():.0f} MB  |  {terms}"
         )
 
 
@@ -87,7 +83,7 @@ def peak_memory_mb() -> float:
 
 def log_event(folder: Path, **event: Any) -> None:
     """Append a line to the run's event log."""
-    with (folder / DIARY).open("a") as stream:
+    with (folder / EVENTS).open("a") as stream:
         stream.write(json.dumps({"time": time.time(), "pid": os.getpid(), **event}) + "\n")
 
 

@@ -28,7 +28,8 @@ from dualdistill.models import Classifier, LabelEncoder
 from dualdistill.models.layers import place
 from dualdistill.plan.plan import DataPaths
 from dualdistill.seeding import pin, random_state, restore_random_state
-from dualdistill.store.files import replacing, run_lock, sha256_file, write_json
+from dualdistill.store.files import replacing, sha256_file, write_json
+from dualdistill.store.lock import run_lock
 from dualdistill.store.provenance import collect
 from dualdistill.store.records import RUN_SCHEMA
 from dualdistill.training import optim
@@ -129,11 +130,11 @@ def train_steps(state: State, setup: Setup, clock: Clock, log_every: int) -> Non
     batches = feed.batches(state.step, setup.fabric)
     while state.step < feed.total:
         losses = train_step(state, setup, batches)
-        ended = state.step == feed.total
+        ended, epoch = state.step == feed.total, state.step / feed.steps_per_epoch
         if state.step % log_every == 0 or ended:
             if first_process:
-                clock.write_progress(setup.folder, state.step)
-            log.info("%s", clock.line(state.step, state.step / feed.steps_per_epoch, losses))
+                clock.write_progress(setup.folder, state.step, epoch, losses)
+            log.info("%s", clock.line(state.step, epoch, losses))
         due = state.step % feed.steps_per_epoch == 0 or clock.save_is_due()
         if (due or ended or stop.received) and first_process:
             state.save(setup, clock.seconds)

@@ -94,18 +94,18 @@ def test_an_unknown_figure_has_a_neighbour(plan: Plan, folder: Path):
         figures.find(figures.load(plan, folder), "trainig")
 
 
-def test_what_is_drawn_is_not_what_is_observed(plan: Plan, folder: Path):
+def test_an_edited_drawing_key_changes_the_figure_and_not_the_probe(plan: Plan, folder: Path):
     before = figures.load(plan, folder)["frame"]
     change(folder, "min_score: 0.3", "min_score: 0.5")
     after = figures.load(plan, folder)["frame"]
-    assert (before.observation_sha == after.observation_sha, before.sha == after.sha) == (True, False)
+    assert (before.probe_sha == after.probe_sha, before.sha == after.sha) == (True, False)
     change(folder, "{scene: 0, frame: 2}", "{scene: 1, frame: 2}")
-    assert figures.load(plan, folder)["frame"].observation_sha != after.observation_sha
+    assert figures.load(plan, folder)["frame"].probe_sha != after.probe_sha
 
 
-def test_a_figure_of_results_has_nothing_to_observe(plan: Plan, folder: Path):
+def test_a_figure_of_results_has_nothing_to_probe(plan: Plan, folder: Path):
     with pytest.raises(UserError, match="is drawn from results alone"):
-        figures.need_observation(figures.load(plan, folder)["main"])
+        figures.probe_file(figures.load(plan, folder)["main"])
 
 
 def test_planning_figures_loads_no_library_and_drawing_no_torch():

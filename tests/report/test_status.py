@@ -1,17 +1,29 @@
 """What `status` says of runs in every state, from the files and locks that trainings leave."""
 
+import contextlib
+import fcntl
 import os
+import pty
 import re
 import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dualdistill.errors import NumericsError
 from dualdistill.plan.plan import Plan, Run
-from dualdistill.report import status
-from dualdistill.store.files import read_json, run_lock, write_json
+from dualdistill.report import status, status_screen
+from dualdistill.report.status_screen import text
+from dualdistill.store.files import read_json, write_json
+from dualdistill.store.lock import run_lock
+from dualdistill.store.progress import Progress
 from dualdistill.training.progress import log_event, log_failure
 
 
@@ -34,14 +46,14 @@ def saved(state: Path, step: int) -> None:
     write_json(state / "head.json", {"checkpoints": [checkpoint], "spec_sha": "0" * 64, "total": 100})
 
 
-def told(state: Path, step: int, ago: float = 0.0) -> None:
-    found = {"step": step, "total": 100, "seconds_per_step": 60.0, "time": time.time() - ago}
-    write_json(state / "progress.json", found)
+def reported(state: Path, step: int, ago: float = 0.0) -> None:
+    losses = {"task": 2.0, "mfd": 0.5}
+    Progress("train", step, 100, 60.0, time.time() - ago, epoch=1.25, losses=losses).leave(state)
 
 
 def seen(plan: Plan, run: Run) -> tuple[str, str, str]:
-    found = status.progress(plan, run)
-    return found.state, found.step, found.time
+    shown = status.run_status(plan, run, "a name")
+    return shown.state, shown.step, shown.time
 
 
 def test_a_run_without_files_waits(plan: Plan, run: Run):
@@ -60,12 +72,12 @@ def test_a_run_that_is_done_says_what_it_took(plan: Plan, run: Run):
 def test_a_running_one_says_what_it_still_takes(plan: Plan, run: Run, state: Path):
     with run_lock(state):
         assert seen(plan, run) == ("running", "", "")
-        told(state, 98, ago=-0.5)
+        reported(state, 98, ago=-0.5)
         os.utime(state / "lock", (0, 0))  # held since long before
         assert seen(plan, run) == ("running", "98/100", "eta 2:00")
-        told(state, 98, ago=59.5)
+        reported(state, 98, ago=59.5)
         assert seen(plan, run) == ("running", "98/100", "eta 1:00")
-        told(state, 98, ago=1000)
+        reported(state, 98, ago=1000)
         assert seen(plan, run) == ("running", "98/100", "eta 0:00")
 
 
@@ -73,9 +85,9 @@ def test_one_that_goes_on_starts_from_its_checkpoint_and_not_from_what_it_said_b
     plan: Plan, run: Run, state: Path
 ):
     saved(state, 97)
-    told(state, 99, ago=5000)
+    reported(state, 99, ago=5000)
     with run_lock(state):
-        found = status.progress(plan, run)
+        found = status.run_status(plan, run, "a name")
     assert (found.state, found.step) == ("running", "97/100")
     assert found.seconds == pytest.approx(180, abs=5)
 
@@ -83,7 +95,7 @@ def test_one_that_goes_on_starts_from_its_checkpoint_and_not_from_what_it_said_b
 def test_a_stopped_one_lacks_what_comes_after_its_checkpoint(plan: Plan, run: Run, state: Path):
     saved(state, 97)
     assert seen(plan, run) == ("stopped", "97/100", "")
-    told(state, 99, ago=5000)
+    reported(state, 99, ago=5000)
     assert seen(plan, run) == ("stopped", "97/100", "lacks 3:00")
 
 
@@ -92,13 +104,13 @@ def test_a_failed_one_says_why_and_where_its_log_is_until_it_starts_again(plan: 
     with pytest.raises(NumericsError), log_failure(state):
         raise NumericsError("the loss is not finite", where="step 98")
     assert seen(plan, run) == ("failed", "97/100", "")
-    assert f"{run.id} failed: step 98: the loss is not finite" in status.lines(plan)
+    assert "bevdepth-r50, seed 0 failed: step 98: the loss is not finite" in text(plan)
     log = plan.folder(run) / "logs" / "train.log"
     log.parent.mkdir()
     log.touch()
     with pytest.raises(MemoryError), log_failure(state):
         raise MemoryError("no room\nfor more")
-    assert f"{run.id} failed: MemoryError: no room; see {log}" in status.lines(plan)
+    assert f"bevdepth-r50, seed 0 failed: MemoryError: no room; see {log}" in text(plan)
     with run_lock(state):
         assert seen(plan, run)[0] == "running"
     log_event(state, event="start", step=97, total=100)
@@ -111,30 +123,12 @@ def test_a_stop_is_no_failure(plan: Plan, run: Run, state: Path):
     assert seen(plan, run)[0] == "waiting"
 
 
-def test_where_the_system_lists_no_locks_it_is_unknown_who_holds_a_run(plan: Plan, run: Run, state: Path):
-    nowhere = state / "no locks"
-    assert status.progress(plan, run, nowhere).state == "waiting"
+def test_it_is_unknown_who_holds_a_run_of_another_user(
+    plan: Plan, run: Run, state: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(status, "is_held", lambda folder: None)
     saved(state, 97)
-    with run_lock(state):
-        found = status.progress(plan, run, nowhere)
-    assert (found.state, found.step) == ("unknown", "97/100")
-
-
-def test_the_lock_of_another_file_with_the_same_number_is_not_this_ones(state: Path):
-    with run_lock(state):
-        lock = state / "lock"
-    found = lock.stat()
-    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
-    locks = state / "locks"
-    line = "1: FLOCK  ADVISORY  WRITE {} {}:{} 0 EOF\n"
-    for process, there, number, held in (
-        (1, device, found.st_ino, True),  # a container's process has another number there
-        (os.getpid(), "00:2b", found.st_ino, True),  # btrfs has another device in stat
-        (1, "00:2b", found.st_ino, False),
-        (os.getpid(), device, found.st_ino + 1, False),
-    ):
-        locks.write_text(line.format(process, there, number))
-        assert status.is_held(lock, locks) is held
+    assert seen(plan, run)[:2] == ("unknown", "97/100")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"checkpoints": []}', '{"step": "soon"}'])
@@ -150,17 +144,108 @@ def test_a_record_of_another_spec_is_foreign(plan: Plan, run: Run):
     assert seen(plan, run) == ("foreign", "", "")
 
 
-def test_measured_stands_beside_reported_and_says_that_it_is_not_comparable(plan: Plan, run: Run):
-    heading, *lines, last = status.lines(plan)
-    assert re.findall(r"\S+", heading)[:4] == ["run", "state", "step", "time"]
-    line = next(line for line in lines if line.startswith(run.id))
+def test_measured_stands_beside_reported_and_is_marked_as_not_comparable(plan: Plan, run: Run):
+    heading, *lines, note, _ = text(plan).splitlines()
+    assert heading.split() == ["run", "state", "step", "time", "mAP", "poster", "NDS", "poster"]
+    line = next(line for line in lines if line.startswith("  bevdepth-r50, seed 0 "))
     measured, reported = re.findall(r"-?\d+\.\d", line)[:2]
-    assert float(measured) == pytest.approx(
-        100 * read_json(plan.folder(run) / "metrics.json")["mean_ap"], abs=0.05
-    )
-    assert float(reported) == next(
-        row.reported["mAP"].value for row in plan.table("table_main").rows if run.id in row.runs
-    )
-    done = sum("  done  " in line for line in lines)
-    assert last.startswith(f"{done} of {len(plan.runs)} runs done")
-    assert last.endswith("here: world, not comparable")
+    mean_ap = 100 * read_json(plan.folder(run) / "metrics.json")["mean_ap"]
+    assert float(measured) == pytest.approx(mean_ap, abs=0.05)
+    rows = plan.table("table_main").rows
+    assert float(reported) == next(row.reported["mAP"].value for row in rows if run.id in row.runs)
+    assert note.rstrip().endswith("here: world, not comparable")
+
+
+def test_every_run_is_listed_once_under_a_table_or_a_heading_for_its_kind(plan: Plan):
+    groups = status.gather(plan).groups
+    assert next(iter(groups)) == "table_main"
+    assert {"pre-trainings", "detectors"} <= groups.keys()
+    listed = [run for runs in groups.values() for run in runs]
+    assert sorted(run.run for run in listed) == sorted(plan.runs)
+    ids = re.compile(r"\S+-s\d-[0-9a-f]{10}\b")
+    assert ids.findall(text(plan, ids=True)) == [run.run for run in listed]
+    assert ids.findall(text(plan)) == []
+
+
+def test_a_trained_run_without_scores_is_not_done(plan: Plan, run: Run):
+    (plan.scores(run) / "metrics.json").unlink()
+    assert seen(plan, run)[0] == "trained"
+    with run_lock(plan.folder(run) / "state"):
+        Progress("samples predicted", 30, 40, 2.0).leave(plan.folder(run) / "state")
+        assert seen(plan, run) == ("predicting", "30/40", "eta 0:19")
+        Progress("scoring", 0, 0, None).leave(plan.folder(run) / "state")
+        assert seen(plan, run) == ("scoring", "", "")
+
+
+def test_what_is_going_on_stands_on_top_with_bar_and_losses(plan: Plan, run: Run, state: Path):
+    job = plan.job_state("world")
+    with run_lock(state), run_lock(job):
+        reported(state, 40, ago=-0.5)
+        Progress("scenes rendered", 3, 12, 10.0, time.time() + 0.5).leave(job)
+        world, training, losses, *_, last = text(plan, 80).splitlines()
+    assert re.fullmatch(r"world +━+.* 3/12 scenes rendered +eta 1:30 *", world)
+    assert re.fullmatch(r"bevdepth-r50, seed 0 +━+.* 40/100 +eta 1:00:00 *", training)
+    assert losses.strip() == "epoch 1.2  loss 2.5:  mfd 0.5  task 2"
+    assert re.match(r"running: \d+ of \d+ runs done, .*1 running", last)
+
+
+def test_the_overall_state_is_complete_only_when_every_run_is_done(plan: Plan, state: Path):
+    assert status.gather(plan).total.startswith("idle: ")
+    with pytest.raises(MemoryError), log_failure(state):
+        raise MemoryError("no room")
+    now = status.gather(plan)
+    assert now.total.startswith("failed: ")
+    done = {"all": [replace(run, state="done") for run in now.runs]}
+    assert replace(now, groups=done).total == f"complete: {len(plan.runs)} of {len(plan.runs)} runs done"
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_line_is_wider_than_the_terminal(plan: Plan, run: Run, state: Path, width: int):
+    with run_lock(state):
+        reported(state, 40)
+        lines = text(plan, width).splitlines()
+        assert len(lines) == len(text(plan).splitlines())
+    assert max(map(len, lines)) <= width
+
+
+WATCH = """
+import pathlib, sys
+from dualdistill.plan import plan
+from dualdistill.report import status_screen
+try:
+    status_screen.watch(plan.load(pathlib.Path(sys.argv[1]), {}, pathlib.Path(sys.argv[2])))
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def resize(terminal: int, rows: int, columns: int) -> None:
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def test_watch_gives_the_terminal_back_after_ctrl_c(plan: Plan, folder: Path):
+    """On a real terminal that becomes smaller meanwhile."""
+    ours, theirs = pty.openpty()
+    resize(theirs, 24, 80)
+    line = [sys.executable, "-c", WATCH, str(folder / "config.yaml"), str(plan.results)]
+    with subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        written = b""
+        for shown, size in ((2, (10, 60)), (4, (24, 80))):
+            while written.count(b"runs done") < shown:
+                written += os.read(ours, 65536)
+            resize(ours, *size)
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # at the end of a terminal
+            while more := os.read(ours, 65536):
+                written += more
+    assert process.returncode == 130
+    enter, leave = written.index(b"\x1b[?1049h"), written.index(b"\x1b[?1049l")
+    assert enter < written.index(b"runs done") < leave < written.rindex(b"runs done")
+    assert written.rindex(b"\x1b[?25h") > written.rindex(b"\x1b[?25l")  # the cursor is visible again
+    assert b"Traceback" not in written
+
+
+def test_watch_prints_once_where_there_is_no_terminal(plan: Plan, capsys: pytest.CaptureFixture[str]):
+    status_screen.watch(plan)
+    assert capsys.readouterr().out.count("runs done") == 1

@@ -1,8 +1,7 @@
-"""A file is whole or absent, JSON is strict, and a run has one holder."""
+"""A file is whole or absent, and JSON is strict."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dualdistill.errors import BusyError, DataError, DiskError
-from dualdistill.store.files import atomic_write, read_json, replacing, run_lock, write_json
+from dualdistill.errors import DataError, DiskError
+from dualdistill.store.files import atomic_write, read_json, replacing, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
@@ -74,22 +73,3 @@ def test_nan_is_never_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "metrics.json", {"mAP": float("nan")})
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_second_holder_of_a_run_is_told_who_has_it(tmp_path: Path) -> None:
-    with run_lock(tmp_path), pytest.raises(BusyError, match=f"pid {os.getpid()}"), run_lock(tmp_path):
-        pass
-
-
-def test_the_lock_goes_with_the_process(tmp_path: Path) -> None:
-    code = (
-        "import os, pathlib, signal, sys\n"
-        "from dualdistill.store.files import run_lock\n"
-        "with run_lock(pathlib.Path(sys.argv[1])):\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    assert (
-        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -signal.SIGKILL
-    )
-    with run_lock(tmp_path):
-        assert str(os.getpid()) in (tmp_path / "lock").read_text()

@@ -1,10 +1,13 @@
 """Takes the place of dualdistill/__main__.py in a test: the same arguments and files, none of the work."""
 
+import inspect
+import sys
 from pathlib import Path
+from typing import Any
 
-from dualdistill.cli import _override, parser
+from dualdistill.cli import cli, load
 from dualdistill.plan import figures
-from dualdistill.plan import plan as planning
+from dualdistill.plan.plan import Plan
 from dualdistill.plan.snakemake_inputs import FORMATS
 
 OUTPUTS = {
@@ -14,37 +17,37 @@ OUTPUTS = {
 }
 
 
-def outputs() -> list[Path]:
-    options = parser().parse_args()
-    overrides = dict(_override(text) for text in options.set)
-    overrides |= {key: value for key in ("profile", "split") if (value := getattr(options, key))}
-    plan = planning.load(options.config, overrides, options.results)
-    if options.command in OUTPUTS:
-        run = plan.run(options.run)
-        folder = plan.folder(run) if options.command == "train" else plan.scores(run)
-        return [folder / name for name in OUTPUTS[options.command]]
-    if options.command == "table":
-        return [plan.shown / f"{options.table}.{suffix}" for suffix in ("csv", "md", "tex")]
-    if options.command == "page":
+def outputs(command: str, plan: Plan, words: dict[str, Any], config: Path) -> list[Path]:
+    if command in OUTPUTS:
+        run = plan.run(words["run"])
+        folder = plan.folder(run) if command == "train" else plan.scores(run)
+        return [folder / name for name in OUTPUTS[command]]
+    if command == "table":
+        return [plan.shown / f"{words['table']}.{suffix}" for suffix in ("csv", "md", "tex")]
+    if command == "page":
         return [plan.shown / "index.html"]
-    if options.command == "claims":
+    if command == "claims":
         return [plan.shown / name for name in ("claims.csv", "claims_pairs.csv", "claims.md")]
-    if options.command == "virtual":
-        return [plan.paths.index.parent / options.points / "virtual.json"]
-    if options.command in ("figure", "observe"):
-        view = figures.load(plan, options.config.parent)[options.figure]
-        if options.command == "observe":
-            return [figures.need_observation(view)]
+    if command == "virtual":
+        return [plan.paths.index.parent / words["points"] / "virtual.json"]
+    if command in ("figure", "probe"):
+        view = figures.load(plan, config.parent)[words["figure"]]
+        if command == "probe":
+            return [figures.probe_file(view)]
         return [plan.drawn / f"{view.name}.{ending}" for ending in FORMATS]
-    assert plan.paths.cache is not None
-    made = {
-        "world": plan.paths.root / "world.json",
-        "index": plan.paths.index,
-        "cache": plan.paths.cache / "cache.json",
-    }
-    return [made[options.command]]
+    if command == "cache":
+        assert plan.paths.cache is not None
+        return [plan.paths.cache / "cache.json"]
+    return [{"world": plan.paths.root / "world.json", "index": plan.paths.index}[command]]
 
 
-for path in outputs():
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{path}\n")
+def main() -> None:
+    command, *rest = sys.argv[1:]
+    words = cli.commands[command].make_context(command, rest).params
+    plan = load(**{name: words[name] for name in inspect.signature(load).parameters})
+    for path in outputs(command, plan, words, words["config"]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{path}\n")
+
+
+main()

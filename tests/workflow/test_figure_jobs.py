@@ -10,25 +10,26 @@ from checkouts import Checkout
 
 FIGURES = yaml.safe_load((Path(__file__).parents[1] / "small" / "figures.yaml").read_text())["figures"]
 WHOSE = ("training", "frame", "attention", "alignment")  # of students on ResNet-50
-OBSERVED = sum(line["chart"] in ("cut", "frame", "attention", "alignment") for line in FIGURES.values())
+PROBING = ("temperature", "key_frame", "attention", "alignment")  # charts of what networks say
+PROBED = sum(line["chart"] in PROBING for line in FIGURES.values())
 
 
 def test_figures_of_finished_results_train_nothing(finished: Checkout):
     shutil.rmtree(finished.root / "figures")
-    shutil.rmtree(finished.root / "results" / "observed")
-    assert finished.jobs("figures") == {"observe": OBSERVED, "figure": len(FIGURES), "figures": 1}
+    shutil.rmtree(finished.root / "results" / "probes")
+    assert finished.jobs("figures") == {"probe": PROBED, "figure": len(FIGURES), "figures": 1}
 
 
 def test_from_nothing_a_figure_waits_for_every_run_that_it_shows(checkout: Checkout):
     jobs = checkout.jobs("figures/main.pdf")
     assert (jobs["figure"], jobs["train"], jobs["evaluate"], jobs["world"]) == (1, 4, 5, 1)
     jobs = checkout.jobs("figures/temperature.png")
-    assert jobs == dict.fromkeys(("world", "index_data", "cache", "train_teacher", "observe", "figure"), 1)
+    assert jobs == dict.fromkeys(("world", "index_data", "cache", "train_teacher", "probe", "figure"), 1)
 
 
 def test_a_plain_call_draws_the_figures_before_the_page(checkout: Checkout):
     announced = checkout.announced()
-    assert (announced["figure"], announced["observe"], announced["page"]) == (len(FIGURES), OBSERVED, 1)
+    assert (announced["figure"], announced["probe"], announced["page"]) == (len(FIGURES), PROBED, 1)
 
 
 def test_an_edited_style_draws_all_figures_and_nothing_else(finished: Checkout):
@@ -42,12 +43,12 @@ def test_an_edited_line_draws_its_own_figure(finished: Checkout):
     assert finished.jobs("figures") == {"figure": 1, "figures": 1}
     # what a network is asked is another matter than how the answer is drawn
     finished.edit("config/figures.yaml", "tap: head", "tap: s2")
-    assert finished.jobs("figures") == {"observe": 1, "figure": 2, "figures": 1}
+    assert finished.jobs("figures") == {"probe": 1, "figure": 2, "figures": 1}
 
 
-def test_another_key_frame_is_observed_and_trains_nothing(finished: Checkout):
+def test_another_key_frame_is_probed_and_trains_nothing(finished: Checkout):
     finished.edit("config/figures.yaml", "scene: 0, frame: 2", "scene: 0, frame: 1")
-    assert finished.jobs("figures") == {"observe": 3, "figure": 3, "figures": 1}
+    assert finished.jobs("figures") == {"probe": 3, "figure": 3, "figures": 1}
 
 
 def test_a_word_of_a_table_is_a_word_of_its_figure(finished: Checkout):
@@ -67,7 +68,7 @@ def test_edited_drawing_code_draws_its_chart(finished: Checkout):
 def test_edited_looking_code_looks_anew_and_trains_nothing(finished: Checkout, name: str):
     path = finished.root / "dualdistill" / "probes" / name
     path.write_text(path.read_text() + "# a remark\n")
-    assert finished.jobs("figures") == {"observe": OBSERVED, "figure": OBSERVED, "figures": 1}
+    assert finished.jobs("figures") == {"probe": PROBED, "figure": PROBED, "figures": 1}
 
 
 def test_a_figure_is_drawn_anew_when_a_score_changes(finished: Checkout):

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from checkouts import Checkout
@@ -148,6 +149,50 @@ def test_a_run_with_another_name_in_the_table_is_the_same_run(finished: Checkout
     finished.add("config/variants.yaml", "x: {from: dualdistill-r50-centerpoint, temperature: 0.1}")
     finished.add("config/tables.yaml", LINE)
     assert finished.jobs() == {"table": 1}
+
+
+def test_a_renamed_or_doubled_row_starts_no_training(finished: Checkout):
+    for file in ("variants", "tables", "claims", "figures"):
+        path = finished.root / "config" / f"{file}.yaml"
+        path.write_text(re.sub(r"\bdualdistill-r50-centerpoint\b", "ours", path.read_text()))
+    finished.add("config/variants.yaml", "again: {from: ours}")
+    named = finished.snakemake("-n", "--forcerun", "train").stdout
+    assert re.search(r"^Job \d+: Train again = ours \(\w{10}\)$", named, re.MULTILINE)
+    assert not {"train", "predict", "evaluate"} & finished.jobs().keys()
+
+
+def test_messages_name_rows_and_seeds(checkout: Checkout):
+    text = checkout.snakemake("-n", "--config", "seeds=[0,1]").stdout
+    for sentence in (
+        r"Train bevdepth-r50, seed 1 \(\w{10}\)",
+        r"Train the teacher centerpoint, seed 0 \(\w{10}\)",
+        r"Pre-train pretrain-r50 \(\w{10}\)",
+        r"Predict boxes with bevdepth-r50, seed 0 \(\w{10}\)",
+        r"Score bevdepth-r50, seed 0 \(\w{10}\) with the official evaluation",
+    ):
+        assert re.search(rf"^Job \d+: {sentence}$", text, re.MULTILINE), sentence
+
+
+def test_a_job_asks_for_no_masks_that_only_other_runs_read(checkout: Checkout):
+    """Targets are checked by the snakemake that a person calls, not by the processes of its jobs."""
+    (checkout.root / "nuscenes" / "v1.0-trainval").mkdir(parents=True)
+    (checkout.root / "resnet.pth").touch()
+    checkout.add("config/tables.yaml", "      - {row: x3kd-r50-centerpoint, baseline: bevdepth-r50}")
+    real = (
+        "--config",
+        "profile=nuscenes",
+        "data_root=nuscenes",
+        "imagenet={r50: resnet.pth, r101: resnet.pth}",
+    )
+    assert faulty(checkout, *real)[1].startswith("profile nuscenes: masks is not set")
+    line = [sys.executable, "-m", "dualdistill", "resolve", "--profile", "nuscenes"]
+    listed = subprocess.run(line, cwd=checkout.root, capture_output=True, text=True, check=True).stdout
+    run = re.search(r"^(\S+)  centerpoint$", listed, re.MULTILINE)[1]
+    shutil.copy2(Path(__file__).parent / "stand_in.py", checkout.root / "dualdistill" / "__main__.py")
+    planned = checkout.snakemake("-n", *real, "--", f"results/runs/{run}/run.json")
+    index, data = re.search(r"(results/data/([^/]+)/index\.npz)", planned.stdout).groups()
+    job = checkout.snakemake("--mode", "subprocess", *real, "--target-jobs", f"index_data:data={data}")
+    assert (job.returncode, (checkout.root / index).exists()) == (0, True), job.stderr
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_claims_are_judged_anew_when_they_change_and_train_nothing(finished: Che
     assert finished.jobs() == {"claims": 1}
 
 
-@pytest.mark.parametrize("name", ["report/collect.py", "report/numbers.py", "measures.py"])
+@pytest.mark.parametrize("name", ["report/collect.py", "report/numbers.py", "plan/columns.py"])
 def test_edited_reporting_code_makes_every_view_anew_and_trains_nothing(finished: Checkout, name: str):
     path = finished.root / "dualdistill" / name
     path.write_text(path.read_text() + "# a remark\n")

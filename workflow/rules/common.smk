@@ -2,9 +2,10 @@
 import shlex
 import sys
 
-from dualdistill.plan import plan
 from dualdistill.errors import UserError
+from dualdistill.plan import plan
 from dualdistill.plan.snakemake_inputs import FigureJobs, Jobs
+from snakemake.cli import get_argument_parser
 
 try:
     if workflow.deployment_settings.deployment_method:
@@ -14,16 +15,17 @@ try:
     JOBS = Jobs(plan.load(overrides=config))
     JOBS.plan.check_root()
     JOBS.plan.check_starts()
-    JOBS.check_targets(sys.argv[1:])
-    JOBS.check_masks(sys.argv[1:])
     FIGURES = FigureJobs(JOBS)
-    FIGURES.check_targets(sys.argv[1:])
+    if workflow.is_main_process:  # the jobs that it starts were checked with it
+        targets = get_argument_parser().parse_known_args(sys.argv[1:])[0].targets
+        JOBS.check_targets(targets)
+        JOBS.check_masks(targets)
+        FIGURES.check_targets(targets)
 except UserError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
 
 # The interpreter of this very process: `python` in a shell command would be whatever PATH says.
-# So `conda:` in a rule only tells --lint and a reader what the rule needs.
 SUITE = f"{shlex.quote(sys.executable)} -m dualdistill"
 # Braces double: snakemake formats a shell command, and settings may hold a mapping.
 PLAN = JOBS.plan.arguments.replace("{", "{{").replace("}", "}}")

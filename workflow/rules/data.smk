@@ -7,11 +7,9 @@ rule world:
         "results/data/{data}/benchmarks/world.jsonl"
     wildcard_constraints:
         data=JOBS.world_ids,
-    conda:
-        "../../environment.yml"
     threads: JOBS.plan.settings.workers
     message:
-        "Render the synthetic world {wildcards.data}"
+        "Render the synthetic world"
     shell:
         f"{SUITE} world {PLAN} > {{log}} 2>&1"
 
@@ -25,10 +23,8 @@ rule index_data:
         "results/data/{data}/logs/index.log",
     benchmark:
         "results/data/{data}/benchmarks/index.jsonl"
-    conda:
-        "../../environment.yml"
     message:
-        "Read the tables of {wildcards.data}"
+        "Read the tables of the data set"
     shell:
         f"{SUITE} index {PLAN} > {{log}} 2>&1"
 
@@ -44,10 +40,8 @@ rule cache:
         "results/data/{data}/benchmarks/cache.jsonl"
     wildcard_constraints:
         data=JOBS.cached_ids,
-    conda:
-        "../../environment.yml"
     message:
-        "Decode images and points of {wildcards.data}"
+        "Decode images and points"
     shell:
         f"{SUITE} cache {PLAN} > {{log}} 2>&1"
 
@@ -64,10 +58,8 @@ rule virtual:
     wildcard_constraints:
         points=JOBS.virtual_ids,
     priority: 3  # it needs every core and a teacher waits for it: behind trainings it would come last
-    conda:
-        "../../environment.yml"
     threads: JOBS.plan.settings.workers
     message:
-        "Add virtual points to the clouds of {wildcards.data}"
+        "Add virtual points to the clouds ({wildcards.points})"
     shell:
         f"{SUITE} virtual {{wildcards.points}} {PLAN} > {{log}} 2>&1"

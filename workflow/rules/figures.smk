@@ -1,33 +1,31 @@
-# Drawing imports no torch and reads results only; what needs a network is observed once, by a job of its own.
+# Drawing imports no torch and reads results only; what needs a network is probed once, by a job of its own.
 rule figures:
     input:
         FIGURES.files,
 
 
-rule observe:
+rule probe:
     input:
-        data=FIGURES.observed_data,
-        runs=FIGURES.observed_runs,
-        source=FIGURES.observers,
+        data=FIGURES.probed_data,
+        runs=FIGURES.probed_runs,
+        source=FIGURES.probe_source,
     output:
-        f"{JOBS.shown}/observed/{{figure}}.npz",
+        f"{JOBS.shown}/probes/{{figure}}.npz",
     log:
-        f"{JOBS.shown}/logs/observe_{{figure}}.log",
+        f"{JOBS.shown}/logs/probe_{{figure}}.log",
     benchmark:
-        f"{JOBS.shown}/benchmarks/observe_{{figure}}.jsonl"
+        f"{JOBS.shown}/benchmarks/probe_{{figure}}.jsonl"
     wildcard_constraints:
-        figure=FIGURES.observed,
-    conda:
-        "../../environment.yml"
+        figure=FIGURES.probed,
     threads: JOBS.plan.threads
     resources:
         gpu=JOBS.plan.gpus,
     params:
-        view=FIGURES.observation_sha,
+        view=FIGURES.probe_sha,
     message:
-        "Observe networks for figure {wildcards.figure}"
+        "Probe networks for figure {wildcards.figure}"
     shell:
-        f"{SUITE} observe {{wildcards.figure}} {PLAN} > {{log}} 2>&1"
+        f"{SUITE} probe {{wildcards.figure}} {PLAN} > {{log}} 2>&1"
 
 
 rule figure:
@@ -47,8 +45,6 @@ rule figure:
         ),
     log:
         f"{JOBS.shown}/logs/figure_{{figure}}.log",
-    conda:
-        "../../environment.yml"
     params:
         view=FIGURES.view_sha,
         title=FIGURES.title,

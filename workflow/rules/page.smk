@@ -14,11 +14,9 @@ rule page:
         ),
     log:
         f"{JOBS.shown}/logs/page.log",
-    conda:
-        "../../environment.yml"
     params:
         view=JOBS.page_sha,
     message:
         "Write {output}"
     shell:
-        f"{SUITE} page {PLAN} --figures {{input.figures}} > {{log}} 2>&1"
+        f"{SUITE} page {PLAN} {{input.figures}} > {{log}} 2>&1"

@@ -11,15 +11,14 @@ rule predict:
         f"{JOBS.scored}/benchmarks/predict.jsonl"
     wildcard_constraints:
         run=JOBS.detectors,
-    conda:
-        "../../environment.yml"
     threads: JOBS.plan.threads
     resources:
         gpu=JOBS.plan.gpus,
     params:
         spec=JOBS.prediction_sha,
+        name=JOBS.run_name,
     message:
-        "Predict boxes with {wildcards.run}"
+        "Predict boxes with {params.name}"
     shell:
         f"{SUITE} predict {{wildcards.run}} {PLAN} > {{log}} 2>&1"
 
@@ -44,12 +43,11 @@ rule evaluate:
         f"{JOBS.scored}/benchmarks/evaluate.jsonl"
     wildcard_constraints:
         run=JOBS.detectors,
-    conda:
-        "../../environment.yml"
     params:
         spec=JOBS.evaluation_sha,
+        name=JOBS.run_name,
     message:
-        "Score {wildcards.run} with the official evaluation"
+        "Score {params.name} with the official evaluation"
     shell:
         f"{SUITE} evaluate {{wildcards.run}} {PLAN} > {{log}} 2>&1"
 
@@ -75,8 +73,6 @@ rule table:
         latex=f"{JOBS.shown}/{{table}}.tex",
     log:
         f"{JOBS.shown}/logs/{{table}}.log",
-    conda:
-        "../../environment.yml"
     params:
         view=JOBS.table_sha,
         title=JOBS.table_title,
@@ -112,8 +108,6 @@ rule claims:
         ),
     log:
         f"{JOBS.shown}/logs/claims.log",
-    conda:
-        "../../environment.yml"
     params:
         view=JOBS.claims_sha,
     message:

@@ -2,6 +2,7 @@
 # their teacher, and students, which need all that their rows ask for. What a run does not need, its inputs leave out.
 # What others wait for comes first (priority), so that the long trainings do not end up last and alone: what students
 # start from before the teachers, since one such training may wait for another (ResNet-101 grows from ResNet-50).
+# `name` is for the message alone and never a reason to train again, see Jobs.run_name.
 # Checkpoints lie in the run's state/, which no rule declares: snakemake deletes what is declared when a job fails.
 rule train:
     input:
@@ -19,15 +20,14 @@ rule train:
         "results/runs/{run}/benchmarks/train.jsonl"
     wildcard_constraints:
         run=JOBS.students,
-    conda:
-        "../../environment.yml"
     threads: JOBS.plan.threads
     resources:
         gpu=JOBS.plan.gpus,
     params:
         spec=JOBS.spec_sha,
+        name=JOBS.run_name,
     message:
-        "Train the student {wildcards.run}"
+        "Train {params.name}"
     shell:
         f"{SUITE} train {{wildcards.run}} {PLAN} > {{log}} 2>&1"
 
@@ -37,7 +37,7 @@ use rule train as train_teacher with:
         run=JOBS.teachers,
     priority: 1
     message:
-        "Train the teacher {wildcards.run}"
+        "Train the teacher {params.name}"
 
 
 use rule train as train_label_encoder with:
@@ -45,7 +45,7 @@ use rule train as train_label_encoder with:
         run=JOBS.label_encoders,
     priority: 1
     message:
-        "Train the label encoder {wildcards.run}"
+        "Train the label encoder {params.name}"
 
 
 use rule train as pretrain with:
@@ -53,4 +53,4 @@ use rule train as pretrain with:
         run=JOBS.pretrainings,
     priority: 2
     message:
-        "Pre-train {wildcards.run}"
+        "Pre-train {params.name}"

@@ -11,6 +11,7 @@ import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from dualdistill.data.virtual_points.lift import CameraView, lift
 from dualdistill.data.virtual_points.reader import MANIFEST, SCHEMA, cloud_path
 from dualdistill.seeding import seed_for
 from dualdistill.store.files import atomic_write, write_json
+from dualdistill.store.progress import track
 
 log = logging.getLogger(__name__)
 DETECTED = ("train", "dev", "val")  # the splits that teachers are trained and tested on
@@ -36,23 +38,31 @@ CHUNK = 16  # clouds a worker takes at a time
 
 
 def make(
-    index: Index, root: Path, spec: VirtualSpec, masks: Path | None, out: Path, *, workers: int = 1
+    index: Index,
+    root: Path,
+    spec: VirtualSpec,
+    masks: Path | None,
+    out: Path,
+    *,
+    workers: int = 1,
+    state: Path | None = None,
 ) -> None:
     """Write the points of every cloud under `out`; the manifest, with the mask AP, is written last."""
     records = clouds(index)
     missing = [record for record in records if not cloud_path(out, index, record).exists()]
     log.info("%d of %d clouds are finished", len(records) - len(missing), len(records))
     chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
+    counted = partial(track, total=len(missing), stage="clouds made", folder=state, each=CHUNK)
     arguments = (index, root, spec, masks, out)
     if workers > 1:
         # spawned, not forked: the caller may hold threads of torch or of OpenCV
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, context, PointWriter.begin, arguments) as pool:
-            for _ in pool.map(PointWriter.write_in_worker, chunks):
+            for _ in counted(pool.map(PointWriter.write_in_worker, chunks)):
                 pass
     else:
         writer = PointWriter(*arguments)
-        for chunk in chunks:
+        for chunk in counted(chunks):
             writer.write(chunk)
     manifest = {"schema": SCHEMA, "index_sha": index.sha, "spec": asdict(spec), "clouds": len(records)}
     write_json(out / MANIFEST, manifest | {"quality": mask_quality(index, root, spec)})

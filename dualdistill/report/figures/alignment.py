@@ -17,8 +17,8 @@ def draw(plan: Plan, view: FigureView) -> Figure:
     seen = bev_maps.read(view, "truth_K9", "half_extent_m")
     taps = [tap for tap in TAPS if all(f"{tap}_{column}" in seen for column in COLUMNS)]
     if not taps:
-        hint = f"python -m dualdistill observe {view.name}"
-        raise DataError("the observation has no map", where=str(view.observed), hint=hint)
+        hint = f"python -m dualdistill probe {view.name}"
+        raise DataError("the probe file has no map", where=str(view.probed), hint=hint)
     figure = layout.blank(0.8 + 2.1 * len(taps))
     grid = figure.subplots(len(taps), len(COLUMNS), sharex=True, sharey=True, squeeze=False)
     for line, tap in zip(grid, taps, strict=True):

@@ -1,4 +1,4 @@
-"""What the pictures share: an observation's arrays, boxes from above and in a camera, maps on the ground.
+"""What the pictures share: a probe file's arrays, boxes from above and in a camera, maps on the ground.
 
 Axes: K boxes, N cameras, H W BEV rows (y) and columns (x).
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dualdistill.data.geometry import Array, corners
 from dualdistill.errors import DataError
-from dualdistill.plan.figures import FigureView, need_observation
+from dualdistill.plan.figures import FigureView, probe_file
 from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import layout
 
@@ -27,18 +27,18 @@ TOP = [0, 2, 6, 4]  # around the top face
 
 
 def read(view: FigureView, *names: str) -> dict[str, NDArray[Any]]:
-    """The arrays that observe.py left for a view."""
-    path, again = need_observation(view), f"python -m dualdistill observe {view.name}"
+    """The arrays that the probe left for a view."""
+    path, again = probe_file(view), f"python -m dualdistill probe {view.name}"
     if not path.exists():
-        raise DataError("the observation does not exist", where=str(path), hint=again)
+        raise DataError("the probe file does not exist", where=str(path), hint=again)
     try:
         with np.load(path, allow_pickle=False) as stored:
             found = dict(stored)
     except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"the observation cannot be read: {error}", where=str(path), hint=again) from error
+        raise DataError(f"the probe file cannot be read: {error}", where=str(path), hint=again) from error
     for name in names:
         if name not in found:
-            raise DataError(f"the observation has no '{name}'", where=str(path), hint=again)
+            raise DataError(f"the probe file has no '{name}'", where=str(path), hint=again)
     return found
 
 

@@ -25,7 +25,7 @@ NAMES = (
     "frames",
     "threshold",
 )
-# in the order of observe.compare; where both rankings agree the thin line lies on the broad one
+# in the order of probes.run.compare; where both rankings agree the thin line lies on the broad one
 RANKED = ("by sharpened score (in parentheses)", "by logit")
 STYLES: tuple[dict[str, Any], ...] = ({"linewidth": 5.0, "alpha": 0.3}, {"linewidth": 1.1})
 MARKS = "os^D"

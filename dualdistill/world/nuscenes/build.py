@@ -19,23 +19,25 @@ from dualdistill.config.nuscenes import CLASSES
 from dualdistill.config.world import WorldSpec
 from dualdistill.errors import DataError, DiskError, UserError
 from dualdistill.store.files import atomic_write, read_json, write_json
+from dualdistill.store.progress import track
 from dualdistill.world.nuscenes.record_scene import fingerprint, fragment_path, record_scene
 from dualdistill.world.nuscenes.tables import TABLES, VERSION, shared_tables
 from dualdistill.world.scene.sample import SPLITS
 from dualdistill.world.sensors.rig import LIDAR, MOUNTS, SOURCE_SIZE
 
 Job = tuple[str, int]
+STAGE = "scenes rendered"
 
 
-def build_world(spec: WorldSpec, root: Path, workers: int) -> None:
-    """Write the world of a spec under `root`; finished scenes are kept."""
+def build_world(spec: WorldSpec, root: Path, workers: int, state: Path | None = None) -> None:
+    """Write the world of a spec under `root`, and the progress to `state`; finished scenes are kept."""
     _check(spec, workers)
     started = time.monotonic()
     try:
         _make_folders(root)
         jobs = _jobs(spec)
         missing = [job for job in jobs if not _finished(spec, root, job)]
-        _record_scenes(spec, root, missing, workers)
+        _record_scenes(spec, root, missing, workers, state)
         counts = _merge(root, jobs)
     except OSError as error:
         hint = "free space or permissions, then rerun: finished scenes are kept"
@@ -84,16 +86,16 @@ def _finished(spec: WorldSpec, root: Path, job: Job) -> bool:
     return path.exists() and read_json(path)["fingerprint"] == fingerprint(spec)
 
 
-def _record_scenes(spec: WorldSpec, root: Path, jobs: list[Job], workers: int) -> None:
+def _record_scenes(spec: WorldSpec, root: Path, jobs: list[Job], workers: int, state: Path | None) -> None:
     if workers == 1 or len(jobs) < 2:
-        for job in jobs:
+        for job in track(jobs, len(jobs), STAGE, folder=state):
             record_scene(spec, *job, root)
         return
     # spawn: forking a process that holds library threads may hang
     with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn")) as pool:
         running = [pool.submit(record_scene, spec, *job, root) for job in jobs]
         try:
-            for done in as_completed(running):
+            for done in track(as_completed(running), len(jobs), STAGE, folder=state):
                 done.result()
         except BrokenProcessPool as error:
             hint = "out of memory? use fewer workers and rerun: finished scenes are kept"

@@ -1,4 +1,4 @@
-"""Figures of observations: drawn as counted or recorded, and refused without an observation."""
+"""Figures of probed networks: drawn as recorded, and refused without a probe file."""
 
 import io
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from report_runs import check_readable
 from dualdistill.data.geometry import corners
 from dualdistill.errors import UserError
 from dualdistill.plan import figures
-from dualdistill.plan.figures import View
+from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import bev_maps, draw, key_frame
 
@@ -26,10 +26,10 @@ def styled() -> Iterator[None]:
         yield
 
 
-def observed(plan: Plan, name: str, arrays: dict[str, np.ndarray]) -> View:
+def probed(plan: Plan, name: str, arrays: dict[str, np.ndarray]) -> FigureView:
     """A figure of the repository over arrays of the test."""
     view = figures.load(plan, plan.results.parent / "config")[name]
-    path = figures.need_observation(view)
+    path = figures.probe_file(view)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **arrays)
     return view
@@ -54,7 +54,7 @@ def test_agreement_and_counts_are_drawn_as_counted(plan: Plan):
         "frames": np.array(2),
         "threshold": np.array(0.1),
     }
-    figure = draw.draw(plan, observed(plan, "temperature", counts))
+    figure = draw.draw(plan, probed(plan, "temperature", counts))
     agreement, kept = figure.axes
     texts = [text.get_text() for text in agreement.texts]
     assert texts == ["100.0 %\n(100.0 %)", "100.0 %\n(100.0 %)", "100.0 %\n(50.0 %)"]
@@ -73,7 +73,7 @@ def test_maps_are_drawn_unchanged(plan: Plan):
     arrays = {name: rng.random((8, 8)) for name in names}
     arrays["fp"][:] = 0
     arrays["teacher"][0, 0] = 100  # one bright cell leaves the others their colours
-    figure = draw.draw(plan, observed(plan, "attention", arrays | AROUND))
+    figure = draw.draw(plan, probed(plan, "attention", arrays | AROUND))
     attentions = [arrays[name] for name in ("teacher", "student", "used")]
     assert figure.axes[3].images[0].get_clim() == (0, np.percentile(attentions, 99))
     check_readable(figure)
@@ -83,7 +83,7 @@ def test_maps_are_drawn_unchanged(plan: Plan):
     ]
     taps = [f"{tap}_{column}" for tap in ("s2", "head") for column in ("before", "after", "teacher")]
     arrays = {name: rng.random((4, 4)) for name in taps}
-    figure = draw.draw(plan, observed(plan, "alignment", arrays | AROUND))
+    figure = draw.draw(plan, probed(plan, "alignment", arrays | AROUND))
     assert [image.tolist() for image in images(figure)] == [arrays[name].tolist() for name in taps]
     ranges = [axes.images[0].get_clim() for axes in figure.axes if axes.images]
     assert ranges[1] == ranges[2] == (0, max(arrays["s2_after"].max(), arrays["s2_teacher"].max()))
@@ -111,7 +111,7 @@ def scene() -> dict[str, np.ndarray]:
 
 def test_a_key_frame_shows_its_images_and_the_boxes_that_score(plan: Plan):
     arrays = scene()
-    figure = draw.draw(plan, observed(plan, "frame", arrays))
+    figure = draw.draw(plan, probed(plan, "frame", arrays))
     shown = {axes.get_title(): axes for axes in figure.axes}
     front = key_frame.LAYOUT.index("CAM_FRONT")
     assert list(shown)[front] == "front"
@@ -153,18 +153,18 @@ def test_an_edge_joins_two_corners_that_differ_in_one_coordinate():
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "the observation does not exist"),
-        (b"no archive", "the observation cannot be read"),
-        ({}, "the observation has no 'common'"),
+        (None, "the probe file does not exist"),
+        (b"no archive", "the probe file cannot be read"),
+        ({}, "the probe file has no 'common'"),
     ],
 )
-def test_a_missing_or_damaged_observation_is_refused(plan: Plan, content: object, sentence: str):
+def test_a_missing_or_damaged_probe_file_is_refused(plan: Plan, content: object, sentence: str):
     view = figures.load(plan, plan.results.parent / "config")["temperature"]
-    path = figures.need_observation(view)
+    path = figures.probe_file(view)
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, dict):
         np.savez(path, nothing=np.zeros(1))
     elif content is not None:
         path.write_bytes(io.BytesIO(content).getvalue())
-    with pytest.raises(UserError, match=rf"{sentence}.* \(python -m dualdistill observe temperature\)"):
+    with pytest.raises(UserError, match=rf"{sentence}.* \(python -m dualdistill probe temperature\)"):
         draw.draw(plan, view)
