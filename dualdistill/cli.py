@@ -313,6 +313,15 @@ def resolve(plan: Plan, run: str | None) -> None:
     print(json.dumps({"run": planned.id, "rows": planned.rows, "spec": contents(planned.spec)}, indent=1))
 
 
+@cli.command("schema")
+@click.argument("name", type=click.Choice(["config", "profile", "variants", "tables", "claims", "figures"]))
+def schema(name: str) -> None:
+    """Print the JSON schema of a file of config/, for editors."""
+    from dualdistill.config import editor_schema
+
+    print(json.dumps(editor_schema.schema(name), indent=1))
+
+
 def main(words: Sequence[str] | None = None) -> int:
     gc.set_threshold(100_000)  # loading torch makes objects that stay; 700 looks through them again and again
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
