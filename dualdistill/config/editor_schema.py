@@ -33,7 +33,7 @@ def variants() -> dict[str, Any]:
     for network in (*students(), *TEACHERS):
         keys |= row_keys.numbers(network)
     swept: dict[str, Any] = {key: kind | list[kind] for key, kind in keys.items()}  # type: ignore[valid-type]
-    rows: Any = dict[RowName, row_keys.block(swept)]
+    rows: Any = dict[RowName, row_keys.block(swept)]  # type: ignore[misc]
     return TypeAdapter(rows).json_schema()
 
 
