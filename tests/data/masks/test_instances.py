@@ -53,7 +53,7 @@ def lettered(own_toy, student_spec: RunSpec):
     [
         {},
         {"image_rotate_deg": 45.0, "resize_jitter": (-0.2, 0.3)},
-        {"image_width": 88, "image_height": 48},  # below half size an image is averaged down first
+        {"image_width": 96, "image_height": 48},  # below half size an image is averaged down first
     ],
 )
 def test_masks_are_augmented_with_their_image(lettered, changes) -> None:
