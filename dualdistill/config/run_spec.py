@@ -12,7 +12,7 @@ from dataclasses import field
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from pydantic.dataclasses import dataclass
 
 from dualdistill.config.nuscenes import CLASSES
@@ -32,6 +32,7 @@ from dualdistill.config.ranges import (
 from dualdistill.config.world import WorldSpec
 from dualdistill.store.files import sha_of
 
+DataName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
 ImageSide = Annotated[int, Field(ge=32, multiple_of=16)]
 RingStep = Annotated[int, Field(ge=1, le=32)]
 
@@ -40,7 +41,8 @@ RingStep = Annotated[int, Field(ge=1, le=32)]
 class DataSpec:
     """The tables of a data set and the splits of them that are used."""
 
-    name: Literal["world", "nuscenes"]
+    # prefix of its folder, and what tables call it; a recipe may change numbers for it alone
+    name: DataName
     version: str  # v1.0-world | v1.0-trainval | v1.0-mini
     train_split: str
     dev_split: str

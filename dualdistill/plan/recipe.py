@@ -15,8 +15,8 @@ from dualdistill.config import method_options
 from dualdistill.config.profile import Profile
 from dualdistill.config.ranges import STRICT
 from dualdistill.config.row_keys import block, numbers
-from dualdistill.config.run_spec import TEACHERS, DataSpec
-from dualdistill.config.validation import check, keys, words
+from dualdistill.config.run_spec import TEACHERS
+from dualdistill.config.validation import check
 from dualdistill.config.yaml import Document
 
 
@@ -39,21 +39,19 @@ class Recipe:
 
 def _shape(profile: Profile) -> type[BaseModel]:
     """The keys of a recipe, given the methods, models and backbones there are."""
-    by_method = {
-        method: _entry(student, profile.backbones)
-        for method in method_options.methods()
-        for student in list(profile.students)[:1]
-    }
-    by_model = {student: _entry(student, profile.backbones) for student in profile.students}
-    by_teacher = {teacher: _entry(teacher, ()) for teacher in TEACHERS}
+    data_sets = ("world", "nuscenes", profile.data.name)
+    students = {name: _entry(name, profile.backbones, data_sets) for name in profile.students}
+    # a method is compared on every student, so its entry takes the numbers of the first
+    methods = dict.fromkeys(method_options.methods(), next(iter(students.values()), None))
+    teachers = {name: _entry(name, (), data_sets) for name in TEACHERS}
     entries: dict[str, Any] = {
-        name: (entry, {}) for name, entry in (by_method | by_model | by_teacher).items()
+        name: (entry, {}) for name, entry in (methods | students | teachers).items() if entry
     }
     return create_model("Recipe", __config__=ConfigDict(**STRICT), title=(str, ...), **entries)
 
 
-def _entry(network: str, backbones: Iterable[str]) -> type[BaseModel]:
+def _entry(network: str, backbones: Iterable[str], data_sets: Iterable[str]) -> type[BaseModel]:
     """Numbers for all, and blocks of them for a data set, a backbone, and a data set on a backbone."""
     changes = numbers(network)
-    wide = changes | dict.fromkeys(words(keys(DataSpec)["name"]), block(changes))
+    wide = changes | dict.fromkeys(data_sets, block(changes))
     return block(wide | dict.fromkeys(backbones, block(wide)))
