@@ -44,7 +44,7 @@ class FigureView:
     table: str | None
     rows: tuple[str, ...]  # of that table, which are shown
     runs: tuple[str, ...]  # shown, one per row and seed
-    whose: dict[str, str]  # run -> its network in words; empty for a table, whose columns say it
+    networks: dict[str, str]  # run -> its network in words; empty for a table, which has labels
     options: dict[str, Any]
     probed: Path | None  # what the probe wrote for it
     style: Path
@@ -52,7 +52,7 @@ class FigureView:
     @property
     def sha(self) -> str:
         """What a figure depends on beside its input files."""
-        said = {"title": self.title, "whose": self.whose}
+        said = {"title": self.title, "whose": self.networks}
         return sha_of({"chart": self.chart, "runs": self.runs, "options": self.options, **said})
 
     @property
@@ -105,7 +105,7 @@ def keeps(show: Mapping[str, Sequence[str]], labels: Mapping[str, str]) -> bool:
     return all(labels[column] in words for column, words in show.items())
 
 
-def _whose(plan: Plan, run: str) -> str:
+def _network(plan: Plan, run: str) -> str:
     """A network in the words of tables.yaml: DualDistill ResNet-50 taught by MVP."""
     words = [plan.words.get(part, part) for part in label(plan.runs[run].spec).split("-")]
     return " taught by ".join([" ".join(words[:2]), *words[2:]])
@@ -130,7 +130,7 @@ def _view(plan: Plan, read: Document, name: str, line: dict[str, Any], style: Pa
         table=table,
         rows=rows,
         runs=runs,
-        whose={} if table else {run: _whose(plan, run) for run in runs},
+        networks={} if table else {run: _network(plan, run) for run in runs},
         options=options,
         probed=plan.shown / "probes" / f"{name}.npz" if chart in PROBED else None,
         style=style,

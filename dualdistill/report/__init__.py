@@ -1,1 +1,1 @@
-"""From metrics.json of many runs to the tables and charts that people read."""
+"""Tables, claims, figures and the page, made from the records of the runs."""

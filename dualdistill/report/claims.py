@@ -144,7 +144,7 @@ def _cell(effect: Effect) -> Measured:
 
 
 def _reported(pairs: Sequence[Pair], metric: str) -> Reported | None:
-    """The smallest of the poster's own differences; None where it lacks one of them."""
+    """The smallest difference between reported numbers; None where the poster lacks one."""
     if any(metric not in pair.reported for pair in pairs):
         return None
     effects = []
@@ -159,7 +159,7 @@ def _reported(pairs: Sequence[Pair], metric: str) -> Reported | None:
 def _columns(pairs: str, pair: str) -> tuple[Column, ...]:
     """The columns under the headings for the number of pairs and for the pair that an effect is of."""
     return (
-        Column("claim", Kind.LABEL),  # its sentence says it
+        Column("claim", Kind.LABEL),  # people read its sentence
         Column("says", Kind.LABEL, "Claim"),
         Column("metric", Kind.LABEL, "Metric"),
         Column("pairs", Kind.LABEL, pairs),

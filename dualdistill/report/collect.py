@@ -189,7 +189,7 @@ def _row(plan: Plan, spec: TableSpec, line: TableLine, evidence: Mapping[str, Ev
 def _values(
     plan: Plan, measure: Measure, runs: Sequence[str], evidence: Mapping[str, Evidence]
 ) -> list[float]:
-    """One number per run, or none if a run lacks it; of a teacher that the runs share, one in all."""
+    """One number per run, or none if a run lacks it; a teacher that the runs share counts once."""
     values: list[float | None]
     if measure.record == "teacher":
         teachers = dict.fromkeys(teacher for run in runs if (teacher := plan.runs[run].teacher))

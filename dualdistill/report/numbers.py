@@ -1,4 +1,4 @@
-"""From metrics as the devkit writes them (0..1) to numbers as the poster prints them (points, one decimal).
+"""Rounding and averaging: metrics are 0..1 in the devkit's files and points with one decimal in print.
 
 Decimal all the way: 0.4145 is 41.5 points, but 0.4145 * 100 in floating point prints 41.4.
 Values are rounded once, at the end.
@@ -14,7 +14,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 @dataclass(frozen=True)
 class Score:
-    """A metric over seeds, unrounded, in 0..1; a spread needs two seeds, so one seed has none."""
+    """A number over seeds, unrounded; the standard deviation needs two seeds."""
 
     mean: Decimal
     std: Decimal | None
@@ -22,7 +22,7 @@ class Score:
 
     @staticmethod
     def over_seeds(values: Sequence[float]) -> Score:
-        """Mean and sample standard deviation; exact sums, so the order of seeds cannot show."""
+        """Mean and sample standard deviation, from exact sums, so that the order of seeds does not matter."""
         exact = [Decimal(repr(float(value))) for value in values]
         std = statistics.stdev(exact) if len(exact) > 1 else None
         return Score(statistics.mean(exact), std, len(exact))
@@ -35,12 +35,12 @@ def span(counts: Sequence[int]) -> str:
 
 
 def points(value: Decimal | None, *, places: int = 1, sign: bool = False) -> str:
-    """A metric of 0..1 in points, rounded half up; empty when there is none."""
+    """A metric of 0..1 in points, rounded half up; empty for None."""
     return "" if value is None else rounded(value * 100, places=places, sign=sign)
 
 
 def rounded(value: Decimal, *, places: int = 1, sign: bool = False) -> str:
-    """Decimal places as school teaches them, halves away from zero, and no minus in front of zero."""
+    """Fixed decimal places, halves rounded away from zero, zero without a minus sign."""
     number = value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
     if number == 0:
         number = abs(number)

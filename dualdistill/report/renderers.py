@@ -172,7 +172,7 @@ def display(table: Table) -> tuple[list[str], Grid]:
 
 
 def _displayed(table: Table) -> list[Column]:
-    """Columns with a heading; without the number of seeds if it is one, without reports if there are none."""
+    """Columns with a heading, except for a number of seeds that is 1 and for empty reports."""
     several = any(row.seeds > 1 for row in table.rows)
     shown = {Kind.SEEDS: several, Kind.REPORTED: table.has_reported}
     return [column for column in table.columns if column.heading and shown.get(column.kind, True)]

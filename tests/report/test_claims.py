@@ -1,4 +1,4 @@
-"""Claims: the interval against scipy and printed tables, the rule for several pairs, what is written."""
+"""Claims: the interval against scipy and printed tables, the rule for several pairs, the written files."""
 
 import io
 import math
@@ -41,7 +41,7 @@ def test_a_small_sample_has_the_interval_of_the_printed_table(n: int):
     st.sampled_from([0.8, 0.9, 0.95, 0.99]),
 )
 @settings(deadline=None)
-def test_the_interval_is_scipys_and_decides_as_its_paired_test_does(values: list[float], level: float):
+def test_the_interval_and_the_verdict_agree_with_scipys_paired_test(values: list[float], level: float):
     effect = paired(exact(*values), level)
     if np.std(values) < 1e-9:
         assert effect.low == pytest.approx(effect.high, abs=1e-9)
@@ -53,7 +53,7 @@ def test_the_interval_is_scipys_and_decides_as_its_paired_test_does(values: list
         assert (verdict(effect) != "undecided") == (theirs.pvalue < 1 - level)
 
 
-def test_one_seed_has_no_interval_and_decides_nothing():
+def test_a_single_seed_has_no_interval_and_no_verdict():
     effect = paired(exact(0.3), 0.95)
     assert (effect.mean, effect.low, effect.high, effect.n) == (Decimal("0.3"), None, None, 1)
     assert verdict(effect) == "undecided"
@@ -61,7 +61,7 @@ def test_one_seed_has_no_interval_and_decides_nothing():
 
 
 @pytest.mark.parametrize(
-    ("values", "found"),
+    ("values", "expected"),
     [
         ((0.010, 0.011, 0.012), "supported"),
         ((-0.010, -0.011, -0.012), "contradicted"),
@@ -71,15 +71,15 @@ def test_one_seed_has_no_interval_and_decides_nothing():
         ((0.0, 0.0, 0.0), "undecided"),
     ],
 )
-def test_a_verdict_needs_an_interval_on_one_side_of_zero(values: tuple[float, ...], found: str):
-    assert verdict(paired(exact(*values), 0.95)) == found
+def test_a_verdict_needs_an_interval_on_one_side_of_zero(values: tuple[float, ...], expected: str):
+    assert verdict(paired(exact(*values), 0.95)) == expected
 
 
 CLEAR, CLEARLY_NOT, OPEN = exact(0.02, 0.021, 0.022), exact(-0.02, -0.021, -0.022), exact(0.01, -0.01, 0.02)
 
 
 @pytest.mark.parametrize(
-    ("pairs", "found"),
+    ("pairs", "expected"),
     [
         ([CLEAR, CLEAR], "supported"),
         ([CLEAR, OPEN], "undecided"),
@@ -88,33 +88,33 @@ CLEAR, CLEARLY_NOT, OPEN = exact(0.02, 0.021, 0.022), exact(-0.02, -0.021, -0.02
         ([CLEAR, exact(0.01)], "undecided"),
     ],
 )
-def test_a_claim_holds_when_it_holds_in_every_pair(pairs: list[list[Decimal]], found: str):
+def test_a_claim_holds_when_it_holds_in_every_pair(pairs: list[list[Decimal]], expected: str):
     effect = smallest(pairs, 0.95)
-    assert verdict(effect) == found
-    assert effect.mean == min(paired(own, 0.95).mean for own in pairs)
+    assert verdict(effect) == expected
+    assert effect.mean == min(paired(pair, 0.95).mean for pair in pairs)
 
 
-def test_to_hold_everywhere_no_pair_needs_more_than_its_own_level():
+def test_a_supported_claim_needs_no_stricter_level_for_many_pairs():
     barely = exact(0.0005, 0.01, 0.0105, 0.011)
     assert verdict(paired(barely, 0.95)) == "supported"
     assert verdict(paired(barely, 0.99)) == "undecided"
     assert verdict(smallest([barely] * 20, 0.95)) == "supported"
 
 
-def test_to_fail_somewhere_a_pair_pays_for_there_being_many():
+def test_a_contradicted_claim_needs_a_stricter_level_for_many_pairs():
     barely_not = exact(-0.0005, -0.01, -0.0105, -0.011)
     assert verdict(smallest([barely_not], 0.95)) == "contradicted"
     assert verdict(smallest([barely_not, *[CLEAR] * 19], 0.95)) == "undecided"
 
 
-def test_the_interval_of_the_smallest_effect_holds_the_smallest_effect_as_often_as_it_says():
+def test_the_interval_of_the_smallest_effect_has_its_coverage():
     generator = np.random.default_rng(0)
-    truth = np.array([0.0, 0.002, 0.05])
+    effects = np.array([0.0, 0.002, 0.05])
     held = 0
     for _ in range(400):
-        sample = truth[:, None] + 0.01 * generator.standard_normal((3, 4))
-        effect = smallest([exact(*own) for own in sample], 0.95)
-        held += effect.low <= truth.min() <= effect.high
+        sample = effects[:, None] + 0.01 * generator.standard_normal((3, 4))
+        effect = smallest([exact(*pair) for pair in sample], 0.95)
+        held += effect.low <= effects.min() <= effect.high
     # three standard deviations below 95 % of 400
     assert held >= 380 - 3 * math.sqrt(400 * 0.95 * 0.05)
 
@@ -126,13 +126,13 @@ def written(plan: Plan, name: str = "claims") -> pd.DataFrame:
 
 def test_the_written_claims_follow_from_the_runs(plan: Plan):
     write(plan, plan.results / "claims")
-    found = written(plan).loc["distillation_helps", "mAP"]
+    row = written(plan).loc["distillation_helps", "mAP"]
     # the weaker pair is ResNet-101: +5 points with one seed and -6 with the other
-    assert found.weakest_pair == "dualdistill-r101-centerpoint over bevdepth-r101"
-    assert (found.effect, found.n_seeds, found.verdict) == (-0.5, 2, "undecided")
-    assert found.low == pytest.approx(-0.5 - 12.706 * 5.5, abs=0.05)
-    assert (found.reported_effect, found.reported_holds) == (4.3, "yes")
-    assert pd.isna(found.damaged)
+    assert row.weakest_pair == "dualdistill-r101-centerpoint over bevdepth-r101"
+    assert (row.effect, row.n_seeds, row.verdict) == (-0.5, 2, "undecided")
+    assert row.low == pytest.approx(-0.5 - 12.706 * 5.5, abs=0.05)
+    assert (row.reported_effect, row.reported_holds) == (4.3, "yes")
+    assert pd.isna(row.damaged)
     pairs = written(plan, "claims_pairs").loc["distillation_helps", "mAP"]
     assert pairs.effect.tolist() == [6.4, -0.5]
     # the print of ResNet-50 without a teacher is damaged
@@ -148,7 +148,7 @@ def test_the_written_claims_follow_from_the_runs(plan: Plan):
     assert re.search(r"\| DualDistill improves every student +\| 2 +\| mAP +\| -0\.50 \[-70\.", text)
 
 
-def test_claims_of_the_dev_split_say_so(dev_plan: Plan):
+def test_claims_of_the_dev_split_name_it(dev_plan: Plan):
     write(dev_plan, dev_plan.shown / "claims")
     text = (dev_plan.results / "dev" / "claims.md").read_text()
     assert "- Data: world, split dev (" in text
@@ -156,30 +156,30 @@ def test_claims_of_the_dev_split_say_so(dev_plan: Plan):
     assert "split=dev" in text
 
 
-def test_a_seed_that_one_row_lacks_is_no_pair(plan: Plan):
+def test_a_seed_that_a_row_lacks_is_not_paired(plan: Plan):
     run = plan.runs[plan.table("table_main").rows[2].runs[1]]
     (plan.folder(run) / "metrics.json").unlink()
     with pytest.raises(DataError, match=r"claims lacks 1 of 8 runs: dualdistill-r50-centerpoint-s1-"):
         write(plan, plan.results / "claims")
     assert not (plan.results / "claims.csv").exists()
     write(plan, plan.results / "claims", allow_missing=True)
-    found = written(plan, "claims_pairs").loc["distillation_helps", "mAP"]
-    assert found.n_seeds.tolist() == [1, 2]
+    row = written(plan, "claims_pairs").loc["distillation_helps", "mAP"]
+    assert row.n_seeds.tolist() == [1, 2]
     assert "- Seeds per pair of rows: 1 to 2.\n" in (plan.results / "claims.md").read_text()
-    assert pd.isna(found.low.iloc[0])
+    assert pd.isna(row.low.iloc[0])
 
 
 def test_a_pair_without_any_run_leaves_its_claim_undecided(plan: Plan):
     for run in plan.table("table_main").rows[2].runs:
         (plan.folder(plan.runs[run]) / "metrics.json").unlink()
     write(plan, plan.results / "claims", allow_missing=True)
-    found = written(plan).loc["distillation_helps", "mAP"]
-    assert pd.isna(found.effect)
-    assert (found.n_seeds, found.verdict) == (0, "undecided")
+    row = written(plan).loc["distillation_helps", "mAP"]
+    assert pd.isna(row.effect)
+    assert (row.n_seeds, row.verdict) == (0, "undecided")
     assert written(plan).loc["r101_over_r50", "mAP"].n_seeds == 2
 
 
-def test_one_seed_writes_effects_and_no_interval(folder: Path):
+def test_a_single_seed_has_effects_without_intervals(folder: Path):
     overrides = {"seeds": [0], "profile": "world"}
     plan = planning.load(folder / "config.yaml", overrides, results=folder.parent / "results")
     plan.paths.index.parent.mkdir(parents=True)
@@ -187,13 +187,13 @@ def test_one_seed_writes_effects_and_no_interval(folder: Path):
     for row in plan.table("table_main").rows:
         leave_run(plan, row.runs[0], MEAN_AP[row.row][0])
     write(plan, plan.results / "claims")
-    found = written(plan)
-    assert set(found.verdict) == {"undecided"}
-    assert found.low.isna().all()
+    row = written(plan)
+    assert set(row.verdict) == {"undecided"}
+    assert row.low.isna().all()
     assert "[" not in (plan.results / "claims.md").read_text().split("\n\n", 2)[2].replace("seeds=[0]", "")
 
 
-def test_what_the_poster_does_not_support_is_said(folder: Path):
+def test_a_claim_that_the_reported_numbers_contradict_is_marked(folder: Path):
     path = folder / "claims.yaml"
     path.write_text(
         path.read_text() + "  turned:\n    says: The baseline is better\n    pairs:\n"
@@ -201,8 +201,8 @@ def test_what_the_poster_does_not_support_is_said(folder: Path):
     )
     plan = planned(folder)
     write(plan, plan.results / "claims")
-    found = written(plan).loc["turned", "mAP"]
-    assert (found.reported_effect, found.reported_holds, found.verdict) == (-5.4, "no", "contradicted")
+    row = written(plan).loc["turned", "mAP"]
+    assert (row.reported_effect, row.reported_holds, row.verdict) == (-5.4, "no", "contradicted")
     assert "-5.4‡, does not hold" in (plan.results / "claims.md").read_text()
 
 
@@ -223,9 +223,9 @@ def test_of_equal_reports_a_claim_takes_the_damaged_one(folder: Path):
     plan = planning.load(folder / "config.yaml", {"profile": "world"}, results=folder.parent / "results")
     plan.paths.index.parent.mkdir(parents=True)
     write(plan, plan.results / "claims", allow_missing=True)
-    found = written(plan).loc["one"]
-    assert found.reported_effect.tolist() == [0.0, 0.0]
-    assert found.damaged.tolist() == ["mAP", "NDS"]
+    row = written(plan).loc["one"]
+    assert row.reported_effect.tolist() == [0.0, 0.0]
+    assert row.damaged.tolist() == ["mAP", "NDS"]
 
 
 def test_writing_twice_gives_the_same_bytes(plan: Plan):

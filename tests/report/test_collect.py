@@ -1,4 +1,4 @@
-"""Which numbers reach a table, and which are refused."""
+"""Numbers that a table shows, and records that it refuses."""
 
 import io
 import json
@@ -61,7 +61,7 @@ def test_a_delta_is_taken_from_unrounded_means(plan):
     assert [gain is None for gain in gains] == [True, True, False, True, False]
 
 
-def test_reported_numbers_stand_beside_and_keep_their_own_deltas(plan):
+def test_reported_numbers_keep_their_printed_deltas(plan):
     baseline, ours = gather(plan, NAME).rows[1:3]
     assert baseline.reported["mAP"] == Reported(Decimal("35.1"), damaged=True)
     assert baseline.reported["NDS"] == Reported(Decimal("47.5"), damaged=True)
@@ -85,7 +85,7 @@ def test_the_written_table_has_every_promised_column_and_its_numbers(plan):
     )
 
 
-def test_a_table_of_the_dev_split_says_so_and_takes_no_score_of_another(dev_plan):
+def test_a_table_of_the_dev_split_names_it_and_refuses_scores_of_another_split(dev_plan):
     table = gather(dev_plan, NAME)
     assert table.preface[0].startswith("Data: world, split dev (")
     assert table.preface[-1].endswith("split=dev")
@@ -141,7 +141,7 @@ def edit(path, change):
 
 
 def reseal(folder, change):
-    """A consistent metrics.json that says something else."""
+    """Change metrics.json and seal it again."""
     record = read_metrics(folder)
     del record["schema"]
     change(record)
@@ -202,7 +202,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_a_run_with_this_fault_is_refused_with_its_folder(plan, kind):
+def test_a_run_with_contradicting_files_is_refused_with_its_folder(plan, kind):
     tamper, sentence = FAULTS[kind]
     folder = folder_of(plan, OURS)
     tamper(folder)

@@ -1,4 +1,4 @@
-"""What two seeds of five rows print, to the byte. The numbers of golden/ were checked by hand."""
+"""The printed files of two seeds of five rows, byte by byte. The numbers of golden/ were checked by hand."""
 
 import re
 from pathlib import Path

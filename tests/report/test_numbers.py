@@ -35,7 +35,7 @@ def test_a_difference_carries_its_sign_and_zero_never_a_minus(value, shown):
     assert points(Decimal(value), sign=True) == shown
 
 
-def test_nothing_is_shown_as_nothing():
+def test_no_metric_is_an_empty_text():
     assert points(None) == ""
 
 
@@ -54,7 +54,7 @@ def test_mean_and_std_ignore_the_order_of_seeds_and_agree_with_numpy(values, ran
     assert float(score.std) == pytest.approx(np.std(values, ddof=1), abs=1e-7)
 
 
-def test_one_seed_has_no_spread():
+def test_a_single_seed_has_no_standard_deviation():
     assert Score.over_seeds([0.4145]) == Score(Decimal("0.4145"), None, 1)
 
 
@@ -70,7 +70,7 @@ def test_rounding_takes_the_places_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("counts", "said"), [([3, 3], "3"), ([1, 3, 0], "0 to 3"), ([], "0")], ids=["alike", "apart", "none"]
+    ("counts", "words"), [([3, 3], "3"), ([1, 3, 0], "0 to 3"), ([], "0")], ids=["alike", "apart", "none"]
 )
-def test_a_span_says_the_least_and_the_most(counts, said):
-    assert span(counts) == said
+def test_a_span_names_the_least_and_the_most(counts, words):
+    assert span(counts) == words

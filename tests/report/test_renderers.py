@@ -77,8 +77,8 @@ def test_one_seed_prints_no_standard_deviation(table):
 
 def test_the_best_number_of_a_block_is_bold_and_a_tie_as_printed_makes_two(table):
     lines = to_markdown(table).splitlines()
-    one, baseline, ours, other, last = [line for line in lines if line.startswith("|")][2:]
-    assert "**" not in one, "a row alone in its block has nobody to beat"
+    alone, baseline, ours, other, last = [line for line in lines if line.startswith("|")][2:]
+    assert "**" not in alone, "a row alone in its block has no rival"
     assert "**41.5 (+6.4)**" in ours
     assert "**53.0**" in baseline
     assert "**41.4**" in other

@@ -22,7 +22,7 @@ def draw(plan: Plan, view: FigureView) -> Figure:
     figure = layout.blank(0.8 + 2.1 * len(taps))
     grid = figure.subplots(len(taps), len(COLUMNS), sharex=True, sharey=True, squeeze=False)
     for line, tap in zip(grid, taps, strict=True):
-        # the aligned map imitates the teacher's, so both share a scale; the student's own units are its own
+        # the aligned map imitates the teacher's, so both share a scale; the student's map has other units
         both = max(float(seen[f"{tap}_{column}"].max()) for column in ("after", "teacher"))
         for axes, (column, title) in zip(line, COLUMNS.items(), strict=True):
             map_HW = seen[f"{tap}_{column}"]
@@ -35,6 +35,6 @@ def draw(plan: Plan, view: FigureView) -> Figure:
     layout.small_print(
         figure,
         bev_maps.caption(plan, view),
-        "Mean over channels of |F|; x to the right and y ahead in metres; outlines: true boxes.",
+        "Mean over channels of |F|; x to the right and y ahead in metres; outlines: ground truth.",
     )
     return figure

@@ -1,4 +1,4 @@
-"""Where MFD looks in one key frame: the scale of every region, and the attention of both networks."""
+"""MFD in one key frame: the scale of every region, and the attention of both networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import bev_maps, layout
 
 TITLES = {
-    "fg": "scale inside true boxes",
+    "fg": "scale inside ground truth",
     "fp": "scale where the teacher errs",
     "tn": "scale of all other cells",
     "teacher": "attention of the teacher",
@@ -28,14 +28,14 @@ def draw(plan: Plan, view: FigureView) -> Figure:
     seen = bev_maps.read(view, *TITLES, "truth_K9", "half_extent_m")
     figure = layout.blank(5.2)
     attentions = np.stack([seen[name] for name in TITLES if name not in REGIONS])
-    # one cell of the teacher's would leave every other cell dark
+    # a single cell of the teacher would leave all other cells dark
     brightest = float(np.percentile(attentions, BRIGHTEST))
     for axes, (name, title) in zip(
         figure.subplots(2, 3, sharex=True, sharey=True).flat, TITLES.items(), strict=True
     ):
         map_HW = seen[name]
         if name in REGIONS:
-            # a scale is zero outside of its region, and there the map stays white
+            # a scale is zero outside of its region: leave the map white there
             shown = {"vmin": 0, "vmax": float(map_HW.max()) or 1.0}
             map_HW = np.where(map_HW > 0, map_HW, np.nan)
         else:
@@ -52,7 +52,7 @@ def draw(plan: Plan, view: FigureView) -> Figure:
     layout.small_print(
         figure,
         bev_maps.caption(plan, view),
-        f"Level {view.options['tap']}; x to the right and y ahead in metres; outlines: true boxes. "
+        f"Level {view.options['tap']}; x to the right and y ahead in metres; outlines: ground truth. "
         "A cell weighs scale x attention. "
         f"Colours of the attentions end at the {BRIGHTEST}th percentile of all three.",
         "As published, a cell is inside a box if its lower corner is: the cells of a box stand half a cell "

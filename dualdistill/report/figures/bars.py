@@ -10,7 +10,7 @@ from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import layout, table_charts
 from dualdistill.report.table import Table
 
-ROOM = {True: 1.55, False: 1.25}  # for the number beside the longest bar; a measured one has its gain there
+ROOM = {True: 1.55, False: 1.25}  # for the number beside the longest bar, with the gain if it is measured
 
 
 def draw(plan: Plan, view: FigureView) -> Figure:

@@ -43,7 +43,7 @@ def read(view: FigureView, *names: str) -> dict[str, NDArray[Any]]:
 
 
 def caption(plan: Plan, view: FigureView) -> str:
-    """Which key frame is seen, and by whom."""
+    """The key frame and the networks in words."""
     place = f"key frame {view.options['frame']} of scene {view.options['scene']}"
     return f"{plan.data.name}, split {plan.settings.split}, {place}; {layout.networks(plan, view)}."
 

@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 def draw(plan: Plan, view: FigureView) -> Figure:
     histories = {run: _read(plan.results / "runs" / run) for run in view.runs}
     every = view.options["mean_over"]
-    terms = list(dict.fromkeys(term for found in histories.values() for term in found))
+    terms = list(dict.fromkeys(term for history in histories.values() for term in history))
     terms = [term for term in sorted(terms, key=_order(histories)) if term not in NOT_LOSSES]
     lines = -(-len(terms) // COLUMNS)
     handles = [
@@ -42,7 +42,7 @@ def draw(plan: Plan, view: FigureView) -> Figure:
         for run, history in histories.items():
             if term in history:
                 step, loss = means(history["step"], history[term], every)
-                # a training shorter than one mean is a point, which a line would not show
+                # a history shorter than one block is a single point, which a line would not show
                 axes.plot(step, loss, color=_colour(plan, view, run), marker="" if len(step) > 1 else ".")
         axes.set_title(term)
         axes.set_ylim(bottom=0)
@@ -59,14 +59,14 @@ def draw(plan: Plan, view: FigureView) -> Figure:
 
 
 def names(plan: Plan, view: FigureView) -> list[str]:
-    """The rows in words, or as variants.yaml names them where words are the same for two of them."""
+    """The rows in words; by their names in variants.yaml where the words of two rows are the same."""
     rows: list[str] = view.options["rows"]
-    words = {row: view.whose[run] for run in view.runs for row in rows if row in plan.runs[run].rows}
+    words = {row: view.networks[run] for run in view.runs for row in rows if row in plan.runs[run].rows}
     return list(words.values()) if len(set(words.values())) == len(rows) else rows
 
 
 def _origin(plan: Plan, view: FigureView) -> str:
-    """What the runs were trained on, and their seeds and their teachers'."""
+    """Data, seeds, and the seed of the teachers."""
     seeds = plan.settings.seeds
     several = f"seeds {', '.join(map(str, seeds))}, a line each"
     taught = any(plan.runs[run].teacher for run in view.runs)
@@ -94,15 +94,15 @@ def read(folder: Path) -> dict[str, Array]:
 
 
 def means(step_S: Array, loss_S: Array, every: int) -> tuple[Array, Array]:
-    """Means over blocks of steps, at the blocks' middles; a last block that is not full is left out."""
+    """Means over blocks of steps, at the middles of the blocks; an incomplete last block is left out."""
     full = len(step_S) // every * every or len(step_S)
     every = min(every, len(step_S))
     return step_S[:full].reshape(-1, every).mean(axis=1), loss_S[:full].reshape(-1, every).mean(axis=1)
 
 
 def _order(histories: dict[str, dict[str, Array]]) -> Any:
-    """First what all runs have, then what only some have, each by name."""
-    return lambda term: (sum(term not in found for found in histories.values()), term)
+    """First the terms of all runs, then those of some runs, each by name."""
+    return lambda term: (sum(term not in history for history in histories.values()), term)
 
 
 def _colour(plan: Plan, view: FigureView, run: str) -> str:

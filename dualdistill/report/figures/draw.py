@@ -1,4 +1,4 @@
-"""Draws a view and writes it as PDF, SVG and PNG: the same inputs give the same bytes, on any day."""
+"""Draw a figure and write it as PDF, SVG and PNG; the same inputs give the same bytes on any day."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ METADATA: dict[str, dict[str, Any]] = {
 
 def write(plan: Plan, view: FigureView, folder: Path) -> list[Path]:
     """The figure in every format."""
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph
     with styled(view.style):
         figure = draw(plan, view)
         written = []
@@ -42,7 +42,7 @@ def write(plan: Plan, view: FigureView, folder: Path) -> list[Path]:
 
 
 def draw(plan: Plan, view: FigureView) -> Figure:
-    """The figure as matplotlib has it; the style is the caller's."""
+    """The matplotlib figure, in the style that the caller has set."""
     chart = importlib.import_module(f"dualdistill.report.figures.{view.chart}")
     drawn: Figure = chart.draw(plan, view)
     drawn.suptitle(view.title)
@@ -51,13 +51,13 @@ def draw(plan: Plan, view: FigureView) -> Figure:
 
 @contextmanager
 def styled(path: Path) -> Iterator[None]:
-    """matplotlib's defaults with one style file over them, whatever the user's own settings are."""
+    """matplotlib's defaults with this style file on top; the settings of the user have no effect."""
     with style.context(_read(path), after_reset=True):
         yield
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The style file; matplotlib itself only warns of a key that it does not know."""
+    """The style file; an unknown key, of which matplotlib only warns, is refused."""
     if not path.exists():
         raise DataError(
             "the style file does not exist", where=str(path), hint="restore it from the repository"
@@ -65,12 +65,12 @@ def _read(path: Path) -> dict[str, Any]:
     faults: list[str] = []
     listener = logging.Handler(logging.WARNING)
     listener.emit = lambda record: faults.append(record.getMessage())  # type: ignore[method-assign]
-    told = logging.getLogger("matplotlib")
-    told.addHandler(listener)
+    logger = logging.getLogger("matplotlib")
+    logger.addHandler(listener)
     try:
         read: Any = matplotlib.rc_params_from_file(path, use_default_template=False)
     finally:
-        told.removeHandler(listener)
+        logger.removeHandler(listener)
     if faults:
         raise UserError(" ".join(faults[0].split()), where=str(path))
     return dict(read)

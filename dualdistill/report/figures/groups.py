@@ -1,4 +1,4 @@
-"""The poster's bar chart: groups of bars, one colour and one mark per value of two columns of a table."""
+"""The poster's bar chart: groups of bars, one colour and one mark per value of two labels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def draw(plan: Plan, view: FigureView) -> Figure:
 
 
 def _panel(axes: Axes, view: FigureView, table: Table, metric: str, *, measured: bool) -> None:
-    """Groups from left to right as the table has them; a group's bars as well."""
+    """Groups, and the bars of a group, in the order of the table."""
     colours = _words(table, view.options["colour"])
     place, ticks = 0.0, {}
     top = 0.0
@@ -67,7 +67,7 @@ def _panel(axes: Axes, view: FigureView, table: Table, metric: str, *, measured:
 
 
 def _write(axes: Axes, view: FigureView, row: Row, bar: BarContainer, top: float, number: str) -> None:
-    """The number over a bar, and over the number its mark."""
+    """Write the number above a bar, and the mark above the number."""
     middle = bar.patches[0].get_x() + bar.patches[0].get_width() / 2
     style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": layout.small()}
     axes.annotate(number, (middle, top), (0, 2), textcoords="offset points", **style)

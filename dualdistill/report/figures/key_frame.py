@@ -1,4 +1,4 @@
-"""One key frame: true boxes and the student's in six cameras, and those of both networks over the LiDAR."""
+"""One key frame: ground-truth and student boxes in six cameras, and both networks' boxes over the LiDAR."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import bev_maps, layout
 
-# as one looks around: left to right, front above back
+# a turn of the head: left to right, front above back
 LAYOUT = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT")
 GROUND_IN = 3.4  # high, with its labels
 NAMES = ("images_NHW3", "intrinsics_N33", "lidar_to_camera_N44", "points_P3", "half_extent_m")
@@ -38,13 +38,14 @@ def draw(plan: Plan, view: FigureView) -> Figure:
     layout.small_print(
         figure,
         bev_maps.caption(plan, view),
-        f"Predicted boxes score above {view.options['min_score']:g}, true boxes hold a LiDAR or radar point.",
+        f"Predicted boxes score above {view.options['min_score']:g}, "
+        "ground-truth boxes hold a LiDAR or radar point.",
     )
     return figure
 
 
 def style(who: str) -> dict[str, Any]:
-    """Truth is a broad line under the thin ones of the two networks."""
+    """Ground truth is a broad line under the thin lines of the two networks."""
     styles: dict[str, dict[str, Any]] = {
         "truth": {"colors": layout.colour(4), "linewidths": 2.0},
         "teacher": {"colors": layout.colour(2), "linewidths": 1.1, "linestyles": (0, (3, 1.5))},
@@ -53,7 +54,8 @@ def style(who: str) -> dict[str, Any]:
     return styles[who]
 
 
-def sure(seen: dict[str, NDArray[Any]], who: str, min_score: float) -> NDArray[Any]:
+def confident(seen: dict[str, NDArray[Any]], who: str, min_score: float) -> NDArray[Any]:
+    """The boxes of a network above a score."""
     return np.asarray(seen[f"{who}_K9"][seen[f"{who}_scores_K"] > min_score])
 
 
@@ -63,7 +65,7 @@ def _camera(axes: Axes, seen: dict[str, NDArray[Any]], name: str, min_score: flo
     axes.imshow(image_HW3)
     pose = (seen["lidar_to_camera_N44"][number], seen["intrinsics_N33"][number])
     bev_maps.boxes_in_camera(axes, seen["truth_K9"], *pose, **style("truth"))
-    bev_maps.boxes_in_camera(axes, sure(seen, "student", min_score), *pose, **style("student"))
+    bev_maps.boxes_in_camera(axes, confident(seen, "student", min_score), *pose, **style("student"))
     axes.set(xlim=(0, image_HW3.shape[1]), ylim=(image_HW3.shape[0], 0), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.set_title(name.removeprefix("CAM_").replace("_", " ").lower())
@@ -73,13 +75,13 @@ def _ground(axes: Axes, seen: dict[str, NDArray[Any]], who: str, min_score: floa
     points_P3 = seen["points_P3"]
     axes.scatter(points_P3[:, 0], points_P3[:, 1], s=0.5, c="0.62", linewidths=0, rasterized=True)
     bev_maps.boxes_above(axes, seen["truth_K9"], **style("truth"))
-    bev_maps.boxes_above(axes, sure(seen, who, min_score), **style(who))
+    bev_maps.boxes_above(axes, confident(seen, who, min_score), **style(who))
     bev_maps.frame_ground(axes, float(seen["half_extent_m"]))
     axes.set(xlabel="x to the right, m", title=f"{who} from above, with LiDAR")
 
 
 def _handles() -> list[Artist]:
-    names = {"truth": "true boxes", "teacher": "the teacher's, from above only", "student": "the student's"}
+    names = {"truth": "ground truth", "teacher": "teacher, from above only", "student": "student"}
     shown: list[Artist] = []
     for who, name in names.items():
         look = {key.removesuffix("s"): value for key, value in style(who).items()}

@@ -1,4 +1,4 @@
-"""What all figures share: their width, a legend that falls on nothing, small print, the style's colours."""
+"""Shared by all figures: width, a legend that overlaps nothing, small print, colours."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from matplotlib.figure import Figure, FigureBase
 from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 
-WIDTH_IN = 7.0  # the text width that the style's sizes are for
+WIDTH_IN = 7.0  # the text width for which the style sets its sizes
 LEGEND_LINE_IN, HANDLE_IN = 0.3, 1.35
-SMALL_LETTERS = 140  # of a line of small print
+SMALL_LETTERS = 140  # in a line of small print
 
 
 def blank(height_in: float) -> Figure:
@@ -24,13 +24,13 @@ def blank(height_in: float) -> Figure:
 
 
 def with_legend(height_in: float, handles: Sequence[Artist]) -> tuple[Figure, FigureBase]:
-    """A figure with handles on top, in as many lines as they need, and the part below them for panels."""
+    """A figure with a legend on top, in as many lines as it needs, and the part below it for panels."""
     figure = blank(height_in)
     if not handles:
         return figure, figure
     lines = math.ceil(len(handles) * HANDLE_IN / WIDTH_IN)
     legend_in = LEGEND_LINE_IN * lines
-    # a legend outside of all panels would fall on the title
+    # a legend of the whole figure would overlap the title
     parts: Any = figure.subfigures(2, 1, height_ratios=(legend_in, height_in - legend_in))
     above, below = parts
     above.legend(handles=list(handles), loc="center", ncols=math.ceil(len(handles) / lines))
@@ -38,19 +38,19 @@ def with_legend(height_in: float, handles: Sequence[Artist]) -> tuple[Figure, Fi
 
 
 def small_print(figure: Figure, *paragraphs: str) -> None:
-    """What a reader must know, below everything else."""
+    """Write paragraphs below everything else."""
     lines = [line for text in paragraphs for line in textwrap.wrap(text, SMALL_LETTERS)]
     figure.supxlabel("\n".join(lines), fontsize=matplotlib.rcParams["font.size"] - 1)
 
 
 def networks(plan: Plan, view: FigureView) -> str:
-    """Who is shown: teacher MVP, seed 0; student DualDistill ResNet-50 taught by MVP, seed 0."""
-    shown = [(plan.runs[run].spec, words) for run, words in view.whose.items()]
+    """The networks in words: teacher MVP, seed 0; student DualDistill ResNet-50 taught by MVP, seed 0."""
+    shown = [(plan.runs[run].spec, words) for run, words in view.networks.items()]
     return "; ".join(f"{spec.kind} {words}, seed {spec.seed}" for spec, words in shown)
 
 
 def small() -> float:
-    """The size of numbers in panels."""
+    """The font size of numbers in panels."""
     return float(matplotlib.rcParams["xtick.labelsize"]) - 0.5
 
 

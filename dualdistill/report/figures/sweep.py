@@ -40,7 +40,7 @@ class Point:
 def draw(plan: Plan, view: FigureView) -> Figure:
     table, x = table_charts.kept(plan, view), view.options["x"]
     if _is_measure(table, x):
-        # a reported student had another teacher than the one that the axis measures
+        # reported students had other teachers than those on the axis
         table = table_charts.measured_only(table)
     shows = view.options.get("lines", {"": {}})
     lines = [
@@ -94,7 +94,7 @@ def _place(view: FigureView, table: Table, row: Row) -> float:
 
 
 def _refuse_unlined(view: FigureView, table: Table, lines: Sequence[Sequence[Row]]) -> None:
-    """A row that has a place on the axis is on a line; it would be missing from the figure without."""
+    """Refuse a row that has a place on the axis and is on no line: the figure would lack it."""
     for row in table.rows:
         if not any(row in line for line in lines) and math.isfinite(_place(view, table, row)):
             words = ", ".join(word for word in row.labels.values() if word)
@@ -103,7 +103,7 @@ def _refuse_unlined(view: FigureView, table: Table, lines: Sequence[Sequence[Row
 
 
 def _panel(axes: Axes, points: dict[tuple[str, ...], Point], lines: Sequence[Sequence[Row]]) -> None:
-    """Lines with words above and below them in turn, what they share on top of them, and levels."""
+    """Lines, with their words above and below them in turn, then their common points, then levels."""
     placed = {run: point for run, point in points.items() if math.isfinite(point.x)}
     runs = [[row.runs for row in line if row.runs in placed] for line in lines]
     common = [run for run in placed if sum(run in line for line in runs) > 1]
@@ -128,7 +128,7 @@ def _line(axes: Axes, points: Sequence[Point], style: dict[str, Any]) -> None:
 
 
 def _level(axes: Axes, point: Point) -> None:
-    """A line across, its deviation as a band, its name beside the panel."""
+    """A horizontal line, its deviation as a band, its name beside the panel."""
     axes.axhline(point.y, color="black", linestyle="--", linewidth=1.0)
     if point.error is not None:
         axes.axhspan(point.y - point.error, point.y + point.error, color="0.9", zorder=0)

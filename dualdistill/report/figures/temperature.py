@@ -1,4 +1,6 @@
-"""Is a temperature on the teacher's logits more than a threshold on its score? Boxes, compared to the bit."""
+"""Boxes of the teacher at temperatures on its logits and at thresholds on its score, compared bit by bit.
+
+They are the same where a temperature acts as nothing but a threshold."""
 
 from __future__ import annotations
 
@@ -54,14 +56,14 @@ def draw(plan: Plan, view: FigureView) -> Figure:
 
 
 def agreement(seen: dict[str, Array]) -> Array:
-    """Boxes in common over boxes in either set; two empty sets agree. By ranking, temperature, threshold."""
+    """Boxes in both sets over boxes in either, by ranking, temperature, threshold; 1 for empty sets."""
     common = seen["common"]
     either = seen["at_temperature"][:, :, None] + seen["at_threshold"] - common
     return np.where(either == 0, 1.0, common / np.maximum(either, 1))
 
 
 def _agreement(axes: Axes, seen: dict[str, Array]) -> None:
-    """One curve per temperature; what remains at its peak is what the threshold does not explain."""
+    """One curve per temperature; the gap above its peak is what no threshold explains."""
     same = agreement(seen)
     for number in range(len(seen["temperatures"])):
         cut = np.searchsorted(seen["thresholds"], seen["same_as"][number])
@@ -83,7 +85,7 @@ def _agreement(axes: Axes, seen: dict[str, Array]) -> None:
 
 
 def _counts(axes: Axes, seen: dict[str, Array]) -> None:
-    """How many boxes a threshold keeps, and where the temperatures lie on that curve."""
+    """Boxes kept by a threshold, and the place of each temperature on that curve."""
     frames = float(seen["frames"])
     axes.plot(seen["thresholds"], seen["at_threshold"] / frames, color="black")
     for number in range(len(seen["temperatures"])):

@@ -1,11 +1,11 @@
-// Sorting, filtering, run pages and large pictures. Without this script everything stands one below the other, and a
-// run's pictures are links to the figures.
+// Sorting, filtering, run pages and large pictures. Without this script all sections follow each other, and the pictures
+// of a run are links to the figures.
 "use strict";
 document.documentElement.classList.add("scripted");
 
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-// --- one view at a time: the part after # names a run or a place of the overview
+// --- a single section at a time: the part after # names a run or a place of the overview
 
 const overview = document.getElementById("overview");
 const bar = document.querySelector(".bar");
@@ -20,9 +20,9 @@ function route(moved) {
   for (const other of all(".view")) other.classList.toggle("current", other === view);
   document.title = view.dataset.title;
   skip.hash = view.id;
-  // what is scrolled to must not lie under the bar
+  // a target of scrolling must not lie under the bar
   document.documentElement.style.setProperty("--bar", `${bar.offsetHeight}px`);
-  // a picture lies in the file once and is shown wherever it belongs
+  // the file holds a picture once; the pages of its runs show copies
   for (const frame of all(".picture:empty", view)) frame.append(document.querySelector(`#${CSS.escape(frame.dataset.from)} img`).cloneNode());
   if (!moved) return;
   if (target && target !== view) target.scrollIntoView();
@@ -32,13 +32,13 @@ function route(moved) {
 addEventListener("hashchange", () => route(true));
 route(location.hash !== "");
 
-// --- sorting: up, down, as written; numbers by size, empty cells last, equal ones stay in order
+// --- sorting: up, down, original order; numbers by size, empty cells last, equal cells in original order
 
 const words = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
-function compare(one, other, numeric) {
-  if (one === "" || other === "") return one === other ? 0 : null;
-  return numeric ? one - other : words.compare(one, other);
+function compare(left, right, numeric) {
+  if (left === "" || right === "") return left === right ? 0 : null;
+  return numeric ? left - right : words.compare(left, right);
 }
 
 function sortBy(heading) {
@@ -51,10 +51,10 @@ function sortBy(heading) {
   const numeric = heading.classList.contains("number");
   const sign = next === "descending" ? -1 : 1;
   const value = (row) => row.cells[place].dataset.sort ?? row.cells[place].textContent.trim();
-  const rows = all("tr", body).sort((one, other) => {
-    const written = one.dataset.place - other.dataset.place;
+  const rows = all("tr", body).sort((row, other) => {
+    const written = row.dataset.place - other.dataset.place;
     if (next === "none") return written;
-    const [left, right] = [value(one), value(other)];
+    const [left, right] = [value(row), value(other)];
     const order = compare(left, right, numeric);
     if (order === null) return left === "" ? 1 : -1;
     return sign * order || written;
@@ -64,7 +64,7 @@ function sortBy(heading) {
 for (const body of all(".results tbody")) all("tr", body).forEach((row, place) => { row.dataset.place = place; });
 for (const heading of all("[aria-sort]")) heading.querySelector("button").addEventListener("click", () => sortBy(heading));
 
-// --- filtering: every word, and of each facet one of the chosen values
+// --- filtering: all words, and for each facet any of the chosen values
 
 const box = document.getElementById("filter");
 const clear = document.getElementById("clear");
@@ -72,7 +72,7 @@ const chips = all(".chip");
 const rows = all(".results tbody tr");
 const pressed = (chip) => chip.ariaPressed === "true";
 
-// a table that does not have a facet, such as one of claims, is not filtered by it
+// a table without a facet, such as the claims, is not filtered by it
 const knows = (row, facet) => row.parentElement.querySelector(`[data-${facet}]`) !== null;
 
 function filter() {

@@ -1,4 +1,4 @@
-"""Figures as data URIs; of several formats the page takes the one that is best on a screen."""
+"""Figures as data URIs, in the format that looks best on a screen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from dualdistill.errors import DataError
 
-LARGE = 200_000  # bytes; beyond, a drawing's pixels are the smaller file, and a picture is compressed again
+LARGE = 200_000  # bytes; a larger drawing is replaced by its raster file, a larger raster file is compressed
 WIDEST_PX = 1600
 RASTERS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -22,13 +22,13 @@ RASTERS = (".png", ".jpg", ".jpeg", ".webp")
 class Picture:
     name: str  # of the file, without its folder and ending
     title: str
-    rows: frozenset[str]  # of variants.yaml, whose runs it shows
+    rows: frozenset[str]  # of variants.yaml
     source: str  # data URI
     files: tuple[str, ...]  # all formats
 
 
 def load(paths: Sequence[Path], views: Mapping[str, Any], titles: Mapping[str, str]) -> tuple[Picture, ...]:
-    """The pictures of these files; `views` says what each shows, `titles` what the tables are called."""
+    """The pictures of these files; `views` are the figures of figures.yaml, `titles` those of the tables."""
     formats: dict[Path, list[Path]] = {}
     for path in paths:
         formats.setdefault(path.with_suffix(""), []).append(path)

@@ -16,7 +16,7 @@ from dualdistill.report.html.pictures import Picture
 from dualdistill.report.html.run_labels import RunLabels
 from dualdistill.store.records import DEVKIT_NAMES, RUN, read_run
 
-ERRORS = {  # what the devkit writes -> what papers print, and its unit
+ERRORS = {  # the devkit's name -> the name in papers, and the unit
     "trans_err": ("mATE", "m"),
     "scale_err": ("mASE", "1 - IoU"),
     "orient_err": ("mAOE", "rad"),
@@ -29,7 +29,7 @@ Facts = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Quality:
-    """What the record of a run says of networks that no evaluation scores."""
+    """The number in run.json that stands for a score of a network without boxes."""
 
     record: str
     number: str
@@ -65,12 +65,12 @@ class Tile:
     value: str
     unit: str
     reported: str
-    damaged: bool = False  # the print that the reported number was read from
+    damaged: bool = False  # the reported number was read from a damaged print
 
 
 @dataclass(frozen=True)
 class Bar:
-    """How well a class is found: average precision, of a pre-training its accuracy."""
+    """Average precision of a class; for a pretraining, its accuracy."""
 
     name: str
     share: float
@@ -117,14 +117,14 @@ def build(
     made_on = record.get("provenance", {})
     git = made_on.get("git", {})
     baseline = plan.runs.get(labels.baseline or "")
-    spec, quality = _own(contents(run.spec)), UNSCORED.get(run.spec.kind)
+    spec, quality = _without_others(contents(run.spec)), UNSCORED.get(run.spec.kind)
     return RunPage(
         id=run.id,
         title=labels.title,
         kind=run.spec.kind,
         rows=run.rows,
         related=_related(run, labels),
-        changes=differences(_own(contents(baseline.spec)), spec) if baseline else (),
+        changes=differences(_without_others(contents(baseline.spec)), spec) if baseline else (),
         baseline=baseline.id if baseline else None,
         tiles=_tiles(record, metrics, labels.reported, quality),
         quality=quality,
@@ -164,7 +164,7 @@ def duration(seconds: float) -> str:
 
 
 def commit(git: Mapping[str, Any]) -> str:
-    """Ten digits of the code's commit, and whether the code was changed since."""
+    """Ten digits of the commit of the code, with a note if the code had been changed since."""
     if not git.get("commit"):
         return "unknown"
     return str(git["commit"])[:10] + (" with changes that are not committed" if git.get("dirty") else "")
@@ -214,13 +214,13 @@ def _bars(
     quality: Quality | None,
     baseline: Mapping[str, Any],
 ) -> tuple[Bar, ...]:
-    """Best first; equal ones by name."""
+    """Best first; equal values by name."""
     boxes, before = metrics.get("ground_truth_boxes", {}), baseline.get("mean_dist_aps", {})
-    own = record.get(quality.record, {}) if quality else {}
-    found = metrics.get("mean_dist_aps") or own.get("by_class", {})
-    names = sorted(found, key=lambda name: (-found[name], name))
+    unscored = record.get(quality.record, {}) if quality else {}
+    shares = metrics.get("mean_dist_aps") or unscored.get("by_class", {})
+    names = sorted(shares, key=lambda name: (-shares[name], name))
     return tuple(
-        Bar(name.replace("_", " "), found[name], before.get(name), boxes.get(name, 0)) for name in names
+        Bar(name.replace("_", " "), shares[name], before.get(name), boxes.get(name, 0)) for name in names
     )
 
 
@@ -248,21 +248,21 @@ def _facts(record: Mapping[str, Any], metrics: Mapping[str, Any], made_on: Mappi
 
 def _checksums(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> Facts:
     inputs = metrics.get("inputs", {})
-    found = {"spec": record["spec_sha"], **record["outputs"], **inputs}
-    return tuple((name, str(value)) for name, value in found.items())
+    checksums = {"spec": record["spec_sha"], **record["outputs"], **inputs}
+    return tuple((name, str(value)) for name, value in checksums.items())
 
 
-def _own(value: Any) -> Any:
-    """A spec without those of runs that have a section of their own."""
+def _without_others(value: Any) -> Any:
+    """A spec without the specs of runs that have a section of their own."""
     if not isinstance(value, Mapping):
         return value
-    return {key: _own(inner) for key, inner in value.items() if key not in ELSEWHERE}
+    return {key: _without_others(inner) for key, inner in value.items() if key not in ELSEWHERE}
 
 
 def _flat(value: Any, place: str = "") -> dict[str, Any]:
     if not isinstance(value, Mapping):
         return {place: value}
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, inner in value.items():
-        found |= _flat(inner, f"{place}.{key}" if place else key)
-    return found
+        flat |= _flat(inner, f"{place}.{key}" if place else key)
+    return flat

@@ -1,4 +1,4 @@
-"""What the plan says of a run before it is trained: its name, what a reader filters it by, its baseline."""
+"""Labels of a run, known before training: title, facets for the filter, baseline, reported numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RunLabels:
 
 
 def of_shown_runs(plan: Plan) -> dict[str, RunLabels]:
-    """All runs behind the views, by kind, then in the order of variants.yaml."""
+    """All runs behind tables and claims, by kind, then in the order of variants.yaml."""
     rows = {name: _row(plan, plan.runs[name]) for name in plan.shown_runs()}
     places = {row: place for place, row in enumerate(plan.named)}
 
@@ -38,41 +38,41 @@ def of_shown_runs(plan: Plan) -> dict[str, RunLabels]:
 
 
 def _row(plan: Plan, run: Run) -> str | None:
-    """The first row of variants.yaml that is this run; None of one that others bring along."""
+    """The first row of variants.yaml that is this run; None of a run that only others need."""
     return next((row for row in plan.named if row in run.rows), None)
 
 
 def _titles(plan: Plan, rows: Mapping[str, str | None]) -> dict[str, str]:
-    """What a run is, in words; its row too where an earlier row is the same in these words."""
+    """Method, backbone, teacher and seed; with its row where an earlier row has the same words."""
     words = {
         row: " \N{MIDDLE DOT} ".join(filter(None, map(named.get, TITLE))) for row, named in plan.named.items()
     }
     first: dict[str, str] = {}
-    for row, text in words.items():
-        first.setdefault(text, row)
+    for named, text in words.items():
+        first.setdefault(text, named)
     titles = {}
-    for name, own in rows.items():
+    for name, row in rows.items():
         spec = plan.runs[name].spec
-        title = words[own] if own else label(spec)
-        if own and first[title] != own:
-            title = f"{title} ({own})"
+        title = words[row] if row else label(spec)
+        if row and first[title] != row:
+            title = f"{title} ({row})"
         titles[name] = f"{title}, seed\N{NO-BREAK SPACE}{spec.seed}"
     taken = Counter(titles.values())
     return {name: f"{title} ({name})" if taken[title] > 1 else title for name, title in titles.items()}
 
 
 def _facets(plan: Plan, rows: dict[str, str | None]) -> dict[str, dict[str, str]]:
-    """What a reader filters a run by; one without a row has what the rows that rest on it share."""
-    found: dict[str, dict[str, str]] = {}
-    for name in reversed(rows):  # what rests on others comes after them
+    """The facets of each run; a run without a row has the facets that all rows that need it share."""
+    facets: dict[str, dict[str, str]] = {}
+    for name in reversed(rows):  # a run comes after those that it needs
         row = rows[name]
         if row:
-            found[name] = {facet: word for facet, word in plan.named[row].items() if word}
+            facets[name] = {facet: word for facet, word in plan.named[row].items() if word}
         else:
-            resting = [other for other in found if name in _needs(plan.runs[other])]
-            told = [other for other in resting if rows[other]] or resting
-            found[name] = _shared(found[other] for other in told)
-    return found
+            users = [other for other in facets if name in _needs(plan.runs[other])]
+            named = [other for other in users if rows[other]] or users
+            facets[name] = _shared(facets[other] for other in named)
+    return facets
 
 
 def _needs(run: Run) -> tuple[str | None, ...]:
@@ -85,22 +85,22 @@ def _shared(several: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 
 def _baseline(plan: Plan, run: Run) -> str | None:
-    """The student without a method where a table compares the run with it, or else what a table does.
+    """The student without a method if a table compares the run with it, or else the baseline of a table.
 
-    A run without a method is no change of another one, also where a table takes its loss by a difference.
+    A run without a method has none, even where a table prints its difference to another row.
     """
     if run.spec.distill is None:
         return None
-    found = []
+    baselines = []
     for table in plan.tables.values():
         lines = {row.row: row for row in table.rows}
         for row in table.rows:
             if run.id in row.runs and row.baseline:
-                found.append(lines[row.baseline].runs[row.runs.index(run.id)])
-    return min(found, key=lambda name: plan.runs[name].spec.distill is not None, default=None)
+                baselines.append(lines[row.baseline].runs[row.runs.index(run.id)])
+    return min(baselines, key=lambda name: plan.runs[name].spec.distill is not None, default=None)
 
 
 def _reported(plan: Plan, name: str) -> Mapping[str, Reported]:
-    """The poster's numbers, from the first table that has them."""
+    """The poster's numbers of a run, from the first table that has them."""
     rows = (row for table in plan.tables.values() for row in table.rows)
     return next((row.reported for row in rows if name in row.runs and row.reported), {})

@@ -77,10 +77,10 @@ def to_html(table: Table, facets: Mapping[str, Mapping[str, str]]) -> HtmlTable:
     """Columns and cells for the template; `facets` are what a reader filters each run by."""
     columns, cells = [], []
     for column in table.columns:
-        own = [_cell(row, column) for row in table.rows]
-        if column.heading and any(cell.text for cell in own):
-            columns.append(_column(table, column, own))
-            cells.append(_with_shares(table, column, own))
+        several = [_cell(row, column) for row in table.rows]
+        if column.heading and any(cell.text for cell in several):
+            columns.append(_column(table, column, several))
+            cells.append(_with_shares(table, column, several))
     return HtmlTable(
         name=table.name,
         title=table.title,

@@ -1,4 +1,4 @@
-"""What is drawn equals what was measured, is told apart from the reported, and is the same on every day."""
+"""Charts show the measured numbers apart from the reported ones, and have the same bytes on any day."""
 
 import json
 import os
@@ -72,8 +72,8 @@ def texts(axes: Axes) -> list[str]:
 
 
 def panel(figure: Figure, label: str) -> Axes:
-    (found,) = [axes for axes in figure.axes if label in (axes.get_ylabel(), axes.get_xlabel())]
-    return found
+    (panel,) = [axes for axes in figure.axes if label in (axes.get_ylabel(), axes.get_xlabel())]
+    return panel
 
 
 def errors(axes: Axes) -> int:
@@ -82,7 +82,7 @@ def errors(axes: Axes) -> int:
     )
 
 
-def test_bars_are_as_high_as_the_scores_and_reported_ones_stand_apart(plan: Plan):
+def test_bars_have_the_height_of_the_scores_and_reported_bars_have_their_panels(plan: Plan):
     figure = draw.draw(plan, view(plan, "main"))
     measured, reported = panel(figure, "mAP on world"), panel(figure, "mAP, reported on nuScenes")
     assert [bar.get_height() for bar in measured.patches] == pytest.approx([35.055, 41.455, 45, 44.5])
@@ -98,7 +98,7 @@ def test_bars_are_as_high_as_the_scores_and_reported_ones_stand_apart(plan: Plan
     check_readable(figure)
 
 
-def test_a_reconstruction_has_its_dagger_and_its_sentence(plan: Plan, folder: Path):
+def test_a_reconstruction_has_a_dagger_and_a_footnote(plan: Plan, folder: Path):
     path = folder / "tables.yaml"
     line = "      - {row: x3kd-r50-centerpoint, baseline: bevdepth-r50}\n"
     path.write_text(path.read_text() + line)
@@ -111,7 +111,7 @@ def test_a_reconstruction_has_its_dagger_and_its_sentence(plan: Plan, folder: Pa
     assert "\n† x3kd is a reconstruction: " in figure.get_supxlabel()
 
 
-def test_one_reported_number_has_no_panel(plan: Plan):
+def test_a_single_reported_number_has_no_panel(plan: Plan):
     shown = {"backbone": ["ResNet-101"], "method": ["BEVDepth"]}
     figure = draw.draw(plan, of_table(plan, "bars", show=shown))
     assert [axes.get_xlabel() for axes in figure.axes] == ["mAP on world", "NDS on world"]
@@ -121,14 +121,14 @@ def test_one_reported_number_has_no_panel(plan: Plan):
 
 
 def test_error_bars_need_two_seeds(plan: Plan):
-    one = planning.load(
+    single = planning.load(
         config(plan) / "config.yaml", {"seeds": [0], "profile": "world"}, results=plan.results
     )
     for label in ("NDS on world", "mAP on world"):
         assert len(panel(draw.draw(plan, view(plan, "main")), label).collections) == 4
-        assert len(panel(draw.draw(one, view(one, "main")), label).collections) == 0
+        assert len(panel(draw.draw(single, view(single, "main")), label).collections) == 0
     assert not panel(draw.draw(plan, view(plan, "main")), "mAP, reported on nuScenes").collections
-    assert "so no error bars" in draw.draw(one, view(one, "main")).get_supxlabel()
+    assert "so no error bars" in draw.draw(single, view(single, "main")).get_supxlabel()
 
 
 def test_a_figure_with_a_missing_run_is_refused(plan: Plan):
@@ -137,7 +137,7 @@ def test_a_figure_with_a_missing_run_is_refused(plan: Plan):
         draw.draw(plan, view(plan, "main"))
 
 
-def test_a_figure_asks_only_for_the_rows_that_it_shows(plan: Plan):
+def test_a_figure_needs_only_the_runs_of_its_rows(plan: Plan):
     shown, hidden = view(plan, "main"), plan.table("table_main").rows[0].runs[1]
     asked = " ".join(FigureJobs(Jobs(plan), config(plan)).inputs(SimpleNamespace(figure="main")))
     assert all(run in asked for run in shown.runs)
@@ -186,17 +186,17 @@ def test_curves_are_means_of_the_history_that_was_recorded(plan: Plan):
     shown = view(plan, "training")
     shown = replace(shown, options={**shown.options, "mean_over": 2})
     for number, run in enumerate(shown.runs):
-        own = {"crd": [9.0, 7, 5, 3, 1]} if "dualdistill" in run else {}
-        leave_history(plan, run, {"box": [number + 1.0, 3, 5, 7, 100], **own})
+        more = {"crd": [9.0, 7, 5, 3, 1]} if "dualdistill" in run else {}
+        leave_history(plan, run, {"box": [number + 1.0, 3, 5, 7, 100], **more})
     figure = draw.draw(plan, shown)
     drawn = {axes.get_title(): axes for axes in figure.axes if axes.get_visible()}
     assert list(drawn) == ["box", "crd"]
-    assert [one.get_ydata().tolist() for one in drawn["box"].lines] == [[2, 6], [2.5, 6], [3, 6], [3.5, 6]]
+    assert [line.get_ydata().tolist() for line in drawn["box"].lines] == [[2, 6], [2.5, 6], [3, 6], [3.5, 6]]
     assert drawn["box"].lines[0].get_xdata().tolist() == [1.5, 3.5]
-    assert [one.get_ydata().tolist() for one in drawn["crd"].lines] == [[8, 4], [8, 4]]
+    assert [line.get_ydata().tolist() for line in drawn["crd"].lines] == [[8, 4], [8, 4]]
     # a colour is a row, whatever its seed
-    assert len({one.get_color() for one in drawn["box"].lines}) == 2
-    (legend,) = [own for part in figure.subfigs for own in part.legends]
+    assert len({line.get_color() for line in drawn["box"].lines}) == 2
+    (legend,) = [legend for part in figure.subfigs for legend in part.legends]
     named = ["BEVDepth ResNet-50", "DualDistill ResNet-50 taught by CenterPoint"]
     assert [text.get_text() for text in legend.get_texts()] == named
     assert figure.get_supxlabel() == "world, split train; seeds 0, 1, a line each; teacher of seed 0."
@@ -235,7 +235,7 @@ def test_equal_inputs_give_equal_bytes_in_every_format(plan: Plan, tmp_path: Pat
         "world",
     ]
     words += ["--set", "seeds=[0,1]", "--results", str(plan.results), "--out", str(tmp_path / "second")]
-    # another process on another day in another place, whose user has other settings
+    # another process, day, place and user settings
     (tmp_path / "matplotlibrc").write_text("font.size: 30\n")
     other = {
         "PYTHONHASHSEED": "7",
@@ -261,8 +261,9 @@ def lab(colour: str, seen: np.ndarray) -> np.ndarray:
 
 
 def closest(palette: list[str], seen: np.ndarray) -> float:
-    found = [lab(colour, seen) for colour in palette]
-    return min(float(np.linalg.norm(a - b)) for n, a in enumerate(found) for b in found[:n])
+    colours_seen = [lab(colour, seen) for colour in palette]
+    pairs = ((a, b) for n, a in enumerate(colours_seen) for b in colours_seen[:n])
+    return min(float(np.linalg.norm(a - b)) for a, b in pairs)
 
 
 @pytest.mark.parametrize("eyes", DICHROMATS)
@@ -271,7 +272,7 @@ def test_the_palette_can_be_told_apart_by_colour_blind_readers(eyes: str):
     cycle = [table_charts.layout.colour(number) for number in range(7)]
     assert closest(cycle[:4], seen) > 15
     assert closest(cycle, seen) > 8
-    # matplotlib's own first ten do not pass: the bound means something
+    # matplotlib's default colours do not pass, so the bound is meaningful
     assert closest(list(colours.TABLEAU_COLORS.values()), seen) < 8
 
 
@@ -279,7 +280,7 @@ def test_the_palette_can_be_told_apart_by_colour_blind_readers(eyes: str):
     ("text", "sentence"),
     [("font.size: 8\nfnt.size: 9\n", "fnt.size"), ("font.size: large and wide\n", "font.size")],
 )
-def test_a_fault_in_the_style_file_is_a_sentence(tmp_path: Path, text: str, sentence: str):
+def test_a_fault_in_the_style_file_is_one_sentence(tmp_path: Path, text: str, sentence: str):
     (tmp_path / "a.mplstyle").write_text(text)
     with pytest.raises(UserError, match=sentence), draw.styled(tmp_path / "a.mplstyle"):
         pass

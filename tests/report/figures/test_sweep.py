@@ -1,4 +1,4 @@
-"""A sweep over a column or over a measure: where points stand, what they are called, who shares them."""
+"""Sweeps over a label and over a measure: places, names and lines of the points."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -84,7 +84,7 @@ def drawn(figure: Figure, label: str) -> list[tuple[list[float], list[float]]]:
     return [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in lines]
 
 
-def test_a_column_is_an_axis_and_its_points_bear_numbers(swept: Plan):
+def test_points_over_a_label_bear_their_numbers(swept: Plan):
     figure = draw.draw(swept, view(swept, "sweep"))
     ((x, y),) = drawn(figure, "mAP on world")
     assert x == [0.5, 1.0]
@@ -96,7 +96,7 @@ def test_a_column_is_an_axis_and_its_points_bear_numbers(swept: Plan):
     check_readable(figure)
 
 
-def test_a_measure_is_an_axis_and_its_points_bear_names(swept: Plan):
+def test_points_over_a_measure_bear_their_names(swept: Plan):
     figure = draw.draw(swept, view(swept, "teacher"))
     rings, noise, common = drawn(figure, "mAP on world")
     assert rings[0] == pytest.approx([10, 60, 90])
@@ -117,18 +117,18 @@ def test_a_row_without_the_measure_is_a_level_with_its_deviation(swept: Plan, fo
     (band,) = axes.patches
     assert band.get_height() == pytest.approx(2 * 0.01 / 2**0.5)
     overrides = {"seeds": [0], "profile": "world"}
-    one = planning.load(folder / "config.yaml", overrides, results=swept.results)
-    assert not draw.draw(one, view(one, "teacher")).axes[0].patches
+    single = planning.load(folder / "config.yaml", overrides, results=swept.results)
+    assert not draw.draw(single, view(single, "teacher")).axes[0].patches
 
 
-def test_a_word_is_no_number(swept: Plan):
+def test_a_label_that_is_no_number_is_refused(swept: Plan):
     shown = replace(view(swept, "main"), chart="sweep", options={"x": "teacher"})
     with pytest.raises(UserError, match="draws teacher as a line, and one row prints"):
         draw.draw(swept, shown)
 
 
-def test_a_dagger_is_no_part_of_a_word(swept: Plan, folder: Path):
-    """X3KD is found by its name, and its option is a number, whichever of them bears the dagger."""
+def test_a_dagger_is_not_part_of_a_label(swept: Plan, folder: Path):
+    """X3KD keeps its name and its option its number, whichever of them bears the dagger."""
     tables, figures_file = folder / "tables.yaml", folder / "figures.yaml"
     by_name = "columns: [method], measures: [teacher_mAP, mAP, NDS]"
     both = "rows: [{row: dualdistill-r50-centerpoint}, {row: x3kd-r50-centerpoint}]"
@@ -148,7 +148,7 @@ def test_a_dagger_is_no_part_of_a_word(swept: Plan, folder: Path):
         assert x == pytest.approx(places)
 
 
-def test_a_row_that_no_line_holds_is_named(swept: Plan, folder: Path):
+def test_a_row_on_no_line_is_refused(swept: Plan, folder: Path):
     path = folder / "figures.yaml"
     path.write_text(path.read_text().replace("[all of it, noisy]", "[all of it]"))
     with pytest.raises(UserError, match="figure 'teacher' has no line for the row 'noisy'"):
@@ -163,7 +163,7 @@ def test_a_row_that_no_line_holds_is_named(swept: Plan, folder: Path):
         ("noise: {teacher_row", "noise: {teacher_rwo", "names column 'teacher_rwo'"),
     ],
 )
-def test_a_fault_in_a_line_is_a_sentence(swept: Plan, folder: Path, old: str, new: str, sentence: str):
+def test_a_fault_in_a_line_is_one_sentence(swept: Plan, folder: Path, old: str, new: str, sentence: str):
     path = folder / "figures.yaml"
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(UserError, match=rf"figures.yaml:\d+: figure 'teacher' .*{sentence}"):

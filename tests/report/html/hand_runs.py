@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 CLASSES = ("car", "truck", "bus", "trailer", "construction_vehicle", "pedestrian")
 CLASSES += ("motorcycle", "bicycle", "traffic_cone", "barrier")
 ERRORS = ("trans_err", "scale_err", "orient_err", "vel_err", "attr_err")
-# everything that HTML, an attribute and a script could fall for
+# markup that would break out of HTML, an attribute or a script
 HOSTILE = """</script><script>alert("x")</script><img src=x onerror='alert(1)'>&amp;{{ 7 * 7 }}"""
 
 
@@ -96,7 +96,7 @@ def score(plan: Plan, run: Run, mean_ap: float) -> None:
     folder = plan.scores(run)
     folder.mkdir(exist_ok=True)
     (folder / "results_nusc.json").write_text(f'{{"made by": "{run.id}"}}')
-    found = {"index.npz": plan.paths.index} | {
+    files = {"index.npz": plan.paths.index} | {
         name: place / name for name, place in (("results_nusc.json", folder), (WEIGHTS, plan.folder(run)))
     }
     precision = {name: min(1.0, mean_ap * place / 5) for place, name in enumerate(CLASSES)}
@@ -106,7 +106,7 @@ def score(plan: Plan, run: Run, mean_ap: float) -> None:
         "tp_errors": {name: 0.5 + place / 10 for place, name in enumerate(ERRORS)},
         "mean_dist_aps": precision,
         "ground_truth_boxes": dict.fromkeys(CLASSES, 100),
-        "inputs": {name: sha256_file(path) for name, path in found.items()},
+        "inputs": {name: sha256_file(path) for name, path in files.items()},
         "spec_sha": run.spec.sha,
         "data": plan.data_id,
         "config": "detection_cvpr_2019",

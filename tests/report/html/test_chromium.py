@@ -101,14 +101,14 @@ def test_complaints_and_requests_are_recorded(browser: Any, tmp_path: Path):
 
 
 @pytest.mark.parametrize("how", [{}, {"color_scheme": "dark"}, {"width": 390, "height": 844}])
-def test_it_opens_from_disk_and_complains_of_nothing(opened: Open, address: str, how: dict):
+def test_the_page_opens_from_disk_without_any_complaint(opened: Open, address: str, how: dict):
     tab = opened(**how)
     assert tab.complaints == []
     assert tab.requests == [address]
     assert tab.js(VISIBLE) == ["overview"]
 
 
-def test_a_column_sorts_up_down_and_back_to_as_written(opened: Open):
+def test_a_column_sorts_up_down_and_back(opened: Open):
     tab = opened()
     written = measured(tab)
     assert written != sorted(written)
@@ -147,15 +147,15 @@ def test_effects_below_zero_sort_by_size(opened: Open):
 def test_equal_lines_stay_in_order(opened: Open):
     tab = opened()
     click(tab, "#table-table_main th button")
-    found = tab.js(f"{ROWS}.map((row) => [row.cells[0].textContent.trim(), +row.dataset.place])")
-    words = [text for text, _ in found]
+    cells = tab.js(f"{ROWS}.map((row) => [row.cells[0].textContent.trim(), +row.dataset.place])")
+    words = [text for text, _ in cells]
     assert len(words) > len(set(words))
     for word in set(words):
-        places = [place for text, place in found if text == word]
+        places = [place for text, place in cells if text == word]
         assert places == sorted(places)
 
 
-def test_a_keyboard_is_enough_to_sort(opened: Open):
+def test_the_keyboard_sorts(opened: Open):
     tab = opened()
     tab.js(f"document.querySelector('{MEASURED}').focus()")
     written = measured(tab)
@@ -190,7 +190,7 @@ def test_words_and_chips_filter_and_are_cleared(opened: Open):
     assert tab.js(SHOWN) == total
 
 
-def test_a_chip_keeps_the_ablations_of_what_it_names(opened: Open):
+def test_a_chip_keeps_the_ablations_with_its_value(opened: Open):
     tab = opened()
     shown = """(name) => [...document.querySelectorAll(`#table-${name} tbody tr`)]
         .filter((row) => row.checkVisibility()).map((row) => row.cells[0].innerText.trim())"""
@@ -207,12 +207,12 @@ def test_a_chip_keeps_the_ablations_of_what_it_names(opened: Open):
     assert tab.js(groups) == ["Backbone", "Teacher", "Method"]
 
 
-def test_a_link_to_a_run_is_called_by_the_run(opened: Open):
+def test_a_link_to_a_run_is_named_by_the_run(opened: Open):
     names = """[...document.querySelectorAll('tbody a')].map((element) => [
         element.ariaLabel ?? element.textContent, document.querySelector(element.hash).dataset.title])"""
-    found = opened().js(names)
-    assert len(found) > 100
-    assert [(name, title) for name, title in found if not name.endswith(title)] == []
+    links = opened().js(names)
+    assert len(links) > 100
+    assert [(name, title) for name, title in links if not name.endswith(title)] == []
 
 
 def test_the_skip_link_stays_in_the_view(opened: Open, two_seeds: tuple[Plan, str]):
@@ -236,12 +236,12 @@ def test_no_heading_hides_under_the_bar(opened: Open, width: int):
     assert bar <= heading < bar + 40
 
 
-def test_a_claim_is_a_sentence_on_few_lines(opened: Open):
+def test_the_column_of_claims_is_wide(opened: Open):
     width = "document.querySelector('#table-claims td.says').getBoundingClientRect().width"
     assert opened(width=1400).js(width) > 250
 
 
-def test_a_filter_that_nothing_fits_says_so(opened: Open):
+def test_a_filter_without_a_match_shows_a_sentence(opened: Open):
     tab = opened()
     tab.js("document.getElementById('filter').focus()")
     tab.page.keyboard.insert_text("no such row")
@@ -277,7 +277,7 @@ def test_every_run_opens_by_its_address(opened: Open, two_seeds: tuple[Plan, str
         assert tab.js(VISIBLE) == ["overview"]
 
 
-def test_pictures_are_there_grow_and_close(opened: Open, two_seeds: tuple[Plan, str]):
+def test_pictures_open_large_and_close(opened: Open, two_seeds: tuple[Plan, str]):
     tab = opened()
     decoded = "element.decode().then(() => element.naturalWidth)"
     sizes = f"Promise.all([...document.querySelectorAll('.current img')].map((element) => {decoded}))"
@@ -314,7 +314,7 @@ def test_without_a_script_everything_is_readable(opened: Open, two_seeds: tuple[
     assert tab.js(f"{pictures}.every((element) => element.querySelector('a').checkVisibility())")
 
 
-def test_it_prints(opened: Open):
+def test_the_page_prints(opened: Open):
     paper = opened().page.pdf()
     assert paper.startswith(b"%PDF")
     assert len(paper) > 10_000

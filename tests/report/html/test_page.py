@@ -1,4 +1,4 @@
-"""What stands on the page, read as HTML: complete, escaped, the same every time, and in need of nothing."""
+"""The page read as HTML: complete, escaped, deterministic, and without external files."""
 
 import csv
 import io
@@ -26,19 +26,19 @@ class Elements(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str]]] = []
+        self.elements: list[tuple[str, dict[str, str]]] = []
         self.texts: list[str] = []
         self.open: list[str] = []
         self.feed(text)
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
+        self.elements.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
+        self.elements.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -47,7 +47,7 @@ class Elements(HTMLParser):
         self.texts.append(data)
 
     def attributes(self, name: str) -> list[str]:
-        return [found[name] for _, found in self.found if name in found]
+        return [given[name] for _, given in self.elements if name in given]
 
 
 def test_every_run_and_table_has_its_place(two_seeds: tuple[Plan, str]):
@@ -60,7 +60,7 @@ def test_every_run_and_table_has_its_place(two_seeds: tuple[Plan, str]):
 
 def test_the_page_waits_for_every_table_that_it_shows(two_seeds: tuple[Plan, str]):
     plan, text = two_seeds
-    shown = {one for one in Elements(text).attributes("id") if one.startswith("table-")}
+    shown = {name for name in Elements(text).attributes("id") if name.startswith("table-")}
     awaited = {f"table-{Path(view).stem}" for view in Jobs(plan).views}
     assert awaited == shown - {"table-runs"}
 
@@ -77,7 +77,7 @@ def test_nothing_is_loaded_from_anywhere(two_seeds: tuple[Plan, str]):
     elements = Elements(text)
     assert all(source.startswith("data:image/") for source in elements.attributes("src"))
     assert not re.search(r"url\(|@import|https?:", text)
-    policy = next(found["content"] for _, found in elements.found if "http-equiv" in found)
+    policy = next(given["content"] for _, given in elements.elements if "http-equiv" in given)
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
     assert len(text) < 5_000_000
@@ -102,23 +102,23 @@ def test_names_and_records_cannot_become_markup(tmp_path: Path):
     plan = configured(tmp_path, [0], edits)
     leave_all(plan, host=HOSTILE, devices=[HOSTILE], packages={HOSTILE: HOSTILE})
     elements = Elements(build(plan, []))
-    tags = [tag for tag, _ in elements.found]
+    tags = [tag for tag, _ in elements.elements]
     assert tags.count("script") == 1
-    assert not [name for _, found in elements.found for name in found if name.startswith("on")]
+    assert not [name for _, given in elements.elements for name in given if name.startswith("on")]
     assert "x" not in elements.attributes("src")
     assert HOSTILE in elements.texts
     assert HOSTILE in elements.attributes("data-method")
     assert "49" not in elements.texts
 
 
-def test_measured_and_reported_are_told_apart(two_seeds: tuple[Plan, str]):
+def test_measured_and_reported_columns_are_labelled(two_seeds: tuple[Plan, str]):
     text = "".join(Elements(two_seeds[1]).texts)
     assert "world, measured" in text
     assert "nuScenes, reported" in text
     assert "not comparable with the poster" in text
 
 
-def test_a_page_of_the_dev_split_says_so(tmp_path: Path):
+def test_a_page_of_the_dev_split_names_it(tmp_path: Path):
     plan = configured(tmp_path, [0], split="dev")
     leave_all(plan)
     text = build(plan, [])
@@ -143,7 +143,7 @@ def test_claims_stand_under_the_rule_that_judges_them(two_seeds: tuple[Plan, str
     assert claims.count("<tr") == 2 + 2 * len(plan.claims.claims)
     assert pairs.count("<tr") == 2 + 2 * sum(len(claim.pairs) for claim in plan.claims.claims)
     assert "mfd-only over bevdepth-r50" in pairs
-    assert "distillation_helps" not in text  # its sentence says it
+    assert "distillation_helps" not in text  # people read its sentence
 
 
 def numbers(text: str) -> list[dict[str, str]]:
@@ -216,7 +216,7 @@ def test_a_damaged_print_is_marked(tmp_path: Path):
     assert "\N{DOUBLE DAGGER}" not in article(text, whole.id)
 
 
-def test_the_page_does_not_say_whose_machine_it_was(two_seeds: tuple[Plan, str]):
+def test_the_page_does_not_name_the_machine(two_seeds: tuple[Plan, str]):
     assert "desk" not in Elements(two_seeds[1]).texts
 
 
@@ -228,11 +228,11 @@ def test_two_seeds_show_their_spread_and_both_runs(two_seeds: tuple[Plan, str]):
     assert re.search(r'class="spread">±\d', line)
 
 
-def test_a_run_says_what_differs_from_its_baseline_of_the_same_seed(two_seeds: tuple[Plan, str]):
+def test_a_run_lists_its_differences_from_the_baseline_of_the_same_seed(two_seeds: tuple[Plan, str]):
     plan, text = two_seeds
     row = next(row for row in plan.table("table_main").rows if row.row == "dualdistill-r50-centerpoint")
     page = article(text, row.runs[1])
-    baseline = next(one for one in plan.table("table_main").rows if one.row == row.baseline).runs[1]
+    baseline = next(line for line in plan.table("table_main").rows if line.row == row.baseline).runs[1]
     assert f'href="#run-{baseline}"' in page
     assert "<code>distill.method</code>" in page
     assert "<code>seed</code>" not in page
@@ -249,7 +249,7 @@ def test_the_date_is_that_of_the_newest_run(two_seeds: tuple[Plan, str]):
     assert f"<dt>Newest run</dt><dd>{max(times)[:10]}</dd>" in text
 
 
-def test_without_any_run_there_is_a_page_that_says_so(tmp_path: Path):
+def test_a_page_without_any_run_counts_none(tmp_path: Path):
     plan = configured(tmp_path, [0])
     text = build(plan, [])
     assert f"0 of {len(plan.shown_runs())} trained" in text
@@ -257,7 +257,7 @@ def test_without_any_run_there_is_a_page_that_says_so(tmp_path: Path):
     Elements(text)
 
 
-def test_what_is_missing_leaves_a_gap_and_no_more(tmp_path: Path):
+def test_a_run_without_scores_and_history_still_has_its_page(tmp_path: Path):
     plan = configured(tmp_path, [0])
     run = plan.run("bevdepth-r50")
     leave(plan, run, 0)

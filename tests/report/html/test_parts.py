@@ -172,14 +172,14 @@ def test_a_long_history_is_averaged_over_stretches(tmp_path: Path, pen: Pen):
 
 
 def test_a_panel_does_not_depend_on_those_before_it(tmp_path: Path, pen: Pen):
-    for name in ("one", "two"):
+    for name in ("first", "second"):
         (tmp_path / name).mkdir()
     rows = [{"step": step, "lr": 0.1, "grad_norm": 5.0, "loss": 20.0 - step} for step in range(1, 9)]
-    one = history(tmp_path / "one", rows)
-    two = history(tmp_path / "two", [row | {"loss": row["loss"] ** 3} for row in rows])
-    alone = Pen().panels(one)
-    pen.panels(two)
-    assert pen.panels(one) == alone
+    first = history(tmp_path / "first", rows)
+    second = history(tmp_path / "second", [row | {"loss": row["loss"] ** 3} for row in rows])
+    alone = Pen().panels(first)
+    pen.panels(second)
+    assert pen.panels(first) == alone
 
 
 def test_a_panel_obeys_the_security_policy_of_the_page(tmp_path: Path, pen: Pen):
@@ -199,25 +199,28 @@ def test_without_a_step_there_is_no_curve_and_another_history_is_refused(tmp_pat
 
 def test_a_picture_is_shown_once_as_a_drawing_if_there_is_one(tmp_path: Path):
     views = {"main": {"table": "t"}, "frame": {"title": "A frame", "student": "s", "teacher": "t"}}
-    found = pictures.load(leave_pictures(tmp_path / "figures"), views, {"t": "The table"})
-    assert [(one.name, one.title) for one in found] == [("frame", "A frame"), ("main", "The table")]
-    assert found[0].rows == {"s", "t"}
-    assert found[1].files == ("main.pdf", "main.png", "main.svg")
-    assert found[0].source.startswith("data:image/png;base64,")
-    assert found[1].source.startswith("data:image/svg+xml;base64,")
+    images = pictures.load(leave_pictures(tmp_path / "figures"), views, {"t": "The table"})
+    assert [(picture.name, picture.title) for picture in images] == [
+        ("frame", "A frame"),
+        ("main", "The table"),
+    ]
+    assert images[0].rows == {"s", "t"}
+    assert images[1].files == ("main.pdf", "main.png", "main.svg")
+    assert images[0].source.startswith("data:image/png;base64,")
+    assert images[1].source.startswith("data:image/svg+xml;base64,")
 
 
 def test_a_heavy_picture_is_compressed_and_a_heavy_drawing_replaced(tmp_path: Path):
     noise = np.random.default_rng(0).integers(0, 255, (400, 2000, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "some.png")
     (tmp_path / "some.svg").write_text("<svg>" + " " * pictures.LARGE + "</svg>")
-    (found,) = pictures.load([tmp_path / "some.svg", tmp_path / "some.png"], {}, {})
-    kind, content = found.source.split(";base64,")
+    (picture,) = pictures.load([tmp_path / "some.svg", tmp_path / "some.png"], {}, {})
+    kind, content = picture.source.split(";base64,")
     assert kind == "data:image/webp"
     assert Image.open(io.BytesIO(base64.b64decode(content))).width == pictures.WIDEST_PX
 
 
-def test_what_is_no_picture_is_refused_by_name(tmp_path: Path):
+def test_a_file_that_is_no_picture_is_refused_by_name(tmp_path: Path):
     (tmp_path / "some.png").write_bytes(b"0" * (pictures.LARGE + 1))
     with pytest.raises(DataError, match=r"some\.png: not a picture"):
         pictures.load([tmp_path / "some.png"], {}, {})

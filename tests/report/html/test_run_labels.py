@@ -1,4 +1,4 @@
-"""What the page knows of a run from the plan alone: title, facets, baseline and place."""
+"""Labels of runs from the plan alone: title, facets, baseline and order."""
 
 from pathlib import Path
 
@@ -22,14 +22,14 @@ def known(plan: Plan) -> dict[str, RunLabels]:
 
 
 def run(plan: Plan, row: str, seed: int = 1) -> str:
-    return next(name for name, one in plan.runs.items() if row in one.rows and one.spec.seed == seed)
+    return next(name for name, run in plan.runs.items() if row in run.rows and run.spec.seed == seed)
 
 
 def called(known: dict[str, RunLabels], label: str) -> RunLabels:
-    return next(one for name, one in known.items() if name.startswith(f"{label}-s"))
+    return next(labels for name, labels in known.items() if name.startswith(f"{label}-s"))
 
 
-def test_every_run_behind_the_views_is_known(plan: Plan, known: dict[str, RunLabels]):
+def test_every_shown_run_has_labels(plan: Plan, known: dict[str, RunLabels]):
     assert set(known) == set(plan.shown_runs())
 
 
@@ -43,13 +43,13 @@ def test_every_run_behind_the_views_is_known(plan: Plan, known: dict[str, RunLab
         ("mvp", {"method": "MVP"}),
     ],
 )
-def test_a_run_is_filtered_by_what_it_is(
+def test_a_run_has_the_facets_of_its_row(
     plan: Plan, known: dict[str, RunLabels], row: str, facets: dict[str, str]
 ):
     assert known[run(plan, row)].facets == facets
 
 
-def test_a_run_without_a_row_is_filtered_by_what_rests_on_it(known: dict[str, RunLabels]):
+def test_a_run_without_a_row_has_the_facets_of_the_runs_that_need_it(known: dict[str, RunLabels]):
     assert called(known, "detector-r101").facets == {"backbone": "ResNet-101"}
     # the deeper detector grows out of it and has no row
     assert called(known, "detector-r50").facets == {"backbone": "ResNet-50"}
@@ -58,7 +58,7 @@ def test_a_run_without_a_row_is_filtered_by_what_rests_on_it(known: dict[str, Ru
 
 
 def test_titles_tell_runs_apart(plan: Plan, known: dict[str, RunLabels]):
-    titles = [one.title for one in known.values()]
+    titles = [labels.title for labels in known.values()]
     assert len(titles) == len(set(titles))
     words = {row: known[run(plan, row, 0)].title.replace("\N{NO-BREAK SPACE}", " ") for row in plan.named}
     assert words["dualdistill-r50-mvp"] == "DualDistill \N{MIDDLE DOT} ResNet-50 \N{MIDDLE DOT} MVP, seed 0"
@@ -93,13 +93,13 @@ def test_the_student_is_the_baseline_whichever_table_comes_first(tmp_path: Path)
     edit = {"\ntables:\n": f"\ntables:\n  {first}baseline: gt-labels}}]}}\n"}
     plan = configured(tmp_path, SEEDS, {"tables.yaml": edit})
     assert next(iter(plan.tables)) == "table_first"
-    found = of_shown_runs(plan)[run(plan, "dualdistill-r50-mvp")]
-    assert found.baseline == run(plan, "bevdepth-r50")
+    labels = of_shown_runs(plan)[run(plan, "dualdistill-r50-mvp")]
+    assert labels.baseline == run(plan, "bevdepth-r50")
 
 
 def test_runs_come_in_the_order_of_their_rows(plan: Plan, known: dict[str, RunLabels]):
     students = [plan.runs[name] for name in known if plan.runs[name].spec.kind == "student"]
     places = list(plan.named)
-    order = [(min(map(places.index, one.rows)), one.spec.seed) for one in students]
+    order = [(min(map(places.index, student.rows)), student.spec.seed) for student in students]
     assert order == sorted(order)
     assert len(order) > 50
