@@ -161,6 +161,10 @@ def test_a_renamed_or_doubled_row_starts_no_training(finished: Checkout):
     assert not {"train", "predict", "evaluate"} & finished.jobs().keys()
 
 
+def test_event_files_on_request_start_no_job(finished: Checkout):
+    assert finished.jobs("--config", "tensorboard=true") == {}
+
+
 def test_messages_name_rows_and_seeds(checkout: Checkout):
     text = checkout.snakemake("-n", "--config", "seeds=[0,1]").stdout
     for sentence in (
