@@ -144,9 +144,9 @@ def train_steps(
         if events:
             events.write(state.history[-1])
         ended, epoch = state.step == feed.total, state.step / feed.steps_per_epoch
+        if first_process and (clock.progress_is_due() or ended):
+            clock.write_progress(setup.folder, state.step, epoch, losses)
         if state.step % log_every == 0 or ended:
-            if first_process:
-                clock.write_progress(setup.folder, state.step, epoch, losses)
             log.info("%s", clock.line(state.step, epoch, losses))
         due = state.step % feed.steps_per_epoch == 0 or clock.save_is_due()
         if (due or ended or stop.received) and first_process:
