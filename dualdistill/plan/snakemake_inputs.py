@@ -158,7 +158,7 @@ class Jobs:
     def run_name(self, wildcards: Any, output: Any) -> str:
         """The name of a run in a message.
 
-        It takes `output` so that snakemake does not compare it with the last run: a renamed row trains nothing.
+        It takes `output` so that snakemake never compares it with the last run: a renamed row trains nothing.
         """
         name, digits = self.names[wildcards.run], wildcards.run[-DIGITS:]
         return name if digits in name else f"{name} ({digits})"

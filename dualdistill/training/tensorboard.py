@@ -16,11 +16,11 @@ FLUSH_S = 10.0
 class EventFiles:
     """Writes the rows of history.jsonl as scalars.
 
-    Every process starts a file of its own. The file opens with the start of a session, at which TensorBoard
+    Every process starts a new file. The file opens with the start of a session, at which TensorBoard
     drops what an earlier process wrote after the checkpoint, since those steps are trained again.
 
-    The writer below SummaryWriter is used: that one writes from a thread and cannot be made to finish, so
-    that a kill after a checkpoint would lose steps for good.
+    The writer under SummaryWriter is used: SummaryWriter itself writes from a thread that cannot be awaited,
+    so that a kill after a checkpoint would lose steps for good.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
