@@ -187,8 +187,9 @@ def train(plan: Plan, run: str, log_every: int) -> None:
     from dualdistill.training import train
     from dualdistill.training.objective import Upstream
 
+    watched: dict[str, Any] = {"log_every": log_every, "tensorboard": plan.settings.tensorboard}
     folders = (plan.teacher_folder(planned), plan.start_file(planned), plan.label_encoder_folder(planned))
-    train.train(planned.spec, plan.folder(planned), plan.paths, Upstream(*folders), log_every=log_every)
+    train.train(planned.spec, plan.folder(planned), plan.paths, Upstream(*folders), **watched)
 
 
 @command("predict")

@@ -58,6 +58,7 @@ class Settings:
     imagenet: ImageNet = field(default_factory=ImageNet)
     workers: Count = 2  # processes that render the world and add virtual points
     loaders: Whole = 0  # processes that load samples for one training; 0: the training itself
+    tensorboard: bool = False  # event files of every training
 
     def imagenet_file(self, depth: int) -> Path | None:
         """The ImageNet weights of a ResNet."""

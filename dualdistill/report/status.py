@@ -46,11 +46,11 @@ class RunStatus:
     name: str  # for people
     state: str
     step: str
-    seconds: float | None  # taken by a run that is done, ahead of one that is not
+    seconds: float | None  # taken by a finished run, left for an unfinished run
     measured: dict[str, float]  # metric -> points
     reported: dict[str, float]
-    progress: Progress | None = None  # of one that is active
-    failure: str = ""  # what ended a failed one, and its log
+    progress: Progress | None = None  # of an active run
+    failure: str = ""  # the error that ended a failed run, and its log
 
     @property
     def time(self) -> str:
@@ -151,7 +151,7 @@ def _state(folder: Path, run: Run) -> tuple[str, str, float | None, Progress | N
 
 
 def _active(state: Path, trained: bool) -> tuple[str, str, float | None, Progress | None]:
-    """Of a run whose lock is held."""
+    """The same of a run on which a process works."""
     saved, total = _checkpoint(state / "head.json")
     since = (state / LOCK).stat().st_mtime
     progress = read(state)
@@ -161,7 +161,7 @@ def _active(state: Path, trained: bool) -> tuple[str, str, float | None, Progres
         return STAGES.get(progress.stage, "running"), _step(progress), progress.seconds_left(), progress
     if progress is None:
         return "running", f"{saved}/{total}" if total else "", None, None
-    if progress.time < since:  # left by the process before: this one goes on at the checkpoint
+    if progress.time < since:  # left by an earlier process; the present process goes on at the checkpoint
         progress = replace(progress, time=since, done=saved)
     return "running", _step(progress), progress.seconds_left(), progress
 
@@ -171,7 +171,7 @@ def _step(progress: Progress) -> str:
 
 
 def _checkpoint(head: Path) -> tuple[int, int | None]:
-    """The step of the last checkpoint and how many there are: 0 before the first, None of a damaged one."""
+    """The step of the last checkpoint and the number of all steps: 0 before the first, None if damaged."""
     if not head.exists():
         return 0, 0
     try:

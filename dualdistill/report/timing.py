@@ -1,7 +1,6 @@
-"""Where a plan's time went: what snakemake measured of the jobs that ran, summed by stage. Only reads.
+"""Time and memory of a plan's jobs by stage, from the benchmark files of snakemake. Only reads.
 
-Snakemake measures one attempt, over what it wrote of the one before: a training that was broken off counts
-with its last part.
+Snakemake keeps the last attempt only: an interrupted training counts with its last part.
 """
 
 from __future__ import annotations
@@ -17,32 +16,31 @@ from dualdistill.errors import DataError
 from dualdistill.plan.plan import Plan
 
 BENCHMARKS = "benchmarks"
-UNKNOWN = ("NA", None)  # what snakemake writes of a job that ended before it looked
+UNKNOWN = ("NA", None)  # memory of a job that ended before snakemake measured it
 STAGES = ("world", "index", "cache", "virtual points")  # of the data; trainings are named by their kind
 
 
 def lines(plan: Plan) -> list[str]:
     """A heading, a line per stage in the plan's order, and the sum."""
-    found = pd.DataFrame(jobs(plan), columns=["stage", "seconds", "memory"])
-    if found.empty:
+    measured = pd.DataFrame(jobs(plan), columns=["stage", "seconds", "memory"])
+    if measured.empty:
         return [f"no job of this plan has run under snakemake in {plan.results}"]
-    stages = found.groupby("stage", sort=False).agg(
+    stages = measured.groupby("stage", sort=False).agg(
         jobs=("seconds", "size"),
-        minutes=("seconds", lambda own: own.sum() / 60),
-        longest=("seconds", lambda own: own.max() / 60),
-        memory=("memory", lambda own: own.max() / 1024),  # of those that are known
+        minutes=("seconds", lambda seconds: seconds.sum() / 60),
+        longest=("seconds", lambda seconds: seconds.max() / 60),
+        memory=("memory", lambda memory: memory.max() / 1024),  # NaN is skipped
     )
     text = [f"{'stage':16}  {'jobs':>4}  {'minutes':>8}  {'longest':>8}  {'peak GiB':>8}"]
-    for one in stages.itertuples():
-        text.append(
-            f"{one.Index:16}  {one.jobs:4}  {one.minutes:8.1f}  {one.longest:8.1f}  {_gib(one.memory):>8}"
-        )
-    total = f"{'all':16}  {len(found):4}  {found.seconds.sum() / 60:8.1f}"
+    for stage in stages.itertuples():
+        numbers = f"{stage.jobs:4}  {stage.minutes:8.1f}  {stage.longest:8.1f}  {_gib(stage.memory):>8}"
+        text.append(f"{stage.Index:16}  {numbers}")
+    total = f"{'all':16}  {len(measured):4}  {measured.seconds.sum() / 60:8.1f}"
     return [*text, f"{total}  of single jobs; side by side they end sooner"]
 
 
 def jobs(plan: Plan) -> Iterator[tuple[str, float, float]]:
-    """Stage, wall seconds and peak MiB, NaN where unknown, of every job of the plan that left its measure."""
+    """Stage, wall seconds and peak MiB (NaN where unknown) of every job of the plan with a benchmark file."""
     data = plan.results / "data" / plan.data_id / BENCHMARKS
     *single, virtual = STAGES
     for stage in single:

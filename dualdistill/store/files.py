@@ -15,7 +15,7 @@ from dualdistill.errors import DataError, DiskError
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
-    """Write next to the target, flush to disk, rename: a reader sees the old file or the new one."""
+    """Write next to the target, flush to disk, rename: a reader sees the old file or the new."""
     data = content.encode() if isinstance(content, str) else content
     with replacing(path) as temporary:
         temporary.write_bytes(data)
@@ -23,7 +23,7 @@ def atomic_write(path: Path, content: bytes | str) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path for a writer of its own; it takes the place of `path` when the block ends well."""
+    """A temporary path to write to; it replaces `path` when the block ends without an error."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,12 +55,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """JSON a person can read, without NaN."""
+    """Indented JSON without NaN."""
     atomic_write(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """The file's value, or one sentence on why there is none."""
+    """The content of a JSON file; a missing or damaged file is a DataError."""
     try:
         return json.loads(path.read_text(), parse_constant=_refuse_constant)
     except FileNotFoundError as error:
@@ -83,7 +83,7 @@ def sha256_file(path: Path) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """One text per value: sorted keys, no spaces, no NaN."""
+    """The same text for equal values: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

@@ -38,7 +38,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool | None:
-    """Whether a process holds a run's folder, found out by trying; None where this user may not try."""
+    """Whether a process holds a run's folder; None where this user may not try to take the lock."""
     if not (folder / LOCK).exists():
         return False
     try:

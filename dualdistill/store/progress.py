@@ -52,7 +52,7 @@ def read(folder: Path) -> Progress | None:
 def track(
     items: Iterable[Item], total: int, stage: str, *, folder: Path | None = None, each: int = 1
 ) -> Iterator[Item]:
-    """Pass items on, count `each` for every one, and tell log and folder every EVERY_S and at the end."""
+    """Pass items on and count `each` for every item; log and write the count every EVERY_S and at the end."""
     started = shown = time.monotonic()
     done = 0
     if folder:

@@ -1,4 +1,4 @@
-"""Where a result came from: machine, packages, code version and time, for run.json. Imports nothing heavy."""
+"""Provenance of a result: machine, packages, code version and time, for run.json. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PACKAGES = (
 
 
 def collect() -> dict[str, Any]:
-    """Everything about this process that could explain a different number later."""
+    """Everything about this process that may explain a different number later."""
     return {
         "host": socket.gethostname(),
         "platform": platform.platform(),
@@ -49,18 +49,18 @@ def collect() -> dict[str, Any]:
 
 
 def package_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
-    """Installed versions; a package that is not there is left out."""
-    found = {}
+    """Versions of the installed packages among these names."""
+    versions = {}
     for name in names:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """The commit of the code and whether this folder differs from it; commit None outside of a repository."""
+    """The commit, None outside of a repository, and whether this folder differs from it."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return {"commit": None, "dirty": None}
@@ -79,7 +79,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def _threads() -> int | None:
-    # only a process that computes has torch; asking must not import it into one that does not
+    # this must not import torch into a process that does without it
     torch = sys.modules.get("torch")
     return torch.get_num_threads() if torch else None
 

@@ -1,6 +1,7 @@
-"""The records beside a result: run.json says what was trained, metrics.json how it scored.
+"""The records beside a result: run.json of the training, metrics.json of the evaluation.
 
-Both know their schema. metrics.json carries a seal over its content: a number edited by hand is noticed.
+Both carry their schema. metrics.json has a checksum over its content: a number edited by hand is
+noticed.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ AGAIN = "evaluate the run again"
 
 
 def scores_folder(folder: Path, split: str) -> Path:
-    """Where what is made of a split lies: of val in the folder itself, of dev in one below."""
+    """The folder of predictions and scores: a run's folder for val, its subfolder dev for dev."""
     return folder if split == "val" else folder / split
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """What the training recorded."""
+    """The record of the training."""
     return _read(folder / RUN, RUN_SCHEMA, RUN_FIELDS, "train the run again")
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """What the evaluation measured, unchanged since."""
+    """The record of the evaluation, checked to be unchanged."""
     path = folder / METRICS_JSON
     record = _read(path, METRICS_SCHEMA, METRICS_FIELDS, AGAIN)
     seal = record.pop("seal", None)
@@ -52,14 +53,14 @@ def write_metrics(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path, schema: int, needed: tuple[str, ...], again: str) -> dict[str, Any]:
     record = read_json(path)
-    found = record.get("schema") if isinstance(record, dict) else None
-    if not isinstance(found, int):
+    written = record.get("schema") if isinstance(record, dict) else None
+    if not isinstance(written, int):
         raise DataError("not a record of this suite: it has no schema", where=str(path), hint=again)
-    if found > schema:
-        what = f"made by a newer version of this suite (schema {found}, this one reads {schema})"
+    if written > schema:
+        what = f"made by a newer version of this suite (schema {written}, this one reads {schema})"
         raise DataError(what, where=str(path), hint="update the suite")
-    if found < schema:
-        what = f"made by an older version of this suite (schema {found} of {schema})"
+    if written < schema:
+        what = f"made by an older version of this suite (schema {written} of {schema})"
         raise DataError(what, where=str(path), hint=again)
     if absent := [name for name in needed if name not in record]:
         raise DataError(f"{absent[0]!r} is missing", where=str(path), hint=again)

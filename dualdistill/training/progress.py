@@ -22,6 +22,7 @@ from dualdistill.store.progress import clock as duration
 from dualdistill.store.records import EVENTS
 
 SAVE_EVERY_S = 300.0
+PROGRESS_EVERY_S = 2.0
 
 
 class StopSignal:
@@ -42,12 +43,20 @@ class Clock:
     def __init__(self, step: int, total: int, seconds_before: float) -> None:
         self.first, self.total, self.before = step, total, seconds_before
         self.started = self.saved = time.monotonic()
+        self.shown = 0.0  # when the progress was last written
 
     def save_is_due(self) -> bool:
         """True once every SAVE_EVERY_S: an epoch at full size takes hours, which a kill must not cost."""
         if time.monotonic() - self.saved < SAVE_EVERY_S:
             return False
         self.saved = time.monotonic()
+        return True
+
+    def progress_is_due(self) -> bool:
+        """True once every PROGRESS_EVERY_S, and at the first step: a step at full size takes seconds."""
+        if self.shown and time.monotonic() - self.shown < PROGRESS_EVERY_S:
+            return False
+        self.shown = time.monotonic()
         return True
 
     @property

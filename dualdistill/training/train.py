@@ -36,6 +36,7 @@ from dualdistill.training import optim
 from dualdistill.training.checkpoint import load_state, save_state, save_weights
 from dualdistill.training.objective import Networks, Objective, Teachers, Upstream, build_networks
 from dualdistill.training.progress import Clock, StopSignal, log_event, log_failure, peak_memory_mb
+from dualdistill.training.tensorboard import EventFiles
 
 log = logging.getLogger(__name__)
 OUTPUTS = ("model.safetensors", "history.jsonl")
@@ -97,7 +98,14 @@ class Setup:
     teachers: Teachers | None
 
 
-def train(spec: RunSpec, run_dir: Path, data: DataPaths, upstream: Upstream, log_every: int = 20) -> None:
+def train(
+    spec: RunSpec,
+    run_dir: Path,
+    data: DataPaths,
+    upstream: Upstream,
+    log_every: int = 20,
+    tensorboard: bool = False,
+) -> None:
     """Train one run, or resume an interrupted one; run.json is written last, when all else is complete."""
     state_dir = run_dir / "state"
     # of several processes that train one run together, the first takes the lock
@@ -115,7 +123,8 @@ def train(spec: RunSpec, run_dir: Path, data: DataPaths, upstream: Upstream, log
             log.info("resumed at step %d of %d", state.step, feed.total)
         log_event(state_dir, event="start", step=state.step, total=feed.total)
         clock = Clock(state.step, feed.total, seconds_before)
-        train_steps(state, setup, clock, log_every)
+        events = EventFiles(run_dir, state.step) if tensorboard and fabric.global_rank == 0 else None
+        train_steps(state, setup, clock, log_every, events)
         if fabric.global_rank == 0:
             record = {"start": networks.start, "seconds": round(clock.seconds, 1)}
             record |= _write_outputs(run_dir, spec, state)
@@ -123,20 +132,26 @@ def train(spec: RunSpec, run_dir: Path, data: DataPaths, upstream: Upstream, log
             log.info("wrote %s", run_dir / "run.json")
 
 
-def train_steps(state: State, setup: Setup, clock: Clock, log_every: int) -> None:
+def train_steps(
+    state: State, setup: Setup, clock: Clock, log_every: int, events: EventFiles | None = None
+) -> None:
     """Train the remaining steps: log, save checkpoints, and stop on SIGTERM or SIGINT."""
     feed, first_process = setup.feed, setup.fabric.global_rank == 0
     stop = StopSignal()
     batches = feed.batches(state.step, setup.fabric)
     while state.step < feed.total:
         losses = train_step(state, setup, batches)
+        if events:
+            events.write(state.history[-1])
         ended, epoch = state.step == feed.total, state.step / feed.steps_per_epoch
+        if first_process and (clock.progress_is_due() or ended):
+            clock.write_progress(setup.folder, state.step, epoch, losses)
         if state.step % log_every == 0 or ended:
-            if first_process:
-                clock.write_progress(setup.folder, state.step, epoch, losses)
             log.info("%s", clock.line(state.step, epoch, losses))
         due = state.step % feed.steps_per_epoch == 0 or clock.save_is_due()
         if (due or ended or stop.received) and first_process:
+            if events:
+                events.flush()  # a process that resumes here does not write these steps again
             state.save(setup, clock.seconds)
         if stop.received:
             where = (stop.received, state.step)

@@ -1,4 +1,4 @@
-"""What `status` says of runs in every state, from the files and locks that trainings leave."""
+"""The status of runs in every state, from the files and locks that trainings leave."""
 
 import contextlib
 import fcntl
@@ -34,7 +34,7 @@ def run(plan: Plan) -> Run:
 
 @pytest.fixture
 def state(plan: Plan, run: Run) -> Path:
-    """The run's state/, with nothing trained."""
+    """The run's folder state/; nothing is trained."""
     shutil.rmtree(plan.folder(run))
     folder = plan.folder(run) / "state"
     folder.mkdir(parents=True)
@@ -61,7 +61,7 @@ def test_a_run_without_files_waits(plan: Plan, run: Run):
     assert seen(plan, run) == ("waiting", "", "")
 
 
-def test_a_run_that_is_done_says_what_it_took(plan: Plan, run: Run):
+def test_a_finished_run_shows_the_time_it_took(plan: Plan, run: Run):
     path = plan.folder(run) / "run.json"
     write_json(path, read_json(path) | {"seconds": 3723.4})
     assert seen(plan, run) == ("done", "", "took 1:02:03")
@@ -69,7 +69,7 @@ def test_a_run_that_is_done_says_what_it_took(plan: Plan, run: Run):
     assert seen(plan, run) == ("done", "", "took 1:03")
 
 
-def test_a_running_one_says_what_it_still_takes(plan: Plan, run: Run, state: Path):
+def test_a_running_run_shows_the_time_left(plan: Plan, run: Run, state: Path):
     with run_lock(state):
         assert seen(plan, run) == ("running", "", "")
         reported(state, 98, ago=-0.5)
@@ -81,25 +81,25 @@ def test_a_running_one_says_what_it_still_takes(plan: Plan, run: Run, state: Pat
         assert seen(plan, run) == ("running", "98/100", "eta 0:00")
 
 
-def test_one_that_goes_on_starts_from_its_checkpoint_and_not_from_what_it_said_before(
+def test_a_resumed_run_counts_from_its_checkpoint_and_not_from_older_progress(
     plan: Plan, run: Run, state: Path
 ):
     saved(state, 97)
     reported(state, 99, ago=5000)
     with run_lock(state):
-        found = status.run_status(plan, run, "a name")
-    assert (found.state, found.step) == ("running", "97/100")
-    assert found.seconds == pytest.approx(180, abs=5)
+        shown = status.run_status(plan, run, "a name")
+    assert (shown.state, shown.step) == ("running", "97/100")
+    assert shown.seconds == pytest.approx(180, abs=5)
 
 
-def test_a_stopped_one_lacks_what_comes_after_its_checkpoint(plan: Plan, run: Run, state: Path):
+def test_a_stopped_run_lacks_the_steps_after_its_checkpoint(plan: Plan, run: Run, state: Path):
     saved(state, 97)
     assert seen(plan, run) == ("stopped", "97/100", "")
     reported(state, 99, ago=5000)
     assert seen(plan, run) == ("stopped", "97/100", "lacks 3:00")
 
 
-def test_a_failed_one_says_why_and_where_its_log_is_until_it_starts_again(plan: Plan, run: Run, state: Path):
+def test_a_failed_run_shows_its_error_and_log_until_it_starts_again(plan: Plan, run: Run, state: Path):
     saved(state, 97)
     with pytest.raises(NumericsError), log_failure(state):
         raise NumericsError("the loss is not finite", where="step 98")
@@ -117,7 +117,7 @@ def test_a_failed_one_says_why_and_where_its_log_is_until_it_starts_again(plan: 
     assert seen(plan, run)[0] == "stopped"
 
 
-def test_a_stop_is_no_failure(plan: Plan, run: Run, state: Path):
+def test_a_stopped_run_has_not_failed(plan: Plan, run: Run, state: Path):
     with pytest.raises(SystemExit), log_failure(state):
         raise SystemExit(143)
     assert seen(plan, run)[0] == "waiting"

@@ -18,7 +18,7 @@ def measured(folder: Path, name: str, seconds: float, mebibytes: float | str) ->
     return path
 
 
-def test_a_plan_that_never_ran_says_so(plan: Plan):
+def test_a_plan_without_benchmarks_is_one_line(plan: Plan):
     assert timing.lines(plan) == [f"no job of this plan has run under snakemake in {plan.results}"]
 
 
@@ -60,7 +60,7 @@ def test_runs_of_another_plan_are_left_out(plan: Plan):
     assert "no job" in timing.lines(plan)[0]
 
 
-def test_a_damaged_measurement_is_named(plan: Plan):
+def test_the_path_of_a_damaged_benchmark_is_reported(plan: Plan):
     path = measured(plan.results / "data" / plan.data_id, "world", 1.0, 1.0)
     path.write_text("{}\n")
     with pytest.raises(DataError, match="not a measurement") as caught:

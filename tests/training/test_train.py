@@ -19,6 +19,7 @@ import torch
 
 from dualdistill.distill.alignment.orthogonal import OrthogonalProjection
 from dualdistill.store.files import read_json, sha256_file
+from dualdistill.store.progress import read as read_progress
 from dualdistill.training.checkpoint import load_plain, load_state, save_state
 
 Command = Callable[..., CompletedProcess[str]]
@@ -41,9 +42,11 @@ def trained(command: Command, runs: dict[str, str], results: Path) -> dict[str, 
 @pytest.mark.slow
 def test_a_training_writes_its_pace_for_status(trained: dict[str, Path]):
     for folder in trained.values():
-        progress = json.loads((folder / "state" / "progress.json").read_text())
-        assert progress["step"] == progress["total"] > 0
-        assert progress["seconds_per_step"] > 0
+        progress = read_progress(folder / "state")
+        assert progress.done == progress.total > 0
+        assert progress.seconds_each > 0
+        assert progress.epoch > 0
+        assert progress.losses
 
 
 def events(folder: Path) -> list[dict[str, object]]:

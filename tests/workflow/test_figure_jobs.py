@@ -65,7 +65,7 @@ def test_edited_drawing_code_draws_its_chart(finished: Checkout):
 
 
 @pytest.mark.parametrize("name", ["run.py", "feature_maps.py", "key_frame.py"])
-def test_edited_looking_code_looks_anew_and_trains_nothing(finished: Checkout, name: str):
+def test_edited_probing_code_probes_again_and_trains_nothing(finished: Checkout, name: str):
     path = finished.root / "dualdistill" / "probes" / name
     path.write_text(path.read_text() + "# a remark\n")
     assert finished.jobs("figures") == {"probe": PROBED, "figure": PROBED, "figures": 1}

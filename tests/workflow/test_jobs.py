@@ -103,7 +103,7 @@ def test_deleted_data_are_made_for_what_needs_them_and_train_nothing_else(finish
     assert finished.jobs() == {"world": 1, "index_data": 1, "cache": 1, **own}
 
 
-def test_a_world_that_was_broken_off_is_followed_by_everything_else(checkout: Checkout):
+def test_an_interrupted_world_is_made_again_before_everything_else(checkout: Checkout):
     done = checkout.snakemake("-n")
     target = re.search(r"results/data/[\w-]+/root/world\.json", done.stdout)[0]
     # what a kill leaves behind: a file, and the mark that it may be half written
@@ -126,7 +126,7 @@ def test_no_student_is_shown_whose_teacher_has_no_score(checkout: Checkout):
     assert (jobs["train_teacher"], jobs["train"], jobs["predict"], jobs["evaluate"]) == (1, 1, 2, 2)
 
 
-def test_a_row_more_is_exactly_its_own_jobs(finished: Checkout):
+def test_a_new_row_starts_its_jobs_and_no_others(finished: Checkout):
     finished.add("config/variants.yaml", ROW)
     assert finished.jobs() == {}
     finished.add("config/tables.yaml", LINE)
@@ -159,6 +159,10 @@ def test_a_renamed_or_doubled_row_starts_no_training(finished: Checkout):
     named = finished.snakemake("-n", "--forcerun", "train").stdout
     assert re.search(r"^Job \d+: Train again = ours \(\w{10}\)$", named, re.MULTILINE)
     assert not {"train", "predict", "evaluate"} & finished.jobs().keys()
+
+
+def test_event_files_on_request_start_no_job(finished: Checkout):
+    assert finished.jobs("--config", "tensorboard=true") == {}
 
 
 def test_messages_name_rows_and_seeds(checkout: Checkout):
@@ -225,7 +229,7 @@ def test_a_backbone_trained_anew_retrains_its_students(finished: Checkout):
     assert finished.jobs() == {"train": 2, "predict": 2, "evaluate": 2, "table": 1, "claims": 1}
 
 
-def test_a_teacher_scored_anew_retrains_nobody(finished: Checkout):
+def test_a_new_score_of_a_teacher_starts_no_training(finished: Checkout):
     score = next((finished.root / "results" / "runs").glob("centerpoint-*")) / "metrics.json"
     score.write_text("another score\n")
     assert finished.jobs() == {"table": 1, "claims": 1}
@@ -278,7 +282,7 @@ def test_a_fault_in_the_configuration_is_one_sentence_and_no_job(checkout: Check
         ),
         (
             ("--software-deployment-method", "conda"),
-            "--software-deployment-method: every job runs in snakemake's own environment (leave it away)",
+            "--software-deployment-method: every job runs in snakemake's own environment (leave it out)",
         ),
     ],
 )
@@ -288,7 +292,7 @@ def test_a_fault_on_the_command_line_is_one_sentence(
     assert faulty(checkout, *words) == (2, sentence)
 
 
-def test_an_unknown_run_has_a_neighbour(checkout: Checkout):
+def test_an_unknown_run_is_answered_with_the_closest_id(checkout: Checkout):
     code, told = faulty(checkout, "results/runs/bevdepth-r50-s0-0123456789/metrics.json")
     assert code == 2
     assert re.search(
@@ -296,7 +300,7 @@ def test_an_unknown_run_has_a_neighbour(checkout: Checkout):
     )
 
 
-def test_real_data_that_are_not_there_are_one_sentence(checkout: Checkout):
+def test_a_missing_data_root_is_one_sentence(checkout: Checkout):
     code, told = faulty(checkout, "--config", "profile=nuscenes")
     assert (code, told) == (
         2,

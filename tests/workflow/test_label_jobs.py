@@ -22,7 +22,7 @@ def test_a_student_that_learns_from_labels_waits_for_both_its_teachers(checkout:
     assert checkout.jobs(f"results/runs/{run}/metrics.json") == dict.fromkeys([*before, *after], 1)
 
 
-def test_a_label_encoder_trained_anew_retrains_its_students_and_nobody_else(finished: Checkout):
+def test_a_label_encoder_trained_anew_retrains_its_students_and_no_other_run(finished: Checkout):
     finished.add("config/tables.yaml", LINE)
     own = {"train": 1, "predict": 1, "evaluate": 1, "table": 1}
     assert finished.jobs() == {"train_label_encoder": 1, **own}

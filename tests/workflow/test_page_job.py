@@ -7,7 +7,7 @@ import pytest
 from checkouts import Checkout
 
 
-def test_a_plain_call_ends_in_the_page(checkout: Checkout):
+def test_a_call_without_targets_makes_the_page(checkout: Checkout):
     assert checkout.announced()["page"] == 1
 
 

@@ -11,7 +11,7 @@ import yaml
 from checkouts import Checkout, copy
 
 
-def test_all_tables_and_claims_are_planned_soon_enough(tmp_path: Path):
+def test_all_tables_and_claims_are_planned_within_six_seconds(tmp_path: Path):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     whole = copy(tmp_path / "checkout", whole=True)
     jobs = replace(whole, timed=True).jobs()
@@ -73,7 +73,7 @@ def test_a_table_is_made_anew_when_its_content_changes(finished: Checkout):
     assert finished.jobs() == {"table": 1}
 
 
-def test_a_rule_of_ones_own_can_take_over_ours(finished: Checkout):
+def test_a_user_rule_can_inherit_from_a_rule_of_the_suite(finished: Checkout):
     finished.add(
         "Snakefile",
         "\n\nuse rule table from suite as my_table with:\n"

@@ -1,4 +1,4 @@
-# The plan, made and checked before any job: a fault anywhere under config/ ends here, as one sentence.
+# The plan is made and checked before any job: an error anywhere under config/ ends here, in one sentence.
 import shlex
 import sys
 
@@ -11,7 +11,7 @@ try:
     if workflow.deployment_settings.deployment_method:
         what = "every job runs in snakemake's own environment"
         where = "--software-deployment-method"
-        raise UserError(what, where=where, hint="leave it away")
+        raise UserError(what, where=where, hint="leave it out")
     JOBS = Jobs(plan.load(overrides=config))
     JOBS.plan.check_root()
     JOBS.plan.check_starts()
@@ -25,9 +25,9 @@ except UserError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
 
-# The interpreter of this very process: `python` in a shell command would be whatever PATH says.
+# The interpreter of this process: `python` in a shell command would be the first on PATH.
 SUITE = f"{shlex.quote(sys.executable)} -m dualdistill"
-# Braces double: snakemake formats a shell command, and settings may hold a mapping.
+# Braces are doubled because snakemake formats shell commands, and a setting may be a mapping.
 PLAN = JOBS.plan.arguments.replace("{", "{{").replace("}", "}}")
 
 

@@ -1,4 +1,4 @@
-# Drawing imports no torch and reads results only; what needs a network is probed once, by a job of its own.
+# Drawing imports no torch and reads results only. Figures that need a network have a job that probes it once.
 rule figures:
     input:
         FIGURES.files,

@@ -1,4 +1,4 @@
-# One file to send to a colleague. It is cheap, so its own source is an input: an edited template is a new page.
+# One file to send to a colleague. It is cheap, so its source is an input: an edited template makes a new page.
 rule page:
     input:
         tables=JOBS.views,

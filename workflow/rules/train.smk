@@ -1,7 +1,7 @@
-# Everything trains by the same rule under four names: what students start from, teachers, label encoders, which need
-# their teacher, and students, which need all that their rows ask for. What a run does not need, its inputs leave out.
-# What others wait for comes first (priority), so that the long trainings do not end up last and alone: what students
-# start from before the teachers, since one such training may wait for another (ResNet-101 grows from ResNet-50).
+# All trainings use the same rule under four names: pre-trainings and detectors, from which students start, teachers,
+# label encoders, which need their teacher, and students. Inputs that a run does not need are left out.
+# Runs that others wait for have priority, so that long trainings do not end up last and alone: pre-trainings before
+# teachers, since one may wait for another (ResNet-101 grows from ResNet-50).
 # `name` is for the message alone and never a reason to train again, see Jobs.run_name.
 # Checkpoints lie in the run's state/, which no rule declares: snakemake deletes what is declared when a job fails.
 rule train:
