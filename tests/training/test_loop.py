@@ -19,7 +19,7 @@ from dualdistill.config.run_spec import RunSpec
 from dualdistill.data.batch import Batch
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import FeaturePair
-from dualdistill.models import Student, Teacher
+from dualdistill.models import Teacher
 from dualdistill.plan import plan
 from dualdistill.training.checkpoint import load_state
 from dualdistill.training.objective import Networks, Objective, Teachers
@@ -70,7 +70,7 @@ def spec(checkout: Path) -> RunSpec:
 def train(spec: RunSpec, folder: Path, method: Recorder) -> State:
     """Train until the end or a stop, from the checkpoint in the folder if there is one."""
     torch.manual_seed(0)
-    objective = Objective(Student(SLIM_STUDENT, SLIM_GRID), method)
+    objective = Objective(BEVDepth(SLIM_STUDENT, SLIM_GRID), method)
     networks = Networks(objective, Teachers(Teacher(SLIM_TEACHER, SLIM_GRID)), {})
     fabric = Fabric(accelerator="cpu", devices=1)
     state, setup = set_up(spec, folder, fabric, FourSteps(), networks)
