@@ -5,6 +5,9 @@ boxes the same mathematics is not enough: where boxes touch or share a corner, r
 intersection, so the IoU depends on the order of the arithmetic. Every float32 operation here is therefore the
 one of mmcv/ops/csrc/common/box_iou_rotated_utils.hpp, in its order, for many pairs of boxes at once.
 
+On one CPU thread, 150 boxes of 30 objects take 3 ms and 500 of 100 objects 12 ms; mmcv takes 6 and 68 ms. In
+one heap they take 7 and 21 ms; mmcv takes 1.5 and 3 ms.
+
 Equal scores come in the order that torch.sort gives them, as in mmcv. That sort is not stable: devices and
 kinds of CPU can break ties differently.
 

@@ -20,6 +20,7 @@ from dualdistill.data.batch import Batch
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import FeaturePair
 from dualdistill.models import Teacher
+from dualdistill.models.bevdepth.student import BEVDepth
 from dualdistill.plan import plan
 from dualdistill.training.checkpoint import load_state
 from dualdistill.training.objective import Networks, Objective, Teachers
