@@ -18,8 +18,8 @@ from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import FeaturePair, Shape
 from dualdistill.distill.terms.label_response import box_response, heatmap_response
 from dualdistill.errors import UserError
-from dualdistill.models.bevdepth.student import displaced, require
 from dualdistill.models.center_targets import centre_targets
+from dualdistill.models.student import displaced, require
 
 LEVELS = (("s0", "t2"), ("s1", "t3"))  # input of the student's BEV encoder, and its first stage
 PARTS = ("label", "lidar", "free")  # thirds of the channels; the last one imitates neither teacher

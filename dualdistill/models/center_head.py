@@ -1,4 +1,4 @@
-"""CenterHead on the BEV map: mmdet3d's layers, focal loss, box coder and NMS behind four methods.
+"""CenterHead on the BEV map: mmdet3d's layers, focal loss, box coder and NMS behind four functions.
 
 Axes: B batch, K boxes, G classes, C channels, Y X rows and columns of the BEV grid.
 Predictions are one dict per task: reg 2, height 1, dim 3 (log), rot 2 (sin, cos), vel 2, heatmap (logits of

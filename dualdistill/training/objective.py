@@ -1,4 +1,4 @@
-"""The training objective: learner, distiller and frozen teachers in one module.
+"""The training objective: learner and method in one module, the frozen teachers beside it.
 
 Built in a fixed order so that shared modules get the same initial weights.
 """
@@ -19,8 +19,8 @@ from dualdistill.data.batch import Batch, Output
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import FeaturePair, Shape
 from dualdistill.errors import UserError
-from dualdistill.models.bevdepth.student import require
 from dualdistill.models.cell_classifier import CellClassifier, cell_labels
+from dualdistill.models.student import require
 from dualdistill.seeding import seed_everything, seed_for
 from dualdistill.store.records import WEIGHTS, read_run
 from dualdistill.training import initial_weights

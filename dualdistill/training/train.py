@@ -1,8 +1,7 @@
 """The training of any run, in the order in which it happens.
 
 A student and its teachers see the same augmented frame. The student gives the detection and depth losses, the
-distillation method every further one; their plain sum is minimised. The teachers are not part of the
-optimised module.
+distillation method its own; their plain sum is minimised. The teachers are not part of the optimised module.
 """
 
 from __future__ import annotations

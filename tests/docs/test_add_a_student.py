@@ -20,7 +20,7 @@ def added(copy: Path) -> Path:
     """The copy once the page was followed."""
     page = (copy / PAGE).read_text()
     assert write_files(copy, FILE.findall(page)) == ["pull"]
-    assert len(apply_diff(copy, page)) == 3
+    assert len(apply_diff(copy, page)) == 5
     return copy
 
 

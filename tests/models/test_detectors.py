@@ -20,8 +20,9 @@ from dualdistill.config.run_spec import (
 from dualdistill.data.batch import Batch, Output
 from dualdistill.errors import UserError
 from dualdistill.models import Detector, Teacher, build
-from dualdistill.models.bevdepth.student import BEVDepth, displaced
+from dualdistill.models.bevdepth.student import BEVDepth
 from dualdistill.models.center_targets import centre_targets
+from dualdistill.models.student import displaced
 
 
 def run(model: StudentSpec | TeacherSpec, grid: GridSpec = SLIM_GRID) -> RunSpec:

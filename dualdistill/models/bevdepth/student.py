@@ -5,27 +5,21 @@ Axes: B batch, F frames (0 current, 1 previous), N cameras, C channels, Y X rows
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 
 from dualdistill.config.run_spec import BEVDepthSpec, GridSpec
-from dualdistill.data.batch import SHORTEST_HISTORY_S, Batch, Detections, ImageDepth, Output
+from dualdistill.data.batch import Batch, ImageDepth, Output
 from dualdistill.models.bevdepth.bev_encoder import BevEncoder, BevNeck, warp_to_current
 from dualdistill.models.bevdepth.image_encoder import ImageEncoder
 from dualdistill.models.bevdepth.view_transform import ViewTransform, bin_depths, depth_loss
 from dualdistill.models.center_head import Head
 from dualdistill.models.layers import channels_last, residual_stage
-from dualdistill.models.student import Shape, Student
+from dualdistill.models.student import Shape, Student, require
 
 
 class BEVDepth(Student):
-    """Cameras -> boxes. The previous frame is computed without gradients, as published.
-
-    The head regresses the displacement between the two frames; `losses` and `decode` convert from and to
-    velocity.
-    """
+    """Cameras -> boxes. The previous frame is computed without gradients, as published."""
 
     spec: BEVDepthSpec
 
@@ -77,15 +71,13 @@ class BEVDepth(Student):
         return self.refine(bev_BCYX), depth_logits, image_MChw.unflatten(0, images_BNCHW.shape[:2])
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        boxes_K9 = displaced(batch.boxes_K9, require(batch.history_s_B, "history_s_B"))
         depth = depth_loss(
             require(output.depth_logits_BNDhw, "depth_logits_BNDhw"),
             require(batch.depth_BNhw, "depth_BNhw"),
             self.spec.depth_bins_m,
             self.spec.depth_loss,
         )
-        losses = self.head.loss(output.predictions, boxes_K9, batch.labels_K)
-        return {**losses, "depth": self.spec.depth_weight * depth}
+        return {**self.detection_losses(output, batch), "depth": self.spec.depth_weight * depth}
 
     def image_depth(self, output: Output, batch: Batch) -> ImageDepth:
         """Predicted and measured depth; cells beyond the bins belong to no box."""
@@ -98,38 +90,3 @@ class BEVDepth(Student):
         reached_BNhw = (depth_BNhw >= lower) & (depth_BNhw < upper)
         bins_D = bin_depths(self.spec.depth_bins_m, logits_BNDhw.device)
         return ImageDepth(logits_BNDhw, bins_D, depth_BNhw, owner_BNhw * reached_BNhw)
-
-    def decode(self, output: Output, batch: Batch) -> list[Detections]:
-        detections = self.head.decode(output.predictions)
-        return [
-            replace(
-                sample,
-                boxes_K9=_with_velocity(sample.boxes_K9, sample.boxes_K9[:, 7:] * _rate(history_s)),
-            )
-            for sample, history_s in zip(detections, require(batch.history_s_B, "history_s_B"), strict=True)
-        ]
-
-
-def require(tensor: Tensor | None, name: str) -> Tensor:
-    """Return the tensor; raise an error that names it if the batch lacks it."""
-    if tensor is None:
-        raise ValueError(f"a student needs {name}, which this batch does not have")
-    return tensor
-
-
-def displaced(boxes_K9: tuple[Tensor, ...], history_s_B: Tensor) -> tuple[Tensor, ...]:
-    """Replace velocity by displacement since the previous frame; NaN if both frames are the same."""
-    seconds_B = history_s_B.masked_fill(history_s_B.abs() < SHORTEST_HISTORY_S, torch.nan)
-    return tuple(
-        _with_velocity(sample_K9, sample_K9[:, 7:] * seconds)
-        for sample_K9, seconds in zip(boxes_K9, seconds_B, strict=True)
-    )
-
-
-def _rate(history_s: Tensor) -> Tensor:
-    """Factor from displacement to velocity; zero if both frames are the same."""
-    return torch.where(history_s.abs() < SHORTEST_HISTORY_S, torch.zeros_like(history_s), 1 / history_s)
-
-
-def _with_velocity(boxes_K9: Tensor, last_K2: Tensor) -> Tensor:
-    return torch.cat([boxes_K9[:, :7], last_K2], dim=1)
