@@ -251,7 +251,7 @@ def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
             spec = resolver.spec(name, seed)
             specs[run_id(spec)] = spec
             rows.setdefault(run_id(spec), set()).add(name)
-            specs |= {run_id(own): own for own in spec.before()}
+            specs |= {run_id(own): own for own in spec.prerequisites()}
     runs = [
         Run(
             name,
@@ -263,5 +263,5 @@ def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
         )
         for name, spec in specs.items()
     ]
-    order = {run.id: (KINDS.index(run.spec.kind), len(run.spec.before()), run.id) for run in runs}
+    order = {run.id: (KINDS.index(run.spec.kind), len(run.spec.prerequisites()), run.id) for run in runs}
     return {run.id: run for run in sorted(runs, key=lambda run: order[run.id])}
