@@ -111,7 +111,8 @@ class _Builder:
             return int(text)
         if kind == "float" and re.fullmatch(r"[-+]?[\d.]+([eE][-+]?\d+)?", text):
             return self.finite(node, float(text))
-        raise self.refusal(node, f"{text!r} is no plain number", "write decimal digits, or put it in quotes")
+        hint = "write decimal digits, or put it in quotes"
+        raise self.refusal(node, f"{text!r} is not a plain number", hint)
 
     def finite(self, node: yaml.Node, value: float) -> float:
         if not math.isfinite(value):
@@ -129,5 +130,5 @@ def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> st
     if close:
         return f"did you mean '{close[0]}'?"
     if otherwise is None:
-        return f"there is {', '.join(names)}" if 0 < len(names) <= 12 else ""
+        return f"choose from {', '.join(names)}" if 0 < len(names) <= 12 else ""
     return otherwise

@@ -113,7 +113,7 @@ FAULTS = {
     "a student as teacher": (
         "variants.yaml",
         row(f"x: {{from: {FULL}, teacher: bevdepth-r50}}"),
-        "row 'x' learns from 'bevdepth-r50', which is no teacher (there is centerpoint, every-ring-2,",
+        "row 'x' learns from 'bevdepth-r50', which is not a teacher (choose from centerpoint, every-ring-2,",
     ),
     "method without teacher": (
         "variants.yaml",
@@ -291,7 +291,7 @@ FAULTS = {
     "a backbone that there is not": (
         "config.yaml",
         swap("r101: null", "r18: null"),
-        "unknown key 'r18' in 'imagenet' (there is r101, r50)",
+        "unknown key 'r18' in 'imagenet' (choose from r101, r50)",
     ),
     "masks that there are not": (
         "variants.yaml",

@@ -146,13 +146,13 @@ FAULTS = {
     ),
     "rows of an unknown table": (
         {"rows_of": ["table_mian"]},
-        "takes the rows of 'table_mian', which has none of its own",
+        "takes the rows of 'table_mian', which defines no rows",
     ),
-    "no rows": ({}, "table 'more' has no rows (rows: or rows_of:)"),
+    "no rows": ({}, "table 'more' has no rows (add rows: or rows_of:)"),
     "rows that print alike": (
         {"columns": ["method"], "rows": [{"row": OURS}, {"row": "mfd-only"}]},
         f"table 'more' prints the rows '{OURS}' and 'mfd-only' alike: 'DualDistill' "
-        "(show a column in which they differ",
+        "(add a column in which they differ",
     ),
     "two reports of one row": (
         {"rows": [{"row": "bevdepth-r50", "reported": "r101_bevdepth"}]},

@@ -67,12 +67,12 @@ def test_every_figure_fits_the_plan(plan: Plan, folder: Path):
         (
             "teacher: centerpoint",
             "teacher: bevdepth-r50",
-            "figure 'temperature' needs a teacher, 'bevdepth-r50'",
+            "figure 'temperature' needs a teacher, but 'bevdepth-r50' trains a student",
         ),
         (
             "student: dualdistill-r50-centerpoint\n    tap",
             "student: bevdepth-r50\n    tap",
-            "figure 'attention' needs a student with a method, 'bevdepth-r50' has none",
+            "figure 'attention' needs a student with a method, but 'bevdepth-r50' has no method",
         ),
         ("tap: head", "tap: s9", "must be one of s2, s3, head"),
     ],

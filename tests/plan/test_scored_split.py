@@ -37,7 +37,7 @@ def test_the_other_split_is_scored_with_the_same_runs_and_data(folder: Path):
 )
 def test_a_file_of_the_other_split_is_refused(folder: Path, target: str, asked: str, other: str):
     """It may be there already, and snakemake would call it up to date."""
-    with pytest.raises(UserError, match=f"belongs to the split '{other}', and '{asked}' is asked for"):
+    with pytest.raises(UserError, match=f"belongs to split '{other}', but split '{asked}' is chosen"):
         Jobs(planned(folder, asked)).check_targets([target])
 
 

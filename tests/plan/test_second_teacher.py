@@ -33,7 +33,7 @@ def test_a_teacher_and_its_students_share_virtual_points(folder: Path):
     assert list(found.virtual) == [own.name]
     name, virtual = found.virtual_points(TAUGHT)
     assert (name, virtual) == found.virtual_points(name) == (own.name, teacher.spec.model.virtual)
-    with pytest.raises(UserError, match="'centerpoint' is given no virtual points"):
+    with pytest.raises(UserError, match="'centerpoint' has no virtual points"):
         found.virtual_points("centerpoint")
 
 

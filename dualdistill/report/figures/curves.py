@@ -61,7 +61,7 @@ def draw(plan: Plan, view: FigureView) -> Figure:
 def names(plan: Plan, view: FigureView) -> list[str]:
     """The rows in words, or as variants.yaml names them where words are the same for two of them."""
     rows: list[str] = view.options["rows"]
-    words = {row: view.whose[run] for run in view.runs for row in rows if row in plan.runs[run].rows}
+    words = {row: view.networks[run] for run in view.runs for row in rows if row in plan.runs[run].rows}
     return list(words.values()) if len(set(words.values())) == len(rows) else rows
 
 

@@ -45,7 +45,7 @@ def small_print(figure: Figure, *paragraphs: str) -> None:
 
 def networks(plan: Plan, view: FigureView) -> str:
     """Who is shown: teacher MVP, seed 0; student DualDistill ResNet-50 taught by MVP, seed 0."""
-    shown = [(plan.runs[run].spec, words) for run, words in view.whose.items()]
+    shown = [(plan.runs[run].spec, words) for run, words in view.networks.items()]
     return "; ".join(f"{spec.kind} {words}, seed {spec.seed}" for spec, words in shown)
 
 
