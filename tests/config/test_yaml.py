@@ -1,4 +1,4 @@
-"""Strict YAML: what it accepts, what it refuses, and in which words."""
+"""The strict YAML reader: accepted values, refused values and their error messages."""
 
 import pytest
 from hypothesis import given
@@ -15,9 +15,9 @@ def refusal(text: str) -> str:
 
 
 def test_values_keep_their_lines():
-    found = yaml.parse("# one\na: {b: 1}\nc:\n  - x\n  - y\n", "a.yaml")
-    assert found.value == {"a": {"b": 1}, "c": ["x", "y"]}
-    assert [found.where(place) for place in (("a", "b"), ("c",), ("c", 1), ("c", 1, "deeper"))] == [
+    document = yaml.parse("# a comment\na: {b: 1}\nc:\n  - x\n  - y\n", "a.yaml")
+    assert document.value == {"a": {"b": 1}, "c": ["x", "y"]}
+    assert [document.where(place) for place in (("a", "b"), ("c",), ("c", 1), ("c", 1, "deeper"))] == [
         "a.yaml:2",
         "a.yaml:3",
         "a.yaml:5",
@@ -45,11 +45,11 @@ def test_values_keep_their_lines():
         ("# nothing\n", "a.yaml: the file is empty"),
     ],
 )
-def test_what_yaml_would_misread_is_refused_with_its_line(text: str, sentence: str):
+def test_a_value_that_yaml_would_misread_is_refused_with_its_line(text: str, sentence: str):
     assert refusal(text).startswith(sentence)
 
 
-def test_a_missing_file_is_one_sentence(tmp_path):
+def test_a_missing_file_gives_one_sentence(tmp_path):
     with pytest.raises(UserError, match=r"gone\.yaml: cannot read the file: No such file or directory"):
         yaml.read(tmp_path / "gone.yaml")
 
@@ -58,7 +58,7 @@ KEYS = st.from_regex(r"[a-z]{1,6}x", fullmatch=True)
 
 
 @given(st.dictionaries(KEYS, st.integers() | st.booleans() | st.none()))
-def test_plain_values_come_back_as_they_were_written(values):
+def test_plain_values_are_read_back_unchanged(values):
     text = "".join(f"{key}: {'null' if v is None else str(v).lower()}\n" for key, v in values.items())
     if text:
         assert yaml.parse(text, "a.yaml").value == values
