@@ -142,7 +142,7 @@ def keys(kind: Any) -> dict[str, Any]:
     kind = _plain(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         items = kind.model_fields.items()
-        return {field.alias or name: field.annotation for name, field in items}
+        return {field.alias or name: field.rebuild_annotation() for name, field in items}
     if dataclasses.is_dataclass(kind):
         hints = _hints(kind)  # type: ignore[arg-type]  # mypy takes a dataclass for unhashable
         return {item.name: hints[item.name] for item in dataclasses.fields(kind)}
