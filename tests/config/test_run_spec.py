@@ -23,7 +23,7 @@ from dualdistill.config.run_spec import (
     contents,
 )
 
-# Neutral values of fields added after runs existed, by class and field; none so far. They never change, because
+# Neutral values of fields added after runs existed, by class and field; none so far. Never change them:
 # they keep the ids of earlier runs.
 NEUTRAL: dict[str, Any] = {}
 
