@@ -1,8 +1,8 @@
-"""DualDistill and its neighbours: LiDAR-to-camera distillation for BEV 3D detection, as one suite."""
+"""Reference suite for LiDAR-to-camera distillation in BEV 3D detection: DualDistill and related methods."""
 
 from dualdistill import mmcv_stand_in
 
 __version__ = "0.1.0"
 
-# whatever of this package comes first, mmdet and mmdet3d can then be imported
+# before any other module of this package imports mmdet or mmdet3d
 mmcv_stand_in.install()

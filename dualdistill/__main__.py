@@ -1,4 +1,4 @@
-"""python -m dualdistill."""
+"""Entry point of `python -m dualdistill`."""
 
 import sys
 

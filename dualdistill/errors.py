@@ -1,6 +1,6 @@
-"""What a user is told when something is wrong: one sentence, a place, a way out, and an exit code.
+"""Errors shown to users: one sentence with a place and a hint, and an exit code.
 
-Every module raises these; only the command line catches them. A traceback on the screen is a bug.
+Any module raises them; only the command line catches them. A traceback on the screen is a bug.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class UserError(Exception):
 
     def sentence(self) -> str:
         place = f"{self.where}: " if self.where else ""
-        way_out = f" ({self.hint})" if self.hint else ""
-        return f"{place}{self.what}{way_out}"
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{place}{self.what}{hint}"
 
 
 class DataError(UserError):
@@ -28,19 +28,19 @@ class DataError(UserError):
 
 
 class CheckpointError(UserError):
-    """Weights or training state cannot be trusted."""
+    """Weights or training state are damaged or do not belong to the run."""
 
     exit_code = 4
 
 
 class NumericsError(UserError):
-    """A loss or a gradient stopped being finite."""
+    """A loss or a gradient is no longer finite."""
 
     exit_code = 5
 
 
 class BusyError(UserError):
-    """Another process holds the run."""
+    """Another process has locked the run."""
 
     exit_code = 6
 

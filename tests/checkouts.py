@@ -1,4 +1,4 @@
-"""A copy of this checkout in which real snakemake runs."""
+"""Copies of this checkout in which the real snakemake runs."""
 
 import re
 import shutil
@@ -19,16 +19,16 @@ PARTS = (
     "environment.yml",
     "docs/add-an-ablation.md",
 )
-FOLLOW = ("probe", "figure", "page")
+FOLLOW = ("probe", "figure", "page")  # rules that follow from others
 HEADING = re.compile(r"^Job stats:\njob +count\n[- ]+\n((?:\w+ +\d+\n)+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """The copy; what happens in it leaves this repository alone."""
+    """A copy of the checkout; changes in it do not reach this repository."""
 
     root: Path
-    timed: bool = False  # a call then loads its own libraries, and is a child whose processor time is known
+    timed: bool = False  # run snakemake as a child process, so that its processor time can be measured
 
     def snakemake(self, *words: str) -> subprocess.CompletedProcess[str]:
         words = ("--cores", "2", *words)
@@ -38,18 +38,19 @@ class Checkout:
         return subprocess.run(line, cwd=self.root, capture_output=True, text=True, check=False)
 
     def jobs(self, *words: str) -> dict[str, int]:
-        """How many jobs of each rule a dry run announces; figures and page, which follow others, apart."""
-        found = self.announced(*words)
-        # it is never made anew for nothing
-        assert "page" not in found or len(found) > 1
-        asked = any(word.startswith("figures") for word in words)
-        return {rule: count for rule, count in found.items() if asked or rule not in FOLLOW}
+        """Announced jobs, without probes, figures and page unless the target is a figure."""
+        counts = self.announced(*words)
+        # the page is made again only with something it shows
+        assert "page" not in counts or len(counts) > 1
+        figures = any(word.startswith("figures") for word in words)
+        return {rule: count for rule, count in counts.items() if figures or rule not in FOLLOW}
 
     def announced(self, *words: str) -> dict[str, int]:
+        """Number of jobs of each rule that a dry run announces."""
         done = self.snakemake("-n", *words)
         assert done.returncode == 0, done.stderr
-        found = HEADING.search(done.stdout + done.stderr)
-        counts = dict(line.split() for line in found[1].splitlines()) if found else {}
+        heading = HEADING.search(done.stdout + done.stderr)
+        counts = dict(line.split() for line in heading[1].splitlines()) if heading else {}
         return {rule: int(count) for rule, count in counts.items() if rule not in ("all", "total")}
 
     def edit(self, name: str, old: str, new: str) -> None:
@@ -64,7 +65,7 @@ class Checkout:
 
 
 def copy(target: Path, *, whole: bool = False) -> Checkout:
-    """The checkout, with a small table, two claims and no detectors to start from unless all is asked for."""
+    """Copy the checkout; unless `whole`, with one small table, two claims and no starting detectors."""
     for name in PARTS:
         source = ROOT / name
         if source.is_dir():

@@ -1,4 +1,4 @@
-"""Fixtures that many folders share. One thread, because two change the last bits."""
+"""Fixtures shared by many folders. Torch uses a single thread, because two change the last bits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from report_runs import MEAN_AP, leave_run, planned
 
-import dualdistill  # noqa: F401  with mmcv-lite, mmdet and mmdet3d import only after it
+import dualdistill  # noqa: F401  with mmcv-lite, mmdet and mmdet3d can be imported only after it
 from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import Plan
 
@@ -33,14 +33,14 @@ def whole_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(whole_folder: Path) -> Path:
-    """The same with one small table and two claims."""
+    """The same, with one small table and two claims."""
     shutil.copytree(TESTS / "small", whole_folder, dirs_exist_ok=True)
     return whole_folder
 
 
 @pytest.fixture
 def plan(folder: Path) -> Plan:
-    """A plan over the small table."""
+    """A plan of the small table, with the files of all its runs."""
     return planned(folder)
 
 
@@ -57,9 +57,9 @@ def dev_plan(folder: Path) -> Plan:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `-n 2 --dist loadgroup`, keep a folder in one process, which then builds its fixtures once.
+    """With `-n 2 --dist loadgroup`, keep a folder in one process, so that its fixtures are built once.
 
-    Slow folders start first, so that no process ends up alone with one of them.
+    Slow folders start first, so that processes finish at about the same time.
     """
     if not hasattr(config, "workerinput"):
         return

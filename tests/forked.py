@@ -1,7 +1,7 @@
-"""`python -m MODULE WORDS` without the seconds that libraries take to load.
+"""Run `python -m MODULE WORDS` without waiting for libraries to load.
 
-Each call is a process of its own, forked off one that has loaded them. It forgets what that one has loaded of
-this project, so a copy of the checkout runs its own code.
+Each call is a new process, forked from a server that has loaded them. It unloads this project's modules, so
+that a copy of the checkout runs the copy's code.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _libraries: list[str] = []
 
 
 def load_beforehand(*libraries: str) -> None:
-    """To be called while tests are collected: later the process that has loaded them may be there already."""
+    """Choose libraries to load. Call it while tests are collected, before the server starts."""
     _libraries.extend(libraries)
     CONTEXT.set_forkserver_preload(_libraries)
 
@@ -29,15 +29,16 @@ def load_beforehand(*libraries: str) -> None:
 def start(
     module: str, *words: str, folder: Path, out: str = os.devnull, err: str = os.devnull
 ) -> BaseProcess:
-    """The leader of a session, as a command typed in `folder`; its output goes to files."""
+    """Start a command in a folder as the leader of a session; its output goes to files."""
     process = CONTEXT.Process(target=_become, args=(module, words, folder, out, err))
     process.start()
     return process
 
 
 def run(module: str, *words: str, folder: Path) -> CompletedProcess[str]:
-    with TemporaryDirectory() as kept:
-        out, err = Path(kept, "out"), Path(kept, "err")
+    """Run a command in a folder and capture its output."""
+    with TemporaryDirectory() as outputs:
+        out, err = Path(outputs, "out"), Path(outputs, "err")
         process = start(module, *words, folder=folder, out=str(out), err=str(err))
         process.join()
         return CompletedProcess([module, *words], process.exitcode, out.read_text(), err.read_text())
@@ -48,7 +49,7 @@ def _become(module: str, words: tuple[str, ...], folder: Path, out: str, err: st
     for stream, name in ((1, out), (2, err)):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     os.chdir(folder)
-    # pytest has put the folders of the tests on the path, which a command does not see
+    # pytest adds the folders of the tests to the path; a command does not see them
     sys.path[:] = [str(folder), *(name for name in sys.path if not Path(name).is_relative_to(TESTS))]
     for name in [name for name in sys.modules if name.split(".")[0] == "dualdistill"]:
         del sys.modules[name]

@@ -1,4 +1,4 @@
-"""The files that the runs of a plan with two seeds would have left, metrics by formula."""
+"""Files of trained and scored runs, written without training; metrics follow formulas."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ MEAN_AP = {  # by row and seed
 
 
 def check_readable(figure: Figure) -> None:
-    """As wide as a text, and nothing in it smaller than 7 points, as figures.mplstyle promises."""
+    """Check that a figure is 7 inches wide and has no text below 7 points, as figures.mplstyle sets."""
     assert figure.get_figwidth() == 7
     sizes = {text.get_text(): text.get_fontsize() for text in figure.findobj(Text) if text.get_text()}
     assert min(sizes.values()) >= 7, min(sizes, key=lambda text: sizes[text])
@@ -29,7 +29,7 @@ def check_readable(figure: Figure) -> None:
 def leave_run(
     plan: Plan, run_id: str, mean_ap: float, *, minutes: float = 10.0, split: str = "world_val"
 ) -> Path:
-    """What train, predict and evaluate leave behind; errors and costs follow from the arguments."""
+    """Write the files of train, predict and evaluate; errors and costs follow from the arguments."""
     run = plan.runs[run_id]
     folder, scores = plan.folder(run), plan.scores(run)
     scores.mkdir(parents=True)
@@ -61,7 +61,7 @@ def leave_run(
 
 
 def planned(folder: Path) -> Plan:
-    """The plan over the rows of the small table, with an index and all their runs."""
+    """A plan with two seeds, with an index and the files of all runs of its main table."""
     overrides = {"seeds": [0, 1], "profile": "world"}
     made = planning.load(folder / "config.yaml", overrides, results=folder.parent / "results")
     made.paths.index.parent.mkdir(parents=True, exist_ok=True)

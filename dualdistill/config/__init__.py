@@ -1,1 +1,1 @@
-"""What may be written in YAML, and what a run is: settings, profiles, rows, specs."""
+"""The configuration in YAML and its types: settings, profiles, rows, and the spec of a run."""

@@ -1,4 +1,4 @@
-"""Distillation methods by file name: distill/tigbev.py holds class TiGBEV, `method: tigbev` in YAML.
+"""Distillation methods by file name: `method: tigbev` in YAML is the class TiGBEV in distill/tigbev.py.
 
 The keywords of a method's constructor are its YAML keys, with their defaults and ranges. They are read from
 the source text, because importing a method imports torch and planning must not.
@@ -23,13 +23,13 @@ from dualdistill.errors import UserError
 FOLDER = Path(__file__).parents[1] / "distill"
 BASE = "Distiller"
 OPTIONS = ConfigDict(**ranges.STRICT, frozen=True, protected_namespaces=())
-# names that the annotation of an option may use
+# names that an option's annotation may use
 ANNOTATIONS = {**vars(ranges), "Annotated": Annotated, "Field": Field, "Literal": Literal}
 
 
 @functools.cache
 def methods(folder: Path = FOLDER) -> dict[str, type[BaseModel]]:
-    """Every method with its options as a pydantic model."""
+    """Every method, with its options as a pydantic model."""
     return {
         method: _options(node, _constants(tree.body), path)
         for method, (node, tree, path) in _classes(folder).items()
@@ -37,12 +37,12 @@ def methods(folder: Path = FOLDER) -> dict[str, type[BaseModel]]:
 
 
 def options(method: str, folder: Path = FOLDER) -> dict[str, Any]:
-    """The options of a method with their types."""
+    """A method's options with their types."""
     return keys(_model(method, folder))
 
 
 def fill(method: str, given: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Any]:
-    """All options of a method; a default that is written out and one that is left out come out equal."""
+    """All options of a method: `given` and the defaults. Writing a default out or omitting it is the same."""
     model = _model(method, folder)
     missing = [
         name for name, field in model.model_fields.items() if field.is_required() and name not in given
@@ -54,7 +54,7 @@ def fill(method: str, given: Mapping[str, Any], folder: Path = FOLDER) -> dict[s
 
 @functools.cache
 def trait(method: str, name: str, default: Any = None, folder: Path = FOLDER) -> Any:
-    """A class attribute of a method, e.g. `reconstruction = True`."""
+    """A class attribute of a method such as `reconstruction = True`, read without importing it."""
     _model(method, folder)
     node, tree, path = _classes(folder)[method]
     for item in node.body:
@@ -66,7 +66,7 @@ def trait(method: str, name: str, default: Any = None, folder: Path = FOLDER) ->
 
 
 def load(method: str) -> type[Any]:
-    """The class of a method; imports torch."""
+    """The class of a method. Imports torch."""
     _model(method, FOLDER)
     members = vars(importlib.import_module(f"dualdistill.distill.{method}")).items()
     return next(value for name, value in members if isinstance(value, type) and _same(name, method))
@@ -81,7 +81,7 @@ def _model(method: str, folder: Path) -> type[BaseModel]:
 
 @functools.cache
 def _classes(folder: Path) -> dict[str, tuple[ast.ClassDef, ast.Module, Path]]:
-    """The class of every method; a file without a Distiller of its name is a building block."""
+    """The class of every method; a file without a Distiller of its name is a building block of methods."""
     classes = {}
     for path in sorted(folder.glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
@@ -101,7 +101,7 @@ def _same(class_name: str, stem: str) -> bool:
 
 
 def _constants(body: list[ast.stmt]) -> dict[str, ast.expr]:
-    """NAME = value at the top of a module, which a default may name."""
+    """Assignments NAME = value at the top of a module, which defaults may refer to."""
     return {
         node.targets[0].id: node.value
         for node in body
@@ -110,7 +110,7 @@ def _constants(body: list[ast.stmt]) -> dict[str, ast.expr]:
 
 
 def _options(node: ast.ClassDef, constants: Mapping[str, ast.expr], path: Path) -> type[BaseModel]:
-    """The keywords of a constructor as the fields of a model."""
+    """A pydantic model of the keywords of a constructor."""
     fields: dict[str, Any] = {}
     for init in node.body:
         if not isinstance(init, ast.FunctionDef) or init.name != "__init__":
@@ -127,7 +127,7 @@ def _options(node: ast.ClassDef, constants: Mapping[str, ast.expr], path: Path) 
 
 
 def _annotation(node: ast.expr | None, where: str) -> Any:
-    """The type of an option; its names are those of config/ranges.py and Python's own types."""
+    """The type of an option, written with the names of config/ranges.py and Python's built-in types."""
     written = ast.unparse(node) if node else "nothing"
     try:
         if node is not None:

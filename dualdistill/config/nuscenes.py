@@ -1,4 +1,4 @@
-"""Constants of nuScenes: channels, classes, tasks of CenterHead, and what its detection benchmark allows."""
+"""Constants of nuScenes: channels, classes, CenterHead's tasks, and the limits of the detection benchmark."""
 
 LIDAR = "LIDAR_TOP"
 CAMERAS = (
@@ -22,7 +22,7 @@ CLASSES = (
     "pedestrian",
     "traffic_cone",
 )
-BACKGROUND = len(CLASSES)  # the label of none of the classes
+BACKGROUND = len(CLASSES)  # label of everything else
 TASKS = (
     ("car",),
     ("truck", "construction_vehicle"),
@@ -34,13 +34,13 @@ TASKS = (
 
 BENCHMARK = "detection_cvpr_2019"  # the devkit's configuration of the official evaluation
 MAX_BOXES = 500  # per sample, in BENCHMARK
-# a barrier has neither velocity nor attribute, a cone has no heading either
+# errors that the benchmark does not define: a barrier has no velocity or attribute, a cone also no heading
 UNDEFINED_ERRORS = {"barrier": ("vel_err", "attr_err"), "traffic_cone": ("vel_err", "attr_err", "orient_err")}
 
 _VEHICLE = ("vehicle.moving", "vehicle.parked", "vehicle.stopped")
 _CYCLE = ("cycle.with_rider", "cycle.without_rider")
 _PEDESTRIAN = ("pedestrian.moving", "pedestrian.standing", "pedestrian.sitting_lying_down")
-# the attributes that a box of a class may have; "" is always allowed
+# allowed attributes by class; "" is always allowed
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "car": _VEHICLE,
     "truck": _VEHICLE,
@@ -54,7 +54,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "traffic_cone": (),
 }
 MOVING_MPS = 0.2
-# predicted attribute above and below that speed
+# predicted attribute by class, above and below that speed
 ATTRIBUTE_BY_MOTION = {
     "car": ("vehicle.moving", "vehicle.parked"),
     "truck": ("vehicle.moving", "vehicle.parked"),

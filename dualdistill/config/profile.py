@@ -1,8 +1,7 @@
-"""Profiles: the data set, the networks' sizes and the schedules of every run, as config/profiles/*.yaml write
-them.
+"""Profiles (config/profiles/*.yaml): the data set, network sizes and schedules of all runs.
 
-A profile names what differs from the published values, which are the defaults of the specs. Inside it,
-schedules name what differs from `schedules.base`, and the teacher mvp what differs from centerpoint.
+A profile lists what differs from the published values, which are the defaults of the specs. Inside it, a
+schedule lists what differs from `schedules.base`, and the teacher mvp what differs from centerpoint.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from dualdistill.errors import UserError
 
 @dataclass(frozen=True, config=STRICT)
 class TeacherInputChanges:
-    """Input of the teachers where it differs from the students' while they train; null: it does not."""
+    """Changes to the students' input for training the teachers; null changes nothing."""
 
     bev_rotate_deg: Degrees | None = None
     bev_scale: Interval | None = None
@@ -44,7 +43,7 @@ class TeacherInputChanges:
 
 @dataclass(frozen=True, config=STRICT)
 class DetectorInputChanges:
-    """Input of the starting detectors where it differs from the students'; null: it does not."""
+    """Changes to the students' input for training the detectors they start from; null changes nothing."""
 
     image_flip: bool | None = None
     resize_jitter: Interval | None = None
@@ -55,11 +54,11 @@ class DetectorInputChanges:
 
 @dataclass(frozen=True, config=STRICT)
 class DetectorConfig:
-    """How the detectors that students start from are trained differently from them."""
+    """Differences between the training of a student and that of the detector it starts from."""
 
-    grows_from: Literal[50] | None = None  # depth of the detector whose weights a deeper one starts from
+    grows_from: Literal[50] | None = None  # depth of the detector that initialises a deeper one
     input: DetectorInputChanges = field(default_factory=DetectorInputChanges)
-    cell_class_weight: Weight = 0.0  # of the auxiliary loss: the class of every image cell
+    cell_class_weight: Weight = 0.0  # of the auxiliary loss, the classification of every image cell
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -70,36 +69,36 @@ class Teachers:
 
 @dataclass(frozen=True, config=STRICT)
 class Schedules:
-    """One schedule for all runs of a kind; null where the profile has no such runs."""
+    """A schedule for every kind of run; null where the profile has no such runs."""
 
     student: ScheduleSpec
     teacher: ScheduleSpec
     labels: ScheduleSpec  # of the label encoders
     pretrain: ScheduleSpec | None = None  # of the backbones
     detector: ScheduleSpec | None = None  # of the detectors that students start from
-    grown: ScheduleSpec | None = None  # of detectors that grow from a shallower one
+    grown: ScheduleSpec | None = None  # of detectors that grow from a shallower detector
 
 
 @dataclass(frozen=True, config=STRICT)
 class Profile:
     data: DataSpec
     schedules: Schedules
-    backbones: dict[str, dict[str, Any]]  # name -> keys that it changes, as model.*, input.* or schedule.*
+    backbones: dict[str, dict[str, Any]]  # name -> changes to model.*, input.* or schedule.*
     students: dict[str, Any]  # StudentSpec by network
     teachers: Teachers = field(default_factory=Teachers)
-    threads: Count = 1  # of the CPU, per training; part of the run, since it changes the last bits
-    gpus: Whole = 0  # that one training reserves
+    threads: Count = 1  # CPU threads per training; part of the spec, because it changes the last bits
+    gpus: Whole = 0  # reserved by each training
     cache: bool = False  # decode all images and points once, before the first training
     grid: GridSpec = field(default_factory=GridSpec)
     input: InputSpec = field(default_factory=InputSpec)
     teacher_input: TeacherInputChanges = field(default_factory=TeacherInputChanges)
     detector: DetectorConfig | None = None
     label_encoder: LabelEncoderSpec = field(default_factory=LabelEncoderSpec)
-    crops: CropSpec | None = None  # that backbones are pre-trained on; null where none is
+    crops: CropSpec | None = None  # for pre-training backbones; null without pre-training
 
 
 def load(written: Document) -> tuple[Profile, Document]:
-    """The profile, and its document with everything that it inherits within itself."""
+    """The profile, and its document with all inherited values filled in."""
     document = _inherit(_inherit_schedules(written), ("teachers", "mvp"), ("teachers", "centerpoint"))
     profile = check(document, Profile)
     presets: dict[str, StudentSpec] = {}
@@ -114,21 +113,21 @@ def load(written: Document) -> tuple[Profile, Document]:
 
 
 def _check(profile: Profile, document: Document) -> None:
-    """What ranges of single numbers cannot express."""
+    """Check the constraints that ranges of single numbers cannot express."""
     grid, world = profile.grid, profile.data.world
     if abs(grid.cells * grid.cell_m - 2 * grid.half_extent_m) > 1e-9 or grid.cells % 8:
         size = f"{2 * grid.half_extent_m} m in cells of {grid.cell_m} m"
         what = f"a grid of {size} is not a multiple of 8 cells"
         raise UserError(what, where=document.where(("grid",)))
     for name in ("train_scenes", "dev_scenes", "val_scenes", "density"):
-        # a scene without objects and a world without a split are of use in tests only
+        # an empty split or an empty scene is useful in tests only
         if world and getattr(world, name) == 0:
             what = f"'{name}' in 'data.world' must be above 0"
             raise UserError(what, where=document.where(("data", "world", name)))
 
 
 def _inherit_schedules(document: Document) -> Document:
-    """Every schedule with the keys of `base` that it leaves out; `base` is no schedule of its own."""
+    """Fill every schedule with the keys of `base` that it leaves out, and drop `base`."""
     schedules = document.value.get("schedules") if isinstance(document.value, dict) else None
     if not isinstance(schedules, dict) or "base" not in schedules:
         return document
@@ -140,7 +139,7 @@ def _inherit_schedules(document: Document) -> Document:
 
 
 def _inherit(document: Document, heir: Place, parent: Place) -> Document:
-    """The document in which the block at one place has what it leaves out from the block at another."""
+    """Fill the block at `heir` with the keys that it leaves out, taken from the block at `parent`."""
     block, inherited = _at(document.value, heir), _at(document.value, parent)
     if not isinstance(block, dict) or not isinstance(inherited, dict):
         return document

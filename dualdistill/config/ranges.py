@@ -1,4 +1,4 @@
-"""Ranges of numbers in YAML, by name: an annotation such as `lr: Positive` is type, range and documentation.
+"""Named ranges of numbers: an annotation such as `lr: Positive` is type, range check and documentation.
 
 Imports no torch: methods annotate their options with these names, and planning reads them.
 """
@@ -22,9 +22,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
 ShareBelowOne = Annotated[float, Field(ge=0, lt=1)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]  # neither 0 nor 1
-Degrees = Annotated[float, Field(ge=0, le=180)]  # the largest turn to either side
+Degrees = Annotated[float, Field(ge=0, le=180)]  # largest rotation to either side
 Interval = tuple[float, float]  # from, to
-Triple = tuple[Count, Count, Count]  # one per stage of a network
+Triple = tuple[Count, Count, Count]  # a number per stage of a network
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]  # of a table, figure or claim
 
 T = TypeVar("T")
@@ -36,4 +36,4 @@ def _unique(items: Any) -> Any:
     return items
 
 
-Several = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_unique)]  # at least one, each once
+Several = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_unique)]  # not empty, no duplicates

@@ -1,4 +1,4 @@
-"""Keys that a row may have besides its own: the options of its method and the numbers of the profile."""
+"""Keys of a row: its fixed keys, the options of its method, and the numbers of the profile it may change."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from dualdistill.config.students import students
 from dualdistill.config.validation import keys
 
 OF_EVERY_ROW = {
-    "from": str,  # the row this one starts from
+    "from": str,  # the row that this row inherits from
     "model": str,  # a network of the profile
     "backbone": str,  # of a student, by its name in the profile
-    "method": str,  # a file of dualdistill/distill/; none trains without a teacher
-    "teacher": str,  # the row whose run teaches
-    "weights": str,  # the row of the same teacher network whose trained weights a teacher starts from
+    "method": str,  # a file of dualdistill/distill/; needs a teacher
+    "teacher": str,  # the row of the teacher
+    "weights": str,  # of a teacher: the row of the same network that gives it its initial weights
 }
 
 
 @functools.cache
 def row(network: str | None, method: str | None) -> type[BaseModel]:
-    """The keys of a row that trains a network with a method, as the fields of a model."""
+    """A model of the keys of a row, given its network and its method."""
     options = method_options.options(method) if method else {}
     return block({**OF_EVERY_ROW, **options, **(numbers(network) if network else {})})
 
 
 @functools.cache
 def numbers(network: str) -> dict[str, Any]:
-    """The numbers of the profile that a row may change, as dotted keys with their types."""
+    """Dotted keys of the profile's numbers that a row may change, with their types."""
     model = TEACHERS.get(network) or students()[network]
-    seen = TeacherInputSpec if network in TEACHERS else InputSpec
-    sections = {"input": seen, "schedule": ScheduleSpec, "model": model}
+    input_spec = TeacherInputSpec if network in TEACHERS else InputSpec
+    sections = {"input": input_spec, "schedule": ScheduleSpec, "model": model}
     return {key: kind for name, section in sections.items() for key, kind in _flat(name, section)}
 
 
@@ -50,7 +50,7 @@ def _flat(prefix: str, section: Any) -> Iterator[tuple[str, Any]]:
 
 
 def block(kinds: Mapping[str, Any]) -> type[BaseModel]:
-    """A model of keys that may be left out and need not be Python names."""
+    """A model of optional keys that need not be Python names."""
     fields: dict[str, Any] = {
         f"field_{number}": (kind, Field(default=None, alias=key))
         for number, (key, kind) in enumerate(kinds.items())

@@ -1,8 +1,8 @@
 """Specs: everything that decides the result of a run, as frozen dataclasses that pydantic validates.
 
-Every number stands here once, with its published default and its range; profiles and rows name what differs.
-A field belongs in a spec exactly when changing it changes the result: file locations, worker counts and
-logging do not. Imports no torch: the Snakefile plans with it.
+Every number is defined here once, with its published default and its range; profiles and rows list what
+differs. A field belongs in a spec exactly when changing it changes the result: file locations, worker counts
+and logging do not. Imports no torch: the Snakefile plans with it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RingStep = Annotated[int, Field(ge=1, le=32)]
 
 @dataclass(frozen=True, config=STRICT)
 class DataSpec:
-    """The tables of a data set and the splits of them that are used."""
+    """A data set in nuScenes' format and its splits."""
 
     # prefix of its folder, and what tables call it; a recipe may change numbers for it alone
     name: DataName
@@ -47,18 +47,18 @@ class DataSpec:
     train_split: str
     dev_split: str
     val_split: str
-    pretrain_split: str | None = None  # None: nothing is pre-trained
+    pretrain_split: str | None = None  # None without pre-training
     world: WorldSpec | None = None
 
     def splits(self) -> dict[str, str]:
-        """The devkit's name of each split."""
+        """Name of each split in the devkit."""
         splits = {"train": self.train_split, "dev": self.dev_split, "val": self.val_split}
         return splits | ({"pretrain": self.pretrain_split} if self.pretrain_split else {})
 
 
 @dataclass(frozen=True, config=STRICT)
 class GridSpec:
-    """The square BEV grid that teacher and student share, centred on LIDAR_TOP."""
+    """Square BEV grid shared by teacher and student, centred on LIDAR_TOP."""
 
     half_extent_m: Positive = 51.2
     cell_m: Positive = 0.8
@@ -81,17 +81,17 @@ class InputSpec:
     bev_rotate_deg: Degrees = 22.5
     bev_scale: Interval = (0.95, 1.05)
     bev_flip: bool = True
-    sweeps: Count = 10  # LiDAR sweeps, the key frame included
+    sweeps: Count = 10  # LiDAR sweeps, including the key frame
     history_train_s: Interval = (0.75, 2.25)  # age of the previous camera frame, drawn uniformly
     history_test_s: Positive = 1.5
 
 
 @dataclass(frozen=True, config=STRICT)
 class TeacherInputSpec(InputSpec):
-    """Input of a LiDAR teacher; a degraded LiDAR shows what a student owes to its teacher's quality."""
+    """Input of a LiDAR teacher, degraded to measure how a student depends on its teacher's quality."""
 
     every_ring: RingStep = 1  # keep every n-th ring
-    range_noise_m: NotNegative = 0.0  # standard deviation along the ray; the same for a return in every epoch
+    range_noise_m: NotNegative = 0.0  # standard deviation along the ray; drawn once per return, not per epoch
 
     @property
     def degraded(self) -> bool:
@@ -100,23 +100,23 @@ class TeacherInputSpec(InputSpec):
 
 @dataclass(frozen=True, config=STRICT)
 class HeadSpec:
-    """CenterHead on the BEV map: targets, loss and decoding, as mmdet3d has them."""
+    """CenterHead on the BEV map: targets, loss and decoding of mmdet3d."""
 
     share_channels: Count = 64
     velocity_weight: Weight = 1.0  # code weight of vx and vy
     score_threshold: Share = 0.1
     nms_iou: Share = 0.2
-    # factor on the footprint of each class while NMS compares boxes, in the order of CLASSES
+    # scale of each class's footprint during NMS, in the order of CLASSES
     nms_scale: Annotated[tuple[Positive, ...], Field(min_length=len(CLASSES), max_length=len(CLASSES))] = (
         1.0,
     ) * len(CLASSES)
-    max_candidates: Annotated[int, Field(ge=1, le=500)] = 500  # per task that enter NMS
-    max_per_task: Annotated[int, Field(ge=1, le=83)] = 83  # six tasks: no more than 500 boxes in all
+    max_candidates: Annotated[int, Field(ge=1, le=500)] = 500  # boxes per task before NMS
+    max_per_task: Annotated[int, Field(ge=1, le=83)] = 83  # boxes after NMS; 6 x 83 stays within 500
 
 
 @dataclass(frozen=True, config=STRICT)
 class TeacherHeadSpec(HeadSpec):
-    """The same head, as CenterPoint is published."""
+    """The same head with CenterPoint's published velocity weight."""
 
     velocity_weight: Weight = 0.2
 
@@ -126,10 +126,10 @@ class DamageSpec:
     """Errors that make rendered masks as good as a segmenter's (docs/methods/mvp.md)."""
 
     seed: Whole = 0
-    missed: Share = 0.07  # share of the objects that are missed, whatever their size
+    missed: Share = 0.07  # share of the objects missed at any size
     small_px: Positive = 20.0  # of the others, a share exp(-visible pixels / small_px) is missed too
-    merged: Share = 0.1  # share of the objects that touch one of their class and are merged with it
-    confused: Share = 0.07  # share that gets a similar class
+    merged: Share = 0.1  # share of the objects touching another of their class that are merged with it
+    confused: Share = 0.07  # share labelled as a similar class
     outline: NotNegative = 0.05  # spread of the outline's displacement / sqrt(mask area)
     shift: NotNegative = 0.04  # spread of the mask's displacement / sqrt(mask area)
     false_masks: NotNegative = 0.5  # per image, on average
@@ -140,25 +140,25 @@ class DamageSpec:
 class MaskSpec:
     """The source of instance masks."""
 
-    masks: Literal["oracle", "noisy", "file"] = "file"  # rendered | rendered, damaged | from files
+    masks: Literal["oracle", "noisy", "file"] = "file"  # rendered | rendered and damaged | from files
     damage: DamageSpec | None = None  # of noisy masks
 
 
 @dataclass(frozen=True, config=STRICT)
 class VirtualSpec(MaskSpec):
-    """Virtual points that instance masks add to a cloud, as in MVP (Yin et al., NeurIPS 2021)."""
+    """Virtual points added to a cloud from instance masks, as in MVP (Yin et al., NeurIPS 2021)."""
 
     per_mask: Count = 50
-    max_gap_s: Positive = 0.1  # largest time between a sweep and the image it is painted from
+    max_gap_s: Positive = 0.1  # longest time between a sweep and the image that paints it
 
 
 @dataclass(frozen=True, config=STRICT)
 class StudentSpec:
-    """Numbers of every camera student; a student network adds its own in a subclass."""
+    """Numbers common to all camera students; a network adds more in a subclass."""
 
     network: ClassVar[str]  # name of its preset in the profiles
 
-    # first weights: imagenet is a file; pretrained and detector are runs of this suite
+    # initial weights: imagenet is a file; pretrained and detector are runs of this suite
     start: Literal["random", "pretrained", "detector", "imagenet"] = "imagenet"
     depth: Literal[50, 101] = 50  # layers of the ResNet
     width: Count = 64  # base channels of the ResNet
@@ -168,7 +168,7 @@ class StudentSpec:
 
 @dataclass(frozen=True, config=STRICT)
 class BEVDepthSpec(StudentSpec):
-    """BEVDepth4D of the BEVDet code base; slim presets differ by numbers only."""
+    """BEVDepth4D of the BEVDet code base; smaller presets differ by numbers only."""
 
     network: ClassVar[str] = "bevdepth"
 
@@ -181,8 +181,8 @@ class BEVDepthSpec(StudentSpec):
     depth_weight: Weight = 100.0
     bev_channels: Triple = (128, 256, 512)
     bev_out_channels: Count = 256
-    extra_norm: bool = True  # BN + ReLU after the BEV neck; on for baseline and distilled alike
-    activation_checkpoint: bool = False  # less memory for more time
+    extra_norm: bool = True  # BN + ReLU after the BEV neck, in baseline and distilled students alike
+    activation_checkpoint: bool = False  # saves memory, costs time
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -190,7 +190,7 @@ class TeacherSpec:
     """CenterPoint on dynamic pillars of 0.2 m (mmdet3d), the teacher of DistillBEV and DualDistill."""
 
     network: ClassVar[str] = "centerpoint"  # name of its preset in the profiles
-    columns: ClassVar[int] = 5  # of a point: x, y, z, intensity, age
+    columns: ClassVar[int] = 5  # per point: x, y, z, intensity, age
 
     pillar_m: Positive = 0.2
     z_range_m: Interval = (-5.0, 3.0)
@@ -203,7 +203,7 @@ class TeacherSpec:
 
 @dataclass(frozen=True, config=STRICT)
 class MVPSpec(TeacherSpec):
-    """The same network on real, painted and virtual points; 17 columns each (data/virtual_points/)."""
+    """CenterPoint on real, painted and virtual points of 17 columns (data/virtual_points/)."""
 
     network: ClassVar[str] = "mvp"
     columns: ClassVar[int] = 17
@@ -216,18 +216,18 @@ TEACHERS: dict[str, type[TeacherSpec]] = {kind.network: kind for kind in (Teache
 
 @dataclass(frozen=True, config=STRICT)
 class CropSpec:
-    """Square windows around objects in the key-frame images, and windows of background between them."""
+    """Square crops of objects in the key-frame images, and of the background between them."""
 
-    side_px: Annotated[int, Field(ge=32, multiple_of=32)] = 64  # as the network sees a crop
+    side_px: Annotated[int, Field(ge=32, multiple_of=32)] = 64  # after resizing
     margin: NotNegative = 0.15  # added on each side of the object's rectangle, relative to its longer side
-    jitter: Share = 0.1  # largest shift and growth of the window, relative to its side
-    min_box_px: Positive = 8.0  # longer side of the smallest rectangle, in pixels of the stored image
+    jitter: Share = 0.1  # largest shift and growth of the crop, relative to its side
+    min_box_px: Positive = 8.0  # smallest longer side of an object's rectangle, in pixels of the stored image
     min_visibility: Annotated[int, Field(ge=1, le=4)] = 3  # nuScenes' levels: 3 is 60 % visible
 
 
 @dataclass(frozen=True, config=STRICT)
 class ClassifierSpec:
-    """The student's ResNet under global average pooling and one linear layer."""
+    """The student's ResNet with global average pooling and a linear layer."""
 
     depth: Literal[50, 101] = 50
     width: Count = 64
@@ -236,9 +236,9 @@ class ClassifierSpec:
 
 @dataclass(frozen=True, config=STRICT)
 class LabelEncoderSpec:
-    """Encoder from boxes to features of a teacher, as in LabelDistill."""
+    """Encoder from ground-truth boxes to a teacher's features, as in LabelDistill."""
 
-    channels: Count = 256  # of a cell, before the branches of the three taps
+    channels: Count = 256  # per cell, before the branches of the three taps
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -249,7 +249,7 @@ class ScheduleSpec:
     batch: Count = 32  # samples per optimizer step, over all devices and accumulation steps
     accumulate: Count = 1
     lr: Positive = 2e-4
-    head_rate: Positive = 1.0  # times lr, for layers without trained weights: the head, a method's own
+    head_rate: Positive = 1.0  # factor on lr for layers that start untrained: the head, a method's layers
     weight_decay: NotNegative = 0.01
     policy: Literal["step", "cosine", "cyclic"] = "step"
     steps: tuple[Count, ...] = (16, 22)  # epochs at which the step policy divides by ten
@@ -262,17 +262,17 @@ class ScheduleSpec:
 
 @dataclass(frozen=True, config=STRICT)
 class DistillSpec:
-    """A distillation method with all of its options, defaults included."""
+    """A distillation method with all of its options, including defaults."""
 
     method: str
     options: dict[str, Any]
-    label_encoder: RunSpec | None = None  # of a method that learns from labels as well
-    masks: MaskSpec | None = None  # of a method that learns from instance masks of the student's images
+    label_encoder: RunSpec | None = None  # for a method that also learns from encoded labels
+    masks: MaskSpec | None = None  # for a method that learns from instance masks of the student's images
 
 
 @dataclass(frozen=True, config=STRICT)
 class RunSpec:
-    """One training, and its evaluation if it detects. Two rows that resolve to equal specs are one run."""
+    """A training, and its evaluation if it predicts boxes. Rows that resolve to equal specs share a run."""
 
     kind: Literal["teacher", "labels", "pretrain", "detector", "student"]
     seed: Seed
@@ -281,21 +281,21 @@ class RunSpec:
     input: InputSpec
     model: StudentSpec | TeacherSpec | ClassifierSpec | LabelEncoderSpec
     schedule: ScheduleSpec
-    threads: Count  # part of the run: another count gives other last bits
+    threads: Count  # part of the spec, because it changes the last bits
     versions: dict[str, int]
-    cell_class_weight: Weight = 0.0  # of a detector's auxiliary loss: the class of every image cell
+    cell_class_weight: Weight = 0.0  # of a detector's auxiliary loss, the classification of every image cell
     distill: DistillSpec | None = None
     teacher: RunSpec | None = None
-    pretraining: RunSpec | None = None  # the run with its initial weights
+    pretraining: RunSpec | None = None  # the run that gives it its initial weights
 
-    def before(self) -> list[RunSpec]:
-        """All runs that start this one or encode its labels, directly or through others."""
-        needed = [spec for spec in (self.pretraining, self.label_encoder) if spec]
-        return needed + [earlier for spec in needed for earlier in spec.before()]
+    def prerequisites(self) -> list[RunSpec]:
+        """Runs that initialise this run or encode its labels, directly or through other runs."""
+        direct = [spec for spec in (self.pretraining, self.label_encoder) if spec]
+        return direct + [indirect for spec in direct for indirect in spec.prerequisites()]
 
     @property
     def virtual(self) -> VirtualSpec | None:
-        """The virtual points in the input of the run, or of the teacher it learns from."""
+        """Virtual points in the input of the run or of its teacher."""
         model = self.teacher.model if self.teacher else self.model
         return model.virtual if isinstance(model, MVPSpec) else None
 
@@ -305,14 +305,14 @@ class RunSpec:
 
     @property
     def masks(self) -> MaskSpec | None:
-        """The instance masks that a method reads with the student's images."""
+        """Instance masks that the method reads with the student's images."""
         return self.distill.masks if self.distill else None
 
     @property
     def degraded(self) -> TeacherInputSpec | None:
-        """The LiDAR of the run, or of the teacher it learns from, where it is degraded."""
-        seen = (self.teacher or self).input
-        return seen if isinstance(seen, TeacherInputSpec) and seen.degraded else None
+        """Input of the run or of its teacher, if its LiDAR is degraded."""
+        spec = (self.teacher or self).input
+        return spec if isinstance(spec, TeacherInputSpec) and spec.degraded else None
 
     @cached_property
     def sha(self) -> str:
@@ -321,17 +321,17 @@ class RunSpec:
 
 @dataclasses.dataclass(frozen=True)
 class AddedLater:
-    """Mark, in an annotation, of a field that was added when runs existed already.
+    """Annotation of a field added after runs existed.
 
-    At the neutral value it is left out of the hash, so that those runs keep their ids. The value is never
-    changed, whatever the default becomes.
+    At its neutral value the field is left out of the hash, so that earlier runs keep their ids. The neutral
+    value never changes, even if the default does.
     """
 
     neutral: Any
 
 
 def contents(spec: Any) -> Any:
-    """Everything that an id hashes: all fields of a spec, defaults included, as plain values."""
+    """The content that an id hashes: all fields of a spec, including defaults, as plain values."""
     if dataclasses.is_dataclass(spec):
         network = {"network": spec.network} if hasattr(spec, "network") else {}
         values = {item.name: getattr(spec, item.name) for item in dataclasses.fields(spec)}

@@ -1,6 +1,6 @@
-"""Everything under config/, read strictly and checked before anything is planned.
+"""Read and check everything under config/ before planning.
 
-Settings choose what runs, a profile holds the numbers, a recipe changes them by method, variants.yaml names
+Settings choose the runs, a profile holds the numbers, a recipe changes them per method, variants.yaml lists
 the rows, tables.yaml, claims.yaml and figures.yaml show them, reported.csv has the poster's numbers.
 """
 
@@ -30,15 +30,15 @@ from dualdistill.errors import UserError
 
 COMMAND_LINE = "command line"
 COLUMNS = ["row", "table", "metric", "value", "delta", "baseline", "certainty", "note"]
-CERTAINTIES = ("certain", "inferred")  # inferred: the print is damaged, its surroundings give the value
+CERTAINTIES = ("certain", "inferred")  # inferred: derived from its surroundings, because the print is damaged
 RowName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-# the keys of a row depend on its method and are checked where rows are resolved
+# the keys of a row depend on its method, so plan/variants.py checks them
 Rows = Annotated[dict[RowName, dict[str, Any]], Field(min_length=1)]
 
 
 @checked(frozen=True, config=STRICT)
 class ImageNet:
-    """Files of ImageNet weights by backbone, for students that start from them."""
+    """Files of ImageNet weights by backbone, for students with `start: imagenet`."""
 
     r50: Path | None = None
     r101: Path | None = None
@@ -46,18 +46,18 @@ class ImageNet:
 
 @checked(frozen=True, config=STRICT)
 class Settings:
-    """config/config.yaml with what the command line overrides."""
+    """config/config.yaml, with overrides from the command line."""
 
     profile: str  # a file of config/profiles/
     recipe: str  # a file of config/recipes/
-    split: Literal["val", "dev"] = "val"  # that is predicted, scored and shown; numbers are chosen on dev
+    split: Literal["val", "dev"] = "val"  # split to predict, score and show; dev is for choosing numbers
     seeds: Several[Seed] = (0,)  # every row runs once per seed
-    teacher_seed: Seed = 0  # of the teacher that all students learn from, and of what they start from
+    teacher_seed: Seed = 0  # of the students' common teacher and initial weights
     data_root: Path | None = None  # of the real nuScenes
-    masks: Path | None = None  # instance masks of the real nuScenes
+    masks: Path | None = None  # instance masks for the real nuScenes
     imagenet: ImageNet = field(default_factory=ImageNet)
     workers: Count = 2  # processes that render the world and add virtual points
-    loaders: Whole = 0  # processes that load samples for one training; 0: the training itself
+    loaders: Whole = 0  # processes that load samples, per training; 0 loads in the training process
     tensorboard: bool = False  # event files of every training
 
     def imagenet_file(self, depth: int) -> Path | None:
@@ -68,10 +68,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Reported:
-    """One number of the poster, in points."""
+    """A number on the poster, in points."""
 
     value: float
-    delta: float | None  # over the baseline row, where the poster prints one
+    delta: float | None  # to the baseline row, if printed
     baseline: str
     certainty: str
     note: str
@@ -87,20 +87,20 @@ class Config:
     tables: Document
     claims: Document
     reported: dict[str, dict[str, Reported]]  # row -> metric -> number
-    arguments: str  # command-line words that lead to the same configuration
+    arguments: str  # command-line arguments that give the same configuration
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read the settings at a path and the files beside it."""
     overridden = _overrides(overrides or {})
-    written = yaml.read(path)
-    check(written, Settings)
+    file = yaml.read(path)
+    check(file, Settings)
     check(overridden, block(keys(Settings)))
-    settings = build(Settings, {**written.value, **overridden.value})
+    settings = build(Settings, {**file.value, **overridden.value})
     folder = path.parent
 
     def chosen(key: Literal["profile", "recipe"]) -> Document:
-        where = overridden.where() if key in overridden.value else written.where((key,))
+        where = overridden.where() if key in overridden.value else file.where((key,))
         return _chosen(folder / f"{key}s", key, getattr(settings, key), where)
 
     profile, profile_document = profiles.load(chosen("profile"))
@@ -122,7 +122,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
 
 
 def _overrides(given: Mapping[str, Any]) -> Document:
-    """Values of --config and --set, which arrive as text: read as if they stood in the file."""
+    """Parse the values of --config and --set, which arrive as text, as if they were written in the file."""
     return Document(COMMAND_LINE, {key: _from_text(value) for key, value in given.items()})
 
 
@@ -140,7 +140,7 @@ def _arguments(path: Path, overridden: Mapping[str, Any]) -> str:
 
 
 def _chosen(folder: Path, noun: str, name: str, where: str) -> Document:
-    """The file of a folder that the settings name."""
+    """The file in a folder that the settings choose by name."""
     known = [path.stem for path in folder.glob("*.yaml")]
     if name not in known:
         raise UserError(f"unknown {noun} '{name}'", where=where, hint=nearest(name, known))
@@ -148,7 +148,7 @@ def _chosen(folder: Path, noun: str, name: str, where: str) -> Document:
 
 
 def _reported(path: Path) -> dict[str, dict[str, Reported]]:
-    found: dict[str, dict[str, Reported]] = {}
+    numbers: dict[str, dict[str, Reported]] = {}
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             reader = csv.DictReader(stream)
@@ -160,14 +160,15 @@ def _reported(path: Path) -> dict[str, dict[str, Reported]]:
                 for word, known in ((metric, METRICS), (line["certainty"], CERTAINTIES)):
                     if word not in known:
                         raise UserError(f"unknown word '{word}'", where=where, hint=nearest(str(word), known))
-                if metric in found.setdefault(row, {}):
+                if metric in numbers.setdefault(row, {}):
                     raise UserError(f"{metric} of '{row}' is reported twice", where=where)
                 delta = _number(line["delta"], where) if line["delta"] else None
                 value = _number(line["value"], where)
-                found[row][metric] = Reported(value, delta, line["baseline"], line["certainty"], line["note"])
+                rest = line["baseline"], line["certainty"], line["note"]
+                numbers[row][metric] = Reported(value, delta, *rest)
     except OSError as error:
         raise UserError(f"cannot read the file: {error.strerror}", where=str(path)) from error
-    return found
+    return numbers
 
 
 def _number(text: str | None, where: str) -> float:

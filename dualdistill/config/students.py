@@ -1,7 +1,7 @@
-"""Student networks by name: the spec class of each, found without importing torch.
+"""Student networks by name, with the spec class of each, read without importing torch.
 
-A student that somebody adds is one file of dualdistill/models/. It holds the network and, above it, a
-subclass of StudentSpec with its numbers. Planning reads that file and runs nothing of it but this class.
+A new student is one file in dualdistill/models/ with the network and, above it, a subclass of StudentSpec
+with its numbers. Planning reads the file and executes this class only.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ FOLDER = Path(__file__).parents[1] / "models"
 
 @functools.cache
 def students(folder: Path = FOLDER) -> dict[str, type[StudentSpec]]:
-    """Spec classes by the name of their network."""
+    """Spec class of every student network."""
     specs: dict[str, type[StudentSpec]] = {BEVDepthSpec.network: BEVDepthSpec}
     for path in sorted(folder.glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8"), filename=str(path)).body:
             if isinstance(node, ast.ClassDef) and _derives(node, StudentSpec.__name__):
-                specs[path.stem] = _run(node, path)
+                specs[path.stem] = _execute(node, path)
     return specs
 
 
@@ -33,8 +33,8 @@ def _derives(node: ast.ClassDef, base: str) -> bool:
     return any(isinstance(parent, ast.Name) and parent.id == base for parent in node.bases)
 
 
-def _run(node: ast.ClassDef, path: Path) -> type[StudentSpec]:
-    """The class of a file, with the names of the modules that specs are written with."""
+def _execute(node: ast.ClassDef, path: Path) -> type[StudentSpec]:
+    """Execute a spec class, given the names of config/run_spec.py and config/ranges.py."""
     names: dict[str, Any] = {**vars(run_spec), **vars(ranges), "__name__": f"dualdistill.models.{path.stem}"}
     code = compile(ast.Module([node], type_ignores=[]), str(path), "exec", dont_inherit=True)
     try:

@@ -1,8 +1,7 @@
-"""Hold YAML against types: pydantic finds the first fault, and it is reported as a sentence with file and
-line.
+"""Validate YAML with pydantic, and report the first fault as a sentence with file and line.
 
-A type is a pydantic dataclass or model, or any annotation. Known keys and allowed words are read off the
-type, so that a misspelled one is answered with the closest match.
+A type is a pydantic dataclass or model, or any annotation. Known keys and allowed words are read from the
+type, so that a misspelling gets the closest match as a hint.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ from dualdistill.config.yaml import Document, Place, nearest
 from dualdistill.errors import UserError
 
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument", "string_pattern_mismatch")
-COMPLAINTS = {  # by pydantic's error type; the braces are filled from its context
+MISSING = ("missing", "missing_argument")
+COMPLAINTS = {  # by pydantic's error type; its context fills the braces
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "greater_than": "must be above {gt}",
@@ -47,15 +47,15 @@ def adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def build(kind: Any, values: Any) -> Any:
-    """A value of a type from plain values that are known to be valid."""
-    # from JSON, where pydantic's strict mode takes a list for a tuple and a whole number for a float
+    """Convert plain values to a type; invalid ones raise pydantic's error."""
+    # through JSON, because only there strict mode accepts a list as a tuple and an int as a float
     return adapter(kind).validate_json(json.dumps(values))
 
 
 def check(document: Document, kind: Any, at: Place = (), noun: str = "") -> Any:
-    """A document, or its part at a place, as a value of a type; the first fault is raised as a sentence.
+    """Convert a document, or its part at a place, to a type; raise the first fault as a sentence.
 
-    `noun` says what the part at `at` is called: "unknown key 'x' in row 'y'".
+    `noun` names the kind of that part in messages: "unknown key 'x' in row 'y'".
     """
     value = document.value
     for key in at:
@@ -68,11 +68,11 @@ def check(document: Document, kind: Any, at: Place = (), noun: str = "") -> Any:
 
 
 class Fault:
-    """One of pydantic's errors, worded for the person who wrote the YAML."""
+    """An error of pydantic, rewritten as a sentence about the YAML."""
 
     def __init__(self, document: Document, kind: Any, error: Any, at: Place, noun: str) -> None:
         self.document, self.error, self.at, self.noun = document, error, at, noun
-        # pydantic marks a key that is at fault itself with a part of its own
+        # pydantic appends "[key]" where the key itself is invalid, not its value
         self.path: Place = tuple(part for part in error["loc"] if part != "[key]")
         self.kind = kind
         self.place: Place = (*at, *self.path)
@@ -86,10 +86,10 @@ class Fault:
         if error["type"] in UNKNOWN_KEY:
             what = f"unknown key '{self.place[-1]}'{self._inside(self.place[:-1])}"
             hint = nearest(str(self.place[-1]), keys(at_path(self.kind, self.path[:-1])))
-        elif error["type"] in ("missing", "missing_argument") and isinstance(self.place[-1], int):
+        elif error["type"] in MISSING and isinstance(self.place[-1], int):
             self.place, length = self.place[:-1], len(get_args(_plain(at_path(self.kind, self.path[:-1]))))
             what = f"{self._subject()} needs at least {length} entries"
-        elif error["type"] in ("missing", "missing_argument"):
+        elif error["type"] in MISSING:
             what = f"missing key '{self.place[-1]}'{self._inside(self.place[:-1])}"
         else:
             what = f"{self._subject()} {self._complaint()}"
@@ -138,11 +138,11 @@ class Fault:
 
 
 def keys(kind: Any) -> dict[str, Any]:
-    """The keys of a block with the types of their values; none for what is no block."""
+    """The keys of a block with the types of their values; empty for any other type."""
     kind = _plain(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         items = kind.model_fields.items()
-        return {field.alias or name: field.annotation for name, field in items}
+        return {field.alias or name: field.rebuild_annotation() for name, field in items}
     if dataclasses.is_dataclass(kind):
         hints = _hints(kind)  # type: ignore[arg-type]  # mypy takes a dataclass for unhashable
         return {item.name: hints[item.name] for item in dataclasses.fields(kind)}
@@ -155,7 +155,7 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 
 def words(kind: Any) -> tuple[Any, ...]:
-    """The values that a Literal allows."""
+    """The values allowed by a Literal; empty for any other type."""
     kind = _plain(kind)
     return get_args(kind) if get_origin(kind) is Literal else ()
 
@@ -165,7 +165,7 @@ def is_list(kind: Any) -> bool:
 
 
 def at_path(kind: Any, path: Place) -> Any:
-    """The type of what lies at a path inside a value of a type."""
+    """The type of the value at a path inside a value of type `kind`."""
     for part in path:
         plain = _plain(kind)
         if get_origin(plain) is dict:
@@ -179,7 +179,7 @@ def at_path(kind: Any, path: Place) -> Any:
 
 
 def _plain(kind: Any) -> Any:
-    """A type without its ranges and without `| None`."""
+    """Strip ranges and `| None` from a type."""
     while True:
         if get_origin(kind) is Annotated:
             kind = get_args(kind)[0]

@@ -1,7 +1,6 @@
-"""Tables, claims and figures as tables.yaml, claims.yaml and figures.yaml write them.
+"""The form of tables.yaml, claims.yaml and figures.yaml.
 
-Only their form is checked here. That the rows, columns and words they name exist is checked where they are
-planned.
+plan/tables.py and plan/figures.py check that the rows, columns and words named there exist.
 """
 
 from __future__ import annotations
@@ -18,40 +17,42 @@ METRICS = ("mAP", "NDS")
 
 
 @dataclass(frozen=True, config=STRICT)
-class TableLine:
+class LineConfig:
     row: str  # of variants.yaml
-    baseline: str | None = None  # the row that the gains of this line are taken against
-    reported: str | None = None  # the row of reported.csv to show beside it
-    shown: dict[str, str] = field(default_factory=dict)  # column -> text in place of the option's value
+    baseline: str | None = None  # row to subtract from this row
+    reported: str | None = None  # row of reported.csv to show beside this row
+    shown: dict[str, str] = field(
+        default_factory=dict
+    )  # column -> text printed instead of the option's value
 
 
 @dataclass(frozen=True, config=STRICT)
 class TableConfig:
-    """One view over runs."""
+    """A table: a view over runs."""
 
     title: str
     columns: Several[str]  # row, backbone, method, base, teacher, teacher_row or an option of a method
-    measures: Several[str] = METRICS  # names of plan/columns.py
-    rows: Annotated[tuple[TableLine, ...], Field(min_length=1)] | None = None
-    rows_of: Several[str] | None = None  # tables whose rows this one shows too, each row once
+    measures: Several[str] = METRICS  # names in plan/columns.py
+    rows: Annotated[tuple[LineConfig, ...], Field(min_length=1)] | None = None
+    rows_of: Several[str] | None = None  # other tables to take rows from; each row appears once
 
 
 @dataclass(frozen=True, config=STRICT)
 class TablesFile:
-    tables: Annotated[dict[Name, TableConfig], Field(min_length=1)]  # by the name of their file
-    names: dict[str, str]  # how a backbone, model, method or option value is printed
-    headings: dict[str, str] = field(default_factory=dict)  # of columns and measures, instead of their names
+    tables: Annotated[dict[Name, TableConfig], Field(min_length=1)]  # by file name
+    names: dict[str, str]  # printed form of a backbone, model, method or option value
+    headings: dict[str, str] = field(default_factory=dict)  # printed form of a column or measure
 
 
 @dataclass(frozen=True, config=STRICT)
 class PairConfig:
     row: str
-    beats: str  # the row that it scores above
+    beats: str  # the row that `row` is claimed to score above
 
 
 @dataclass(frozen=True, config=STRICT)
 class ClaimConfig:
-    """A sentence that holds when it holds in every one of its pairs."""
+    """A claim, supported if every pair supports it."""
 
     says: str
     pairs: Annotated[tuple[PairConfig, ...], Field(min_length=1)]
@@ -59,20 +60,20 @@ class ClaimConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class ClaimsFile:
-    level: Annotated[float, Field(gt=0.5, lt=1)]  # of the intervals; 0.95 is wrong once in twenty
+    level: Annotated[float, Field(gt=0.5, lt=1)]  # confidence level of the intervals
     claims: Annotated[dict[Name, ClaimConfig], Field(min_length=1)]
 
 
-Show = dict[str, Several[str]]  # column of a table -> the words whose rows are drawn
+Show = dict[str, Several[str]]  # column of a table -> draw only rows that print one of these words
 
 
 @dataclass(frozen=True, config=STRICT)
 class Groups:
-    """Bars of a table in groups, the poster's chart."""
+    """Bars of a table in groups, as on the poster."""
 
     chart: Literal["groups"]
     table: str
-    group: str  # columns that make the groups, the colours and the marks
+    group: str  # columns for groups, colours and marks
     colour: str
     mark: str
     title: str | None = None
@@ -81,7 +82,7 @@ class Groups:
 
 @dataclass(frozen=True, config=STRICT)
 class Bars:
-    """One bar per row of a table."""
+    """A bar per row of a table."""
 
     chart: Literal["bars"]
     table: str
@@ -91,21 +92,20 @@ class Bars:
 
 @dataclass(frozen=True, config=STRICT)
 class Sweep:
-    """A column or measure of a table as the axis."""
+    """The scores of a table against one of its columns or measures."""
 
     chart: Literal["sweep"]
     table: str
-    x: str  # a row without this number is drawn as a level
-    lines: Annotated[dict[str, Show], Field(min_length=1)] | None = (
-        None  # name -> its rows; null: one line of all
-    )
+    x: str  # a row without this number is drawn as a horizontal line
+    # name -> its rows; null draws a single line
+    lines: Annotated[dict[str, Show], Field(min_length=1)] | None = None
     title: str | None = None
     show: Show = field(default_factory=dict)
 
 
 @dataclass(frozen=True, config=STRICT)
 class Curves:
-    """Loss terms by step."""
+    """Loss terms against training steps."""
 
     chart: Literal["curves"]
     title: str
@@ -115,7 +115,7 @@ class Curves:
 
 @dataclass(frozen=True, config=STRICT)
 class Forest:
-    """The claims with their intervals."""
+    """Effects of the claims with their confidence intervals."""
 
     chart: Literal["forest"]
     title: str
@@ -123,7 +123,7 @@ class Forest:
 
 @dataclass(frozen=True, config=STRICT)
 class Temperature:
-    """The teacher's boxes at temperatures against its boxes at thresholds."""
+    """The teacher's boxes kept at each temperature, compared with a threshold on its score."""
 
     chart: Literal["temperature"]
     title: str
@@ -134,18 +134,18 @@ class Temperature:
 
 @dataclass(frozen=True, config=STRICT)
 class KeyFrame:
-    """One key frame: six cameras and the view from above, with boxes."""
+    """A key frame with boxes: six cameras and the bird's-eye view."""
 
     chart: Literal["key_frame"]
     title: str
     teacher: str
     student: str
-    min_score: Annotated[float, Field(ge=0, lt=1)]  # of the boxes that are drawn
+    min_score: Annotated[float, Field(ge=0, lt=1)]  # of the drawn boxes
 
 
 @dataclass(frozen=True, config=STRICT)
 class Attention:
-    """The weights of MFD in the key frame."""
+    """MFD's weights in the key frame."""
 
     chart: Literal["attention"]
     title: str
@@ -155,7 +155,7 @@ class Attention:
 
 @dataclass(frozen=True, config=STRICT)
 class Alignment:
-    """The student's maps before and after their alignment, beside the teacher's."""
+    """The student's feature maps before and after alignment, beside the teacher's."""
 
     chart: Literal["alignment"]
     title: str
@@ -177,7 +177,7 @@ CHARTS = {
 
 @dataclass(frozen=True, config=STRICT)
 class Frame:
-    """The key frame of the pictures, by its place in the validation split."""
+    """Indices of the drawn key frame: scene in the validation split, key frame in the scene."""
 
     scene: Whole
     frame: Whole
@@ -186,9 +186,6 @@ class Frame:
 @dataclass(frozen=True, config=STRICT)
 class FiguresFile:
     frame: Frame
-    marks: dict[
-        str, Literal["*", "s", "o", "D", "^", "v", "P", "X"]
-    ]  # word that a table prints -> matplotlib mark
-    figures: Annotated[
-        dict[Name, dict[str, Any]], Field(min_length=1)
-    ]  # by file name; the keys depend on the chart
+    marks: dict[str, Literal["*", "s", "o", "D", "^", "v", "P", "X"]]  # printed word -> matplotlib mark
+    # by file name; the keys depend on the chart
+    figures: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]

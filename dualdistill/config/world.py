@@ -1,4 +1,4 @@
-"""The knobs of the synthetic world, a part of the specs of its runs."""
+"""Parameters of the synthetic world, a part of its runs' specs."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from pydantic.dataclasses import dataclass
 
 from dualdistill.config.ranges import STRICT, Count, NotNegative, Share, Whole
 
-LIDAR_REACH = 2.0  # range on a clear day, in radii: beyond the annotated area, as with a real LiDAR
+LIDAR_REACH = 2.0  # range in clear weather, in radii: beyond the annotated area, as with a real LiDAR
 
 
 @dataclass(frozen=True, config=STRICT)
 class WorldSpec:
-    """The knobs of the synthetic world; each one changes the sensor data."""
+    """Parameters of the synthetic world ("knobs" on the command line); each changes the sensor data."""
 
     seed: Whole = 0
     train_scenes: Whole = 60
     dev_scenes: Whole = 10
     val_scenes: Whole = 15
-    pretrain_scenes: Whole = 0  # whose objects backbones are pre-trained on
+    pretrain_scenes: Whole = 0  # scenes for pre-training backbones on crops of objects
     frames_per_scene: Annotated[int, Field(ge=2)] = 10  # key frames at 2 Hz
     image_height: Annotated[int, Field(ge=16)] = 225  # a quarter of nuScenes' 900 x 1600
     image_width: Annotated[int, Field(ge=16)] = 400
-    radius_m: Annotated[float, Field(ge=10)] = 25.6  # boxes are annotated up to here in x and y
+    radius_m: Annotated[float, Field(ge=10)] = 25.6  # largest |x| and |y| of annotated boxes
     lidar_beams: Count = 32
     lidar_azimuths: Count = 540
     lidar_noise_m: NotNegative = 0.02
-    lidar_dropout: Share = 0.0  # share of the returns that are lost at random
-    sweeps_per_frame: Count = 2  # LiDAR sweeps per key-frame interval, the key frame's own included
+    lidar_dropout: Share = 0.0  # share of returns lost at random
+    sweeps_per_frame: Count = 2  # LiDAR sweeps per key-frame interval, including the key frame's
     density: NotNegative = 1.0  # objects per scene, relative to the default traffic
     occlusion: NotNegative = 1.0  # walls, trees, bushes, parked trucks, relative to the default town
     weather: Share = 1.0  # share of bad light and weather, relative to the default mix; 0: always a clear day

@@ -1,7 +1,7 @@
-"""A YAML file read strictly: what a line says is what is meant, and every value remembers its line.
+"""Strict YAML reader that keeps the line of every value.
 
-Refused, since YAML would silently make something else of it: a key written twice, off/yes/no for a boolean,
-octal and sexagesimal numbers, dates, anchors.
+It refuses what YAML silently converts: duplicate keys, off/yes/no as booleans, octal and sexagesimal
+numbers, and dates; and anchors.
 A place is the path of keys to a value, e.g. ("temp-0.5", "temperature").
 """
 
@@ -20,21 +20,21 @@ import yaml
 from dualdistill.errors import UserError
 
 Place = tuple[str | int, ...]
-# the C parser is ten times faster; both give the same nodes
+# the C parser is ten times faster and gives the same nodes
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 
 
 @dataclass(frozen=True)
 class Document:
-    """The value of a file, and where its parts stand."""
+    """The content of a file, with the line of each part."""
 
     name: str
     value: Any
     lines: dict[Place, int] = field(default_factory=dict)
 
     def where(self, place: Place = ()) -> str:
-        """file:line of a place, or of the closest thing around it that has a line."""
+        """file:line of a place, or of the closest enclosing block that has a line."""
         while place and place not in self.lines:
             place = place[:-1]
         return f"{self.name}:{self.lines[place]}" if place in self.lines else self.name
@@ -64,17 +64,17 @@ def parse(text: str, name: str) -> Document:
 
 
 class _Builder:
-    """Turns YAML nodes into plain values, once each."""
+    """Converts YAML nodes to plain values."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.lines: dict[Place, int] = {}
-        self.seen: set[int] = set()
+        self.built: set[int] = set()
 
     def build(self, node: yaml.Node, place: Place) -> Any:
-        if id(node) in self.seen:
+        if id(node) in self.built:
             raise self.refusal(node, "anchors are not used here", "write the value out")
-        self.seen.add(id(node))
+        self.built.add(id(node))
         self.lines.setdefault(place, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, place)
@@ -111,7 +111,8 @@ class _Builder:
             return int(text)
         if kind == "float" and re.fullmatch(r"[-+]?[\d.]+([eE][-+]?\d+)?", text):
             return self.finite(node, float(text))
-        raise self.refusal(node, f"{text!r} is no plain number", "write decimal digits, or put it in quotes")
+        hint = "write decimal digits, or put it in quotes"
+        raise self.refusal(node, f"{text!r} is not a plain number", hint)
 
     def finite(self, node: yaml.Node, value: float) -> float:
         if not math.isfinite(value):
@@ -123,11 +124,11 @@ class _Builder:
 
 
 def nearest(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
-    """'did you mean ...?', or what there is when nothing comes close."""
+    """A hint with the closest known word; if none is close, `otherwise` or a list of up to 12 known words."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1)
     if close:
         return f"did you mean '{close[0]}'?"
     if otherwise is None:
-        return f"there is {', '.join(names)}" if 0 < len(names) <= 12 else ""
+        return f"choose from {', '.join(names)}" if 0 < len(names) <= 12 else ""
     return otherwise

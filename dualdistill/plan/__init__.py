@@ -1,1 +1,1 @@
-"""What follows from the configuration: runs, tables, figures and the files that snakemake asks for."""
+"""Planning: derives runs, tables, figures and snakemake's files from the configuration."""

@@ -1,6 +1,6 @@
-"""What a table may show of a run: where a number stands in the run's records, and how it is printed.
+"""Numbers of a run that a table can show: where each is recorded and how it is printed.
 
-Imports nothing heavy: planning checks the names.
+Imports nothing heavy, because planning checks the names.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ POINT = Decimal("0.01")  # of a metric from 0 to 1
 
 @dataclass(frozen=True)
 class Measure:
-    """One number of a run."""
+    """A number of a run."""
 
     name: str
-    # metrics.json, run.json, the teacher's metrics.json, or the sum over all that is trained before
+    # metrics.json, run.json, the teacher's metrics.json, or the sum over all runs trained before this one
     record: Literal["metrics", "run", "teacher", "before"]
-    keys: tuple[str, ...]  # the way to it in that record
-    unit: Decimal = Decimal(1)  # what is printed is the number over this
+    keys: tuple[str, ...]  # path to the number in that record
+    unit: Decimal = Decimal(1)  # the number is divided by this to print it
     places: int = 1
     best: Literal["most", "least"] | None = None
     gain: Literal["difference", "ratio"] | None = None  # to the baseline row
 
     def find(self, record: Any) -> float | None:
-        """The number in a record; None where it is not there or not defined."""
+        """The number in a record; None if it is missing or undefined."""
         for key in self.keys:
             record = record.get(key) if isinstance(record, dict) else None
         number: float | None = record
@@ -42,7 +42,7 @@ ERRORS = {
     "mAVE": "vel_err",
     "mAAE": "attr_err",
 }
-FOUND = (
+_MEASURES = (
     Measure("mAP", "metrics", ("mean_ap",), POINT, best="most", gain="difference"),
     Measure("NDS", "metrics", ("nd_score",), POINT, best="most", gain="difference"),
     Measure("teacher_mAP", "teacher", ("mean_ap",), POINT),
@@ -55,5 +55,5 @@ FOUND = (
     Measure("parameters_M", "run", ("parameters", "learner"), Decimal(10**6), places=2),
     Measure("method_parameters_M", "run", ("parameters", "method"), Decimal(10**6), places=2),
 )
-MEASURES = {measure.name: measure for measure in FOUND}
-COST = frozenset(measure.name for measure in FOUND if measure.record in ("run", "before"))
+MEASURES = {measure.name: measure for measure in _MEASURES}
+COST = frozenset(measure.name for measure in _MEASURES if measure.record in ("run", "before"))

@@ -1,6 +1,6 @@
-"""config/figures.yaml, checked against the plan: what each figure shows, and which files it is made from.
+"""config/figures.yaml checked against the plan: the content and the input files of each figure.
 
-The Snakefile plans with it, so nothing here imports numpy, matplotlib or torch.
+Imports neither numpy, matplotlib nor torch: the Snakefile plans with it.
 """
 
 from __future__ import annotations
@@ -22,67 +22,60 @@ from dualdistill.store.records import RUN
 
 FILE, STYLE = "figures.yaml", "figures.mplstyle"
 CLAIMS = "claims.csv"  # beside the tables
-PROBED = (
-    "temperature",
-    "key_frame",
-    "attention",
-    "alignment",
-)  # charts of what networks say, run by probes/run.py
-MAPS = ("attention", "alignment")  # of a student that learns from a teacher
+PROBED = ("temperature", "key_frame", "attention", "alignment")  # charts of network outputs
+MAPS = ("attention", "alignment")  # charts of a student with a method
 COLUMN_KEYS = ("group", "colour", "mark")
-# the probe does not depend on these keys
-DRAWING_KEYS = ("title", "min_score")
+DRAWING_KEYS = ("title", "min_score")  # the probe does not depend on these
 
 
 @dataclass(frozen=True)
 class FigureView:
-    """One figure; `options` are the other keys of its line."""
+    """A figure of figures.yaml."""
 
     name: str
     chart: str
     title: str
     table: str | None
-    rows: tuple[str, ...]  # of that table, which are shown
-    runs: tuple[str, ...]  # shown, one per row and seed
-    networks: dict[str, str]  # run -> its network in words; empty for a table, which has labels
-    options: dict[str, Any]
-    probed: Path | None  # what the probe wrote for it
+    rows: tuple[str, ...]  # shown rows of that table
+    runs: tuple[str, ...]  # shown runs, one per row and seed
+    networks: dict[str, str]  # run -> its network in words; empty for a table, which has columns for it
+    options: dict[str, Any]  # the chart's other keys
+    probed: Path | None  # file written by the probe
     style: Path
 
     @property
     def sha(self) -> str:
-        """What a figure depends on beside its input files."""
-        said = {"title": self.title, "whose": self.networks}
-        return sha_of({"chart": self.chart, "runs": self.runs, "options": self.options, **said})
+        """Hash of everything but its input files that a figure depends on."""
+        words = {"title": self.title, "networks": self.networks}
+        return sha_of({"chart": self.chart, "runs": self.runs, "options": self.options, **words})
 
     @property
     def probe_sha(self) -> str:
-        """What the networks are asked: a title is not part of it."""
-        asked = {key: value for key, value in self.options.items() if key not in DRAWING_KEYS}
-        return sha_of({"chart": self.chart, "runs": self.runs, "options": asked})
+        """Hash of everything the probe depends on, which excludes the title."""
+        options = {key: value for key, value in self.options.items() if key not in DRAWING_KEYS}
+        return sha_of({"chart": self.chart, "runs": self.runs, "options": options})
 
 
 def load(plan: Plan, folder: Path) -> dict[str, FigureView]:
-    """All figures of the figures.yaml in a folder, in its order; every fault in it is raised here."""
-    read = yaml.read(folder / FILE)
-    check(read, FiguresFile)
-    found = {}
-    for name, line in read.value["figures"].items():
-        check(read, _chart(read, name, line), at=("figures", name), noun="figure")
-        found[name] = _view(plan, read, name, line, folder / STYLE)
-    return found
+    """All figures of a folder's figures.yaml, in its order. Raises any fault in that file."""
+    document = yaml.read(folder / FILE)
+    check(document, FiguresFile)
+    views = {}
+    for name, line in document.value["figures"].items():
+        check(document, _chart(document, name, line), at=("figures", name), noun="figure")
+        views[name] = _view(plan, document, name, line, folder / STYLE)
+    return views
 
 
-def _chart(read: Document, name: str, line: dict[str, Any]) -> Any:
-    """The keys that a figure's chart takes."""
+def _chart(document: Document, name: str, line: dict[str, Any]) -> Any:
+    """The type with the keys of a figure's chart."""
     place, chart = ("figures", name), line.get("chart")
     if "chart" not in line:
-        raise UserError(f"missing key 'chart' in 'figures.{name}'", where=read.where(place))
+        raise UserError(f"missing key 'chart' in 'figures.{name}'", where=document.where(place))
     if chart not in CHARTS:
         what = f"'chart' in 'figures.{name}' must be one of {', '.join(CHARTS)}, not {chart!r}"
-        raise UserError(
-            what, where=read.where((*place, "chart")), hint=nearest(str(chart), CHARTS, otherwise="")
-        )
+        where = document.where((*place, "chart"))
+        raise UserError(what, where=where, hint=nearest(str(chart), CHARTS, otherwise=""))
     return CHARTS[chart]
 
 
@@ -93,36 +86,36 @@ def find(views: dict[str, FigureView], name: str) -> FigureView:
 
 
 def probe_file(view: FigureView) -> Path:
-    """Where the probe file of a view lies; a chart of results has none."""
+    """The file that the probe writes for a figure; a chart of results has none."""
     if view.probed is None:
-        what = f"figure '{view.name}' is drawn from results alone, there is nothing to probe"
+        what = f"figure '{view.name}' is drawn from results alone and needs no probe"
         raise UserError(what, hint=f"python -m dualdistill figure {view.name}")
     return view.probed
 
 
 def keeps(show: Mapping[str, Sequence[str]], labels: Mapping[str, str]) -> bool:
-    """Does a row print one of the words in every column that `show` names?"""
+    """Test whether a row prints one of the words in every column that `show` names."""
     return all(labels[column] in words for column, words in show.items())
 
 
 def _network(plan: Plan, run: str) -> str:
-    """A network in the words of tables.yaml: DualDistill ResNet-50 taught by MVP."""
+    """A network in the words of tables.yaml, e.g. "DualDistill ResNet-50 taught by MVP"."""
     words = [plan.words.get(part, part) for part in label(plan.runs[run].spec).split("-")]
     return " taught by ".join([" ".join(words[:2]), *words[2:]])
 
 
-def _view(plan: Plan, read: Document, name: str, line: dict[str, Any], style: Path) -> FigureView:
+def _view(plan: Plan, document: Document, name: str, line: dict[str, Any], style: Path) -> FigureView:
     chart, table = line["chart"], line.get("table")
     options = {key: value for key, value in line.items() if key not in ("chart", "title", "table")}
     if table is not None:
-        _check_columns(plan, read, name, line)
+        _check_columns(plan, document, name, line)
         shown = [row for row in plan.tables[table].rows if keeps(line.get("show", {}), row.shown)]
         rows, runs = tuple(row.row for row in shown), tuple(run for row in shown for run in row.runs)
-        options["marks"] = read.value["marks"]
+        options["marks"] = document.value["marks"]
     else:
-        rows, runs = (), tuple(_runs(plan, read, name, line))
+        rows, runs = (), tuple(_runs(plan, document, name, line))
     if chart in ("key_frame", *MAPS):
-        options |= read.value["frame"]
+        options |= document.value["frame"]
     return FigureView(
         name=name,
         chart=chart,
@@ -137,26 +130,26 @@ def _view(plan: Plan, read: Document, name: str, line: dict[str, Any], style: Pa
     )
 
 
-def _check_columns(plan: Plan, read: Document, name: str, line: dict[str, Any]) -> None:
-    """The table exists, and so do the columns and the words that the figure takes from it."""
+def _check_columns(plan: Plan, document: Document, name: str, line: dict[str, Any]) -> None:
+    """Check that the table exists, with the columns and words that the figure takes from it."""
 
     def refuse(what: str, key: str, hint: str) -> None:
-        raise UserError(f"figure '{name}' {what}", where=read.where(("figures", name, key)), hint=hint)
+        raise UserError(f"figure '{name}' {what}", where=document.where(("figures", name, key)), hint=hint)
 
     if line["table"] not in plan.tables:
         refuse(f"shows the unknown table '{line['table']}'", "table", nearest(line["table"], plan.tables))
     table, show = plan.tables[line["table"]], line.get("show", {})
-    kept = [("show", show), *(("lines", own) for own in line.get("lines", {}).values())]
+    filters = [("show", show), *(("lines", words) for words in line.get("lines", {}).values())]
     named = [(key, line[key], table.columns) for key in COLUMN_KEYS if key in line]
     named += [("x", line["x"], (*table.columns, *table.measures))] if "x" in line else []
-    named += [(key, column, table.columns) for key, own in kept for column in own]
+    named += [(key, column, table.columns) for key, words in filters for column in words]
     for key, column, known in named:
         if column not in known:
             what = f"names column '{column}', which {line['table']} does not have"
             refuse(what, key, nearest(column, known))
-    for key, column, words in [(key, *wanted) for key, own in kept for wanted in own.items()]:
+    for key, column, wanted in [(key, *item) for key, words in filters for item in words.items()]:
         printed = {row.shown[column] for row in table.rows}
-        for word in words:
+        for word in wanted:
             if word not in printed:
                 what = f"shows '{word}', which no row of {line['table']} prints as its {column}"
                 refuse(what, key, nearest(word, printed - {""}))
@@ -166,32 +159,33 @@ def _check_columns(plan: Plan, read: Document, name: str, line: dict[str, Any]) 
     if "mark" in line:
         for row in table.rows:
             word = row.shown[line["mark"]]
-            if keeps(show, row.shown) and word and word not in read.value["marks"]:
+            if keeps(show, row.shown) and word and word not in document.value["marks"]:
                 refuse(f"has no mark for '{word}'", "mark", "add it to marks")
 
 
-def _runs(plan: Plan, read: Document, name: str, line: dict[str, Any]) -> Iterable[str]:
-    """The runs of rows that a figure names: all seeds of `rows`, the first seed of the others."""
+def _runs(plan: Plan, document: Document, name: str, line: dict[str, Any]) -> Iterable[str]:
+    """The runs of a figure's rows: all seeds of `rows`, a single seed of `teacher` and `student`."""
     named = [("rows", row, plan.settings.seeds) for row in line.get("rows", [])]
     named += [("teacher", line["teacher"], (plan.settings.teacher_seed,))] if "teacher" in line else []
     named += [("student", line["student"], plan.settings.seeds[:1])] if "student" in line else []
     for key, row, seeds in named:
-        where = read.where(("figures", name, key))
-        found = {run.spec.seed: run for run in plan.runs.values() if row in run.rows}
-        if not found:
+        where = document.where(("figures", name, key))
+        by_seed = {run.spec.seed: run for run in plan.runs.values() if row in run.rows}
+        if not by_seed:
             known = {row for run in plan.runs.values() for row in run.rows}
             what = f"figure '{name}' shows the unknown row '{row}'"
             raise UserError(what, where=where, hint=nearest(row, known))
         for seed in seeds:
-            spec = found[seed].spec
+            spec = by_seed[seed].spec
             if key != "rows" and spec.kind != key:
-                raise UserError(f"figure '{name}' needs a {key}, '{row}' is none", where=where)
+                what = f"figure '{name}' needs a {key}, but '{row}' trains a {spec.kind}"
+                raise UserError(what, where=where)
             if line["chart"] in MAPS and spec.distill is None:
-                raise UserError(
-                    f"figure '{name}' needs a student with a method, '{row}' has none", where=where
-                )
-            yield found[seed].id
+                what = f"figure '{name}' needs a student with a method, but '{row}' has no method"
+                raise UserError(what, where=where)
+            yield by_seed[seed].id
 
 
 def records(plan: Plan, runs: Iterable[str], *names: str) -> list[str]:
+    """The record of each run, and files of these names beside it."""
     return [str(plan.results / "runs" / run / name) for run in runs for name in (RUN, *names)]

@@ -1,4 +1,4 @@
-"""What runs and data are called: in words what they are, in ten digits all of it."""
+"""Ids of runs and data: a label in words, and ten digits of a hash of the full content."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from dualdistill.store.files import sha_of
 
 DIGITS = 10
 
-# Versions of what a stage computes: raise one when the same inputs give another result than before. They are
-# part of the hashes that name data folders, runs and jobs, so a raised number makes exactly those results
-# anew that depend on it. Reformatting or speeding up code raises nothing.
+# Version of each stage's result: raise it when the same inputs give another result than before. Versions are
+# part of the hashes that name data folders, runs and jobs, so raising one recomputes exactly the results that
+# depend on it. Reformatting or speeding up code needs no new version.
 WORLD = 1  # the synthetic world's content for a given WorldSpec
-INDEX = 1  # what is read from the tables
+INDEX = 1  # reading of the tables
 CACHE = 1  # decoding of images and points
-MASKS = 1  # instance masks, as a student's method is given them
-VIRTUAL = 1  # masks and the virtual points from them
+MASKS = 1  # instance masks given to a student's method
+VIRTUAL = 1  # masks and the virtual points made from them
 TRAIN = 2  # models, losses, methods, crops, augmentation, optimisation
-PREDICT = 1  # decoding of the test split into boxes
-EVALUATE = 1  # what surrounds the official evaluation
+PREDICT = 1  # prediction of boxes for the scored split
+EVALUATE = 1  # this suite's code around the official evaluation
 
 
 def label(spec: RunSpec) -> str:
-    """What a run is called, from what it is."""
+    """The part of a run's id in words, e.g. dualdistill-r50-mvp."""
     if isinstance(spec.model, ClassifierSpec):
         return f"pretrain-r{spec.model.depth}"
     if isinstance(spec.model, LabelEncoderSpec) and spec.teacher:
         return f"labels-{label(spec.teacher)}"
     if isinstance(spec.model, TeacherSpec):
         return spec.model.network
-    assert isinstance(spec.model, StudentSpec)  # nothing else is left
+    assert isinstance(spec.model, StudentSpec)
     student = f"r{spec.model.depth}"
     if spec.kind == "detector":
         return f"detector-{student}"
@@ -57,18 +57,18 @@ def data_id(data: DataSpec) -> str:
 
 
 def virtual_id(virtual: VirtualSpec) -> str:
-    """The folder of virtual points beside the index that they were made with."""
+    """Name of the folder of virtual points, which lies beside the index."""
     return f"virtual-{sha_of({'virtual': contents(virtual), 'version': VIRTUAL})[:DIGITS]}"
 
 
 def of_data(data: DataSpec) -> dict[str, int]:
-    """What a data folder depends on; only the synthetic world has a world version."""
+    """Versions that a data folder depends on; only the synthetic world has a world version."""
     versions = {"index": INDEX, "cache": CACHE}
     return versions if data.world is None else {"world": WORLD, **versions}
 
 
 def of_training(data: DataSpec, model: object = None, distill: DistillSpec | None = None) -> dict[str, int]:
-    """Of a run; virtual points and masks count where it is fed with them."""
+    """Versions that a run depends on; those of virtual points and masks only if it reads them."""
     virtual = {"virtual": VIRTUAL} if isinstance(model, MVPSpec) else {}
     masks = {"masks": MASKS} if distill and distill.masks else {}
     return {**of_data(data), **virtual, **masks, "train": TRAIN}

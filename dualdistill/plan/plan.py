@@ -1,6 +1,6 @@
-"""What there is to do: runs by their content, tables as views over them, and where everything lies.
+"""The plan: all runs, the tables and claims over them, and the folders of their files.
 
-Runs go by their content (names.py), so rows that resolve to equal specs are one run.
+A run's id hashes its spec (identity.py), so rows that resolve to equal specs share a run.
 Imports neither torch nor numpy.
 """
 
@@ -22,34 +22,34 @@ from dualdistill.plan.variants import Resolver
 from dualdistill.store.records import WEIGHTS, scores_folder
 
 FIGURES = Path("figures")
-KINDS = ("teacher", "labels", "pretrain", "detector", "student")  # in this order they are listed
+KINDS = ("teacher", "labels", "pretrain", "detector", "student")  # in the order of listings
 WITHOUT_BOXES = {"labels": "a label encoder", "pretrain": "a pre-training"}
 
 
 @dataclass(frozen=True)
 class DataPaths:
-    """Where the data of a run lie; not part of its spec."""
+    """Locations of the data, which are not part of a spec."""
 
     root: Path
     index: Path
-    cache: Path | None  # None decodes the files themselves
+    cache: Path | None  # None: files are decoded when they are read
     masks: Path | None = None  # instance masks from files
 
     def virtual(self, spec: RunSpec) -> Path | None:
-        """The virtual points that a run is given; None where it is given none."""
+        """The folder of a run's virtual points, if it has any."""
         return self.index.parent / virtual_id(spec.virtual) if spec.virtual else None
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training, and its evaluation if it detects."""
+    """A training, and its evaluation if it predicts boxes."""
 
     id: str
-    rows: tuple[str, ...]  # the rows of variants.yaml that resolve to it; none where students bring it along
+    rows: tuple[str, ...]  # rows of variants.yaml that resolve to it; empty if only other runs need it
     spec: RunSpec
-    teacher: str | None  # the id of its teacher's run
-    pretraining: str | None  # the id of the run whose weights it starts from
-    label_encoder: str | None  # the id of the run that encodes its labels
+    teacher: str | None  # id of the teacher's run
+    pretraining: str | None  # id of the run that gives it its initial weights
+    label_encoder: str | None  # id of the run that encodes its labels
 
 
 @dataclass(frozen=True)
@@ -64,31 +64,30 @@ class Plan:
     runs: dict[str, Run]
     tables: dict[str, TableSpec]
     claims: Claims
-    named: dict[str, dict[str, str]]  # row of variants.yaml, as it stands there -> what it is, in words
-    words: Mapping[str, str]  # how a name is printed
+    named: dict[str, dict[str, str]]  # row, in variants.yaml's order -> backbone, teacher, method in words
+    words: Mapping[str, str]  # name in YAML -> printed form
     threads: int
     gpus: int
-    recipe: str  # what the recipe compares, in words
-    arguments: str  # the command-line words that lead back to this plan
+    recipe: str  # the recipe's title
+    arguments: str  # command-line arguments that give this plan
 
     def run(self, name: str) -> Run:
-        """A run by its id, or by a row that has only one."""
+        """A run by its id, or by a row with a single run."""
         if name in self.runs:
             return self.runs[name]
-        found = [run for run in self.runs.values() if name in run.rows]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise UserError(f"row '{name}' has several runs", hint=", ".join(run.id for run in found))
+        matches = [run for run in self.runs.values() if name in run.rows]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise UserError(f"row '{name}' has several runs", hint=", ".join(run.id for run in matches))
         known = {*self.runs, *(row for run in self.runs.values() for row in run.rows)}
         raise UserError(f"no run or row is named '{name}'", hint=nearest(name, known))
 
     def detector(self, name: str) -> Run:
-        """A run that predicts boxes."""
+        """The same, refused if the run predicts no boxes."""
         run = self.run(name)
         if run.spec.kind in WITHOUT_BOXES:
-            what = f"run '{run.id}' is {WITHOUT_BOXES[run.spec.kind]}: it predicts no boxes"
-            raise UserError(what)
+            raise UserError(f"run '{run.id}' is {WITHOUT_BOXES[run.spec.kind]}: it predicts no boxes")
         return run
 
     def table(self, name: str) -> TableSpec:
@@ -100,31 +99,31 @@ class Plan:
         return self.results / "runs" / run.id
 
     def job_state(self, job: str) -> Path:
-        """The folder in which a job on the data, such as `world`, leaves its lock and its progress."""
+        """Folder of the lock and the progress of a job on the data, such as `world`."""
         return self.results / "data" / self.data_id / "state" / job
 
     def scores(self, run: Run) -> Path:
-        """The folder of what a run predicted and how it scored on the split that is asked for."""
+        """Folder of a run's predictions and scores on the chosen split."""
         return scores_folder(self.folder(run), self.settings.split)
 
     @property
     def shown(self) -> Path:
-        """The folder of the tables that show these scores."""
+        """Folder of the tables for the chosen split."""
         return scores_folder(self.results, self.settings.split)
 
     @property
     def drawn(self) -> Path:
-        """The folder of the figures that the workflow draws from them."""
+        """Folder of the figures for the chosen split."""
         return scores_folder(FIGURES, self.settings.split)
 
     @property
     def scored_split(self) -> str:
-        """The split of these scores as the devkit calls it."""
+        """Name of the chosen split in the devkit."""
         return self.data.splits()[self.settings.split]
 
     @property
     def measured_on(self) -> str:
-        """The data set, with its split where that is not the one on which results are told."""
+        """The data set, with the split if it is not val."""
         split = self.settings.split
         return self.data.name if split == "val" else f"{self.data.name}, split {split}"
 
@@ -135,7 +134,7 @@ class Plan:
         return self.results / "runs" / run.label_encoder if run.label_encoder else None
 
     def start_file(self, run: Run) -> Path | None:
-        """The weights that a run starts from; None where they are random."""
+        """File of a run's initial weights; None if they are random."""
         if run.pretraining:
             return self.results / "runs" / run.pretraining / WEIGHTS
         if isinstance(run.spec.model, StudentSpec) and run.spec.model.start == "imagenet":
@@ -148,7 +147,7 @@ class Plan:
         return None
 
     def check_starts(self) -> None:
-        """ImageNet weights are made by no rule, so they have to be there."""
+        """Check that the files of ImageNet weights exist, because no rule makes them."""
         for run in self.runs.values():
             file = self.start_file(run)
             if file and not run.pretraining and not file.is_file():
@@ -157,21 +156,21 @@ class Plan:
 
     @property
     def virtual(self) -> dict[str, VirtualSpec]:
-        """The virtual points of all runs by their folder's name."""
-        found = (run.spec.virtual for run in self.runs.values())
-        return {virtual_id(virtual): virtual for virtual in found if virtual}
+        """The virtual points of all runs, by the name of their folder."""
+        specs = (run.spec.virtual for run in self.runs.values())
+        return {virtual_id(virtual): virtual for virtual in specs if virtual}
 
     def virtual_points(self, name: str) -> tuple[str, VirtualSpec]:
-        """Virtual points by their folder's name, or by a run or row that is given them."""
+        """Virtual points by the name of their folder, or by a run or row that reads them."""
         if name not in self.virtual:
             virtual = self.run(name).spec.virtual
             if virtual is None:
-                raise UserError(f"'{name}' is given no virtual points", hint=nearest(name, self.virtual))
+                raise UserError(f"'{name}' has no virtual points", hint=nearest(name, self.virtual))
             name = virtual_id(virtual)
         return name, self.virtual[name]
 
     def check_masks(self, masks: MaskSpec) -> None:
-        """Masks from files are made by no rule, so they have to be there."""
+        """Check that masks from files exist, because no rule makes them."""
         folder = self.settings.masks
         if masks.masks == "file" and folder is None:
             hint = "the folder of instance masks, in config/config.yaml; see docs/methods/mvp.md"
@@ -181,7 +180,7 @@ class Plan:
             raise DataError("the folder of masks does not exist", where=str(folder), hint=hint)
 
     def check_root(self) -> None:
-        """A real data set is made by no rule, so it has to be there."""
+        """Check that a real data set exists, because no rule makes it."""
         if self.data.world:
             return
         if self.settings.data_root is None:
@@ -192,15 +191,15 @@ class Plan:
             raise DataError(what, where=str(self.paths.root), hint="see config/config.yaml")
 
     def shown_runs(self) -> tuple[str, ...]:
-        """The runs of all tables and claims with those behind them, in the order of the plan."""
+        """The runs of all tables and claims, and the runs these depend on, in the order of the plan."""
         shown = {run for table in self.tables.values() for row in table.rows for run in row.runs}
         pairs = (pair for claim in self.claims.claims for pair in claim.pairs)
         shown |= {run for pair in pairs for both in pair.runs for run in both}
-        # what others need comes first in the plan, so that one pass from its end reaches all of it
+        # a run stands before those that depend on it, so a single pass from the end reaches all
         for name in reversed(self.runs):
             if name in shown:
                 run = self.runs[name]
-                shown |= {one for one in (run.teacher, run.pretraining, run.label_encoder) if one}
+                shown |= {other for other in (run.teacher, run.pretraining, run.label_encoder) if other}
         return tuple(name for name in self.runs if name in shown)
 
     def of_kind(self, kind: str) -> list[str]:
@@ -212,36 +211,36 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     results: Path = Path("results"),
 ) -> Plan:
-    """Read and check the whole configuration; every fault in it is raised here, before any job."""
-    read = settings.load(path, overrides)
-    resolver = Resolver(read)
-    runs = _runs(resolver, read.settings)
+    """Read and check the whole configuration, so that any fault in it is raised before a job starts."""
+    config = settings.load(path, overrides)
+    resolver = Resolver(config)
+    runs = _runs(resolver, config.settings)
     ids = {(row, run.spec.seed): run.id for run in runs.values() for row in run.rows}
-    views = TablesAndClaims(read, resolver, ids)
+    views = TablesAndClaims(config, resolver, ids)
     data = resolver.data
     folder = results / "data" / data_id(data)
-    root = folder / "root" if data.world else read.settings.data_root or Path("data_root-is-not-set")
-    cache = folder / "cache" if read.profile.cache else None
+    root = folder / "root" if data.world else config.settings.data_root or Path("data_root-is-not-set")
+    cache = folder / "cache" if config.profile.cache else None
     return Plan(
-        settings=read.settings,
+        settings=config.settings,
         results=results,
         data=data,
         data_id=data_id(data),
-        paths=DataPaths(root, folder / "index.npz", cache, read.settings.masks),
+        paths=DataPaths(root, folder / "index.npz", cache, config.settings.masks),
         runs=runs,
         tables=views.tables,
         claims=views.claims,
         named=views.named,
         words=views.words,
-        threads=read.profile.threads,
-        gpus=read.profile.gpus,
+        threads=config.profile.threads,
+        gpus=config.profile.gpus,
         recipe=resolver.recipe.title,
-        arguments=read.arguments,
+        arguments=config.arguments,
     )
 
 
 def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
-    """What others need comes first, otherwise by name: the order of rows changes nothing."""
+    """All runs, each before those that need it, then by id: the order of rows changes nothing."""
     specs: dict[str, RunSpec] = {}
     rows: dict[str, set[str]] = {}
     teachers = {variant.teacher for variant in resolver.variants.values()}
@@ -251,7 +250,7 @@ def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
             spec = resolver.spec(name, seed)
             specs[run_id(spec)] = spec
             rows.setdefault(run_id(spec), set()).add(name)
-            specs |= {run_id(own): own for own in spec.before()}
+            specs |= {run_id(earlier): earlier for earlier in spec.prerequisites()}
     runs = [
         Run(
             name,
@@ -263,5 +262,5 @@ def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
         )
         for name, spec in specs.items()
     ]
-    order = {run.id: (KINDS.index(run.spec.kind), len(run.spec.before()), run.id) for run in runs}
+    order = {run.id: (KINDS.index(run.spec.kind), len(run.spec.prerequisites()), run.id) for run in runs}
     return {run.id: run for run in sorted(runs, key=lambda run: order[run.id])}

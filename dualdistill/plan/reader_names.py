@@ -1,4 +1,4 @@
-"""Names of runs for people: the rows of variants.yaml that they stand in, instead of ten digits."""
+"""Readable names of runs: their rows in variants.yaml instead of ten digits of a hash."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dualdistill.plan.plan import Run
 
 
 def names(runs: Mapping[str, Run]) -> dict[str, str]:
-    """A name for every run by its id; rows that resolve to the same run share it.
+    """A name for every run id, with all rows that resolve to that run.
 
-    It holds the seed where there are several, and the digits of the id where that is not enough. A run that
-    no row names, such as a pre-training, goes by its label.
+    The seed is added where several runs share a name, and the digits of the id where seeds do not tell them
+    apart. A run without a row, such as a pre-training, is named by its label.
     """
     rows = {run.id: " = ".join(run.rows) or label(run.spec) for run in runs.values()}
     alike = Counter(rows.values())

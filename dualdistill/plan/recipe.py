@@ -1,7 +1,8 @@
-"""A recipe: how methods are compared. It changes numbers of the profile, method by method.
+"""Recipes: how methods are compared. A recipe changes numbers of the profile, per method.
 
-An entry is for the rows of a method, or of a model that has none. In it, a block named like a backbone or a
-data set is for that alone; a backbone's block may hold blocks of data sets. What stands deeper wins.
+An entry applies to the rows of a method, or to the rows of a model without a method. Inside it, a block named
+after a backbone or a data set applies to that only; a backbone's block may hold blocks of data sets. The
+innermost block wins.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Recipe:
         self.data = profile.data.name
 
     def changes(self, name: str, backbone: str | None) -> dict[str, Any]:
-        """What a method, or a model, changes on a backbone: dotted keys into the profile."""
+        """Changes to the profile, as dotted keys, for a method or a model without a method on a backbone."""
         entry = self.entries.get(name, {})
         inner = entry.get(backbone, {})
         parts = (entry, entry.get(self.data, {}), inner, inner.get(self.data, {}))
@@ -38,7 +39,7 @@ class Recipe:
 
 
 def _shape(profile: Profile) -> type[BaseModel]:
-    """The keys of a recipe, given the methods, models and backbones there are."""
+    """The type of a recipe, from all methods and models and the backbones of the profile."""
     data_sets = ("world", "nuscenes", profile.data.name)
     students = {name: _entry(name, profile.backbones, data_sets) for name in profile.students}
     # a method is compared on every student, so its entry takes the numbers of the first
@@ -51,7 +52,7 @@ def _shape(profile: Profile) -> type[BaseModel]:
 
 
 def _entry(network: str, backbones: Iterable[str], data_sets: Iterable[str]) -> type[BaseModel]:
-    """Numbers for all, and blocks of them for a data set, a backbone, and a data set on a backbone."""
+    """The type of an entry: numbers, and blocks of numbers for data sets and backbones."""
     changes = numbers(network)
     wide = changes | dict.fromkeys(data_sets, block(changes))
     return block(wide | dict.fromkeys(backbones, block(wide)))

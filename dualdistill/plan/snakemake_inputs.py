@@ -1,6 +1,7 @@
-"""What the rules of workflow/ ask: inputs by wildcard, hashes for params, patterns for wildcards.
+"""Functions for the rules in workflow/: inputs by wildcard, hashes for params, patterns for wildcards.
 
-A params hash covers what stands in no input file: another stage version or other runs make a job run again.
+A params hash covers everything that no input file holds, such as a stage version or the runs of a table, so
+that a change there runs the job again.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ from dualdistill.store.records import METRICS_JSON, RESULTS, RUN, SCORED, scores
 
 PACKAGE = Path(__file__).parents[1]
 REPORT = PACKAGE / "report"
-# every figure goes through these, beside the file of its chart
 CHARTS = REPORT / "figures"
-SHARED = ("draw.py", "layout.py", "table_charts.py", "bev_maps.py")
+SHARED = ("draw.py", "layout.py", "table_charts.py", "bev_maps.py")  # used by every chart
 FORMATS = ("pdf", "svg", "png")
 TRAINED = ("model.safetensors", "history.jsonl", "run.json")
 CLAIMS = ("claims", "claims_pairs")  # files of the claims, beside the tables
-NEVER = "(?!)"  # matches no wildcard at all
+NEVER = "(?!)"  # pattern that matches nothing
 
 
 def one_of(names: Iterable[str]) -> str:
+    """A pattern that matches any of the names."""
     return "|".join(map(re.escape, names)) or NEVER
 
 
 class Jobs:
-    """A plan as snakemake sees it; every method that takes wildcards is an input or params function."""
+    """Jobs for runs, tables, claims and page; methods with wildcards are input or params functions."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -58,42 +59,45 @@ class Jobs:
         self.scored = str(scores_folder(plan.results / "runs" / "{run}", plan.settings.split))
         self.shown = str(plan.shown)
         self.views = [f"{self.shown}/{name}.csv" for name in (*plan.tables, *CLAIMS)]
-        # the code behind tables, claims, figures and page: edited, it makes them anew and nothing else
+        # editing the code behind tables, claims, figures and page makes them again, and nothing else
         self.report_source = sorted(map(str, [PACKAGE / "plan" / "columns.py", *REPORT.glob("*.py")]))
         page_source = [*(REPORT / "html").glob("*.*"), CHARTS / "curves.py", CHARTS / "draw.py"]
         self.page_source = [*self.report_source, *sorted(map(str, page_source))]
 
     def tables_of_root(self, wildcards: Any) -> list[str]:
-        """What the index is read from: the world's manifest; a real root is not made by any rule."""
+        """Inputs of the index: the world's manifest, or nothing for a real root, which no rule makes."""
         return [str(self.plan.paths.root / "world.json")] if self.plan.data.world else []
 
     def training_data(self, wildcards: Any) -> list[str]:
+        """Data that a run reads in training."""
         run = self._run(wildcards)
         return self._unless_made([self.plan.folder(run) / name for name in TRAINED], self.data(run))
 
     def prediction_data(self, wildcards: Any) -> list[str]:
+        """Data that a run reads to predict boxes."""
         run = self._run(wildcards)
-        # a student that learned from virtual points does without
+        # a student reads virtual points in training only
         data = self.data(run) if run.spec.kind == "teacher" else [*self._index(), *self._cache()]
         return self._unless_made([self.plan.scores(run) / RESULTS], data)
 
     def evaluation_data(self, wildcards: Any) -> list[str]:
-        made = self.plan.scores(self._run(wildcards)) / METRICS_JSON
-        return self._unless_made([made], self._index())
+        """Data that the evaluation reads."""
+        output = self.plan.scores(self._run(wildcards)) / METRICS_JSON
+        return self._unless_made([output], self._index())
 
     def _run(self, wildcards: Any) -> Run:
         return self.plan.runs[wildcards.run]
 
     def _unless_made(self, outputs: Iterable[Path], data: list[str]) -> list[str]:
-        """The data of a job, or none once it is done: its data cannot go stale, their hash is in its name.
+        """The data of a job, or nothing once its outputs exist: their names hash the data, so they are valid.
 
-        Were they listed, a cache that is deleted and made again would train every run again; were they
-        ancient, snakemake would end early after a world was broken off.
+        If the data were always inputs, deleting the cache would train every run again. Marked ancient(),
+        they would make snakemake stop early after an interrupted world job.
         """
         return [] if all(path.exists() for path in outputs) else data
 
     def data(self, run: Run) -> list[str]:
-        """Everything that a run's networks read in training."""
+        """Manifests of all data that a run reads in training."""
         folder = self.plan.paths.virtual(run.spec)
         virtual = [str(folder / "virtual.json")] if folder else []
         return [*self._index(), *self._cache(), *virtual]
@@ -105,35 +109,36 @@ class Jobs:
         return [str(self.plan.paths.cache / "cache.json")] if self.plan.paths.cache else []
 
     def teacher(self, wildcards: Any) -> list[str]:
-        """The teacher's record with the hash of its weights: a teacher trained anew retrains its students."""
+        """The teacher's record, which hashes its weights: retraining the teacher retrains its students."""
         folder = self.plan.teacher_folder(self.plan.runs[wildcards.run])
         return [str(folder / "run.json")] if folder else []
 
     def pretraining(self, wildcards: Any) -> list[str]:
-        """The record of what a run starts from, for the same reason."""
+        """The record of the run that gives the initial weights, for the same reason."""
         name = self.plan.runs[wildcards.run].pretraining
         return [str(self.plan.results / "runs" / name / "run.json")] if name else []
 
     def label_encoder(self, wildcards: Any) -> list[str]:
-        """The record of the second teacher of methods that ask for it, for the same reason."""
+        """The record of the label encoder, for the same reason."""
         folder = self.plan.label_encoder_folder(self.plan.runs[wildcards.run])
         return [str(folder / "run.json")] if folder else []
 
     def scores(self, wildcards: Any) -> list[str]:
-        """What a table is made from."""
+        """Inputs of a table."""
         return self.measured(self._shown(wildcards.table))
 
     def compared(self, wildcards: Any) -> list[str]:
-        """What the claims are."""
+        """Inputs of the claims."""
         return self.measured(self._shown(CLAIMS[0]))
 
     def measured(self, shown: Collection[str]) -> list[str]:
-        """Records and scores of runs and of their teachers: no student without its teacher's score.
+        """Records and scores of runs and of their teachers.
 
-        The student's training does not ask for that score: a teacher scored anew must retrain nobody.
+        Teachers are scored here and not before their students train, so that scoring a teacher again retrains
+        no student.
         """
-        taught_by = [teacher for run in shown if (teacher := self.plan.runs[run].teacher)]
-        runs = [self.plan.runs[run] for run in dict.fromkeys([*shown, *taught_by])]
+        teachers = [teacher for run in shown if (teacher := self.plan.runs[run].teacher)]
+        runs = [self.plan.runs[run] for run in dict.fromkeys([*shown, *teachers])]
         places = [(self.plan.folder(run) / RUN, self.plan.scores(run) / METRICS_JSON) for run in runs]
         return [str(path) for pair in places for path in pair]
 
@@ -145,7 +150,7 @@ class Jobs:
         return [run for pair in pairs for both in pair.runs for run in both]
 
     def page_records(self, wildcards: Any) -> list[str]:
-        """Records of every run that a view shows or rests on, and scores where it has some."""
+        """Records of every run that the page shows, and the scores of those that predict boxes."""
         runs = [self.plan.runs[run] for run in self.plan.shown_runs()]
         detectors = [run for run in runs if run.spec.kind not in WITHOUT_BOXES]
         records = [self.plan.folder(run) / RUN for run in runs]
@@ -153,12 +158,14 @@ class Jobs:
         return [str(path) for path in records]
 
     def spec_sha(self, wildcards: Any) -> str:
+        """Hash of a run's spec."""
         return self.plan.runs[wildcards.run].spec.sha
 
     def run_name(self, wildcards: Any, output: Any) -> str:
-        """The name of a run in a message.
+        """The name of a run for messages.
 
-        It takes `output` so that snakemake does not compare it with last time: a renamed row trains nothing.
+        Because it takes `output`, snakemake does not compare it with the last call, so that renaming a row
+        trains nothing.
         """
         name, digits = self.names[wildcards.run], wildcards.run[-DIGITS:]
         return name if digits in name else f"{name} ({digits})"
@@ -170,7 +177,7 @@ class Jobs:
         return sha_of({"run": self.spec_sha(wildcards), "evaluate": identity.EVALUATE})
 
     def table_sha(self, wildcards: Any) -> str:
-        """Changes with profile and recipe too, so that a table of one is not taken for the other's."""
+        """Hash of a table with profile and recipe, so that changing either makes the table again."""
         return self._view_sha(self.plan.tables[wildcards.table])
 
     def claims_sha(self, wildcards: Any) -> str:
@@ -186,12 +193,12 @@ class Jobs:
         return self.plan.tables[wildcards.table].title
 
     def page_sha(self, wildcards: Any) -> str:
-        """Changes with every view, and with what those change with."""
+        """Hash of all tables and claims."""
         views = [*map(self._view_sha, self.plan.tables.values()), self._view_sha(self.plan.claims)]
         return sha_of({"seeds": self.plan.settings.seeds, "views": views})
 
     def check_targets(self, targets: Iterable[str]) -> None:
-        """Refuse a target that no rule of this plan makes, with the name that was meant."""
+        """Refuse a target that no rule of this plan makes, with the closest name as a hint."""
         results, shown = re.escape(str(self.plan.results)), re.escape(self.shown)
         for target in targets:
             self._refuse_other_split(target)
@@ -203,8 +210,8 @@ class Jobs:
                 self._refuse_unknown("table", match[1], {*self.plan.tables, *CLAIMS}, target)
 
     def _refuse_other_split(self, target: str) -> None:
-        """What belongs to the other split may lie there, and snakemake would call it up to date."""
-        asked = self.plan.settings.split
+        """Refuse a file of the other split, which may exist: snakemake would report it as up to date."""
+        chosen = self.plan.settings.split
         for split in SCORED:
             views, figures, run = (
                 re.escape(str(scores_folder(folder, split))).replace("RUN", "[^/]+")
@@ -212,22 +219,22 @@ class Jobs:
             )
             files = rf"{views}/[^/]+\.(?:csv|md|tex|html)|{figures}/[^/]+\.(?:pdf|svg|png)"
             files += rf"|{run}/(?:{RESULTS}|metrics\w*\.json)"
-            if split != asked and re.fullmatch(rf"(?:\./)?(?:{files})", target):
-                what = f"this belongs to the split '{split}', and '{asked}' is asked for"
+            if split != chosen and re.fullmatch(rf"(?:\./)?(?:{files})", target):
+                what = f"this file belongs to split '{split}', but split '{chosen}' is chosen"
                 raise UserError(what, where=target, hint=f"--config split={split}")
 
     def check_masks(self, targets: Iterable[str]) -> None:
-        """Refuse runs whose masks are not there: those that a target names, or else all views'."""
+        """Refuse missing masks of the runs that the targets need; without targets, of all shown runs."""
         results, shown = re.escape(str(self.plan.results)), re.escape(self.shown)
         runs, text = self.plan.runs, "\n".join(targets)
         views = re.findall(rf"^(?:\./)?{shown}/([^/\n]+)\.(?:csv|md|tex)$", text, re.MULTILINE)
         named = re.findall(rf"^(?:\./)?{results}/runs/([^/\n]+)/", text, re.MULTILINE)
-        made = re.findall(rf"^(?:\./)?{results}/data/[^/\n]+/([^/\n]+)/", text, re.MULTILINE)
-        for view in views or ([] if named or made else [*self.plan.tables, CLAIMS[0]]):
+        folders = re.findall(rf"^(?:\./)?{results}/data/[^/\n]+/([^/\n]+)/", text, re.MULTILINE)
+        for view in views or ([] if named or folders else [*self.plan.tables, CLAIMS[0]]):
             named += self._shown(view)
-        asked: list[MaskSpec | None] = [self.plan.virtual.get(name) for name in made]
-        asked += [masks for name in named for masks in (runs[name].spec.virtual, runs[name].spec.masks)]
-        for masks in asked:
+        needed: list[MaskSpec | None] = [self.plan.virtual.get(name) for name in folders]
+        needed += [masks for name in named for masks in (runs[name].spec.virtual, runs[name].spec.masks)]
+        for masks in needed:
             if masks:
                 self.plan.check_masks(masks)
 
@@ -243,7 +250,7 @@ class Jobs:
 
 
 class FigureJobs:
-    """The figures of a plan as snakemake sees them; what takes wildcards is an input or params function."""
+    """Jobs for figures; methods with wildcards are input or params functions."""
 
     def __init__(self, jobs: Jobs, folder: Path = Path("config")) -> None:
         self.jobs, self.plan = jobs, jobs.plan
@@ -256,7 +263,7 @@ class FigureJobs:
         self.files = [f"{self.folder}/{name}.{ending}" for name in self.views for ending in FORMATS]
 
     def inputs(self, wildcards: Any) -> list[str]:
-        """The results a figure is drawn from: with one of them missing there is no figure."""
+        """Results that a figure is drawn from."""
         view = self._view(wildcards)
         if view.probed:
             return [str(view.probed)]
@@ -267,29 +274,28 @@ class FigureJobs:
         return figures.records(self.plan, view.runs, "history.jsonl")
 
     def sources(self, wildcards: Any) -> list[str]:
-        """The code that draws a figure: edited, it draws anew and nothing else."""
+        """The code that draws a figure; editing it draws the figure again, and nothing else."""
         chart = self._view(wildcards).chart
-        own = [str(CHARTS / name) for name in (f"{chart}.py", *SHARED)]
-        return [*own, *self.jobs.report_source]
+        return [*(str(CHARTS / name) for name in (f"{chart}.py", *SHARED)), *self.jobs.report_source]
 
     def probed_runs(self, wildcards: Any) -> list[str]:
-        """Records of the networks that are asked, and of what their lessons are made from."""
+        """Records of the probed runs and of the runs they learn or start from; boxes for a key frame."""
         view = self._view(wildcards)
-        shown = [self.plan.runs[run] for run in view.runs]
-        behind = [one for run in shown for one in (run.teacher, run.label_encoder, run.pretraining) if one]
-        found = figures.records(self.plan, dict.fromkeys([*view.runs, *behind]))
-        return found + [str(self.plan.scores(run) / RESULTS) for run in shown if view.chart == "key_frame"]
+        runs = [self.plan.runs[run] for run in view.runs]
+        needed = [name for run in runs for name in (run.teacher, run.label_encoder, run.pretraining) if name]
+        records = figures.records(self.plan, dict.fromkeys([*view.runs, *needed]))
+        return records + [str(self.plan.scores(run) / RESULTS) for run in runs if view.chart == "key_frame"]
 
     def probed_data(self, wildcards: Any) -> list[str]:
-        """The data, or none once they were looked at: they cannot go stale, see Jobs.training_data."""
+        """Data that a probe reads, or nothing once it was made; see Jobs._unless_made."""
         view = self._view(wildcards)
         if view.probed and view.probed.exists():
             return []
-        asked = (self.plan.runs[run] for run in view.runs)
-        return list(dict.fromkeys(path for run in asked for path in self.jobs.data(run)))
+        runs = (self.plan.runs[run] for run in view.runs)
+        return list(dict.fromkeys(path for run in runs for path in self.jobs.data(run)))
 
     def view_sha(self, wildcards: Any) -> str:
-        """The words of its table or of the claims are part of a figure."""
+        """Hash of a figure with its table or the claims, because it prints their words."""
         view = self._view(wildcards)
         table = self.jobs.table_sha(SimpleNamespace(table=view.table)) if view.table else ""
         table = self.jobs.claims_sha(wildcards) if view.chart == "forest" else table
@@ -302,11 +308,10 @@ class FigureJobs:
         return self._view(wildcards).title
 
     def check_targets(self, targets: Iterable[str]) -> None:
-        """Refuse a target that is a figure which figures.yaml does not name."""
+        """Refuse a figure that figures.yaml does not define."""
+        pattern = rf"(?:\./)?{re.escape(self.folder)}/([^/]+)\.(?:{'|'.join(FORMATS)})"
         for target in targets:
-            if match := re.fullmatch(
-                rf"(?:\./)?{re.escape(self.folder)}/([^/]+)\.(?:{'|'.join(FORMATS)})", target
-            ):
+            if match := re.fullmatch(pattern, target):
                 try:
                     figures.find(self.views, match[1])
                 except UserError as error:

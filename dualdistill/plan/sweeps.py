@@ -1,8 +1,8 @@
-"""One line for many rows: a list where one value belongs is a row for each of them.
+"""Sweeps: a list in place of a single value makes a row for each of its values.
 
     t: {from: dualdistill-r50-mvp, temperature: [1.0, 0.5]}
 
-is read as the rows t-1.0 and t-0.5; t itself is then no row. Several lists make a row for every combination.
+defines the rows t-1.0 and t-0.5, and no row t. Several lists make a row for every combination.
 A key that takes a list anyway, e.g. input.resize_jitter, is swept by a list of lists.
 """
 
@@ -22,7 +22,7 @@ from dualdistill.errors import UserError
 
 
 def expand(variants: Document) -> Document:
-    """The rows with every sweep written out; a row of a sweep stands on the sweep's line."""
+    """Write out every sweep as rows, which keep the sweep's line for error messages."""
     rows: dict[str, dict[str, Any]] = {}
     lines = dict(variants.lines)
     for name, row in variants.value.items():
@@ -37,12 +37,10 @@ def expand(variants: Document) -> Document:
                 what = f"the sweep '{name}' makes the row '{written}' a second time"
                 raise UserError(what, where=variants.where((name,)), hint="rename one of the two")
             rows[written] = {**row, **dict(zip(swept, values, strict=True))}
-            lines |= {(written, *place[1:]): line for place, line in _of_row(variants, name)}
+            lines |= {
+                (written, *place[1:]): line for place, line in variants.lines.items() if place[:1] == (name,)
+            }
     return Document(variants.name, rows, lines)
-
-
-def _of_row(variants: Document, name: str) -> list[tuple[tuple[str | int, ...], int]]:
-    return [(place, line) for place, line in variants.lines.items() if place[:1] == (name,)]
 
 
 def _is_swept(key: str, value: Any) -> bool:
@@ -53,7 +51,7 @@ def _is_swept(key: str, value: Any) -> bool:
 
 @functools.cache
 def _lists() -> frozenset[str]:
-    """Keys with a list for a value."""
+    """Keys that take a list."""
     kinds: dict[str, Any] = {}
     for network in (*students(), *TEACHERS):
         kinds |= row_keys.numbers(network)
@@ -63,7 +61,7 @@ def _lists() -> frozenset[str]:
 
 
 def _word(value: Any) -> str:
-    """A value as part of a row's name."""
+    """A value in the form it has in a row's name."""
     if isinstance(value, list):
         return "-".join(map(_word, value))
     text = str(value).lower() if isinstance(value, bool | str) else repr(value)

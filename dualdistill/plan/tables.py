@@ -1,6 +1,4 @@
-"""Tables as tables.yaml names them, claims as claims.yaml states them, checked against the runs of the plan.
-
-Neither trains anything.
+"""tables.yaml and claims.yaml, checked against the runs of the plan; neither makes a run train.
 
 Imports neither torch nor numpy.
 """
@@ -13,14 +11,14 @@ from typing import Any
 
 from dualdistill.config import method_options
 from dualdistill.config.settings import Config, Reported
+from dualdistill.config.views import METRICS
 from dualdistill.config.yaml import Document, Place, nearest
 from dualdistill.errors import UserError
 from dualdistill.plan.columns import MEASURES
 from dualdistill.plan.variants import Resolver
 
 COLUMNS = ("row", "backbone", "method", "base", "teacher", "teacher_row")  # beside the options of methods
-NAMED = ("backbone", "teacher", "method")  # what tells a reader most of a row
-DEFAULT_MEASURES = ("mAP", "NDS")  # what a table shows unless it says otherwise
+NAMED = ("backbone", "teacher", "method")  # columns that describe a row outside of tables
 
 
 @dataclass(frozen=True)
@@ -28,11 +26,11 @@ class TableLine:
     """A line of a table."""
 
     row: str  # of variants.yaml
-    shown: dict[str, str]  # column -> text as it is printed
+    shown: dict[str, str]  # column -> printed text
     runs: tuple[str, ...]  # run ids, one per seed
-    baseline: str | None  # the row whose line the deltas are taken against
-    reported: dict[str, Reported]  # metric -> the poster's number; empty where it has none
-    remark: str = ""  # what a reader must know of the row's method
+    baseline: str | None  # row to subtract from this row
+    reported: dict[str, Reported]  # metric -> the poster's number, if it has one
+    remark: str = ""  # footnote on the row's method
 
 
 @dataclass(frozen=True)
@@ -43,25 +41,23 @@ class TableSpec:
     title: str
     columns: tuple[str, ...]
     rows: tuple[TableLine, ...]
-    headings: dict[str, str]  # of every column and measure, as people read it
-    measures: tuple[str, ...] = DEFAULT_MEASURES
+    headings: dict[str, str]  # column or measure -> printed heading
+    measures: tuple[str, ...] = METRICS
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One row against another; their runs are paired by seed."""
+    """Two rows to compare; their runs are paired by seed."""
 
     row: str
     beats: str
     runs: tuple[tuple[str, str], ...]  # of the two rows, one pair per seed
-    reported: dict[
-        str, tuple[Reported, Reported]
-    ]  # metric -> both of the poster's numbers, where it has both
+    reported: dict[str, tuple[Reported, Reported]]  # metric -> the poster's numbers, if it has both
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence that holds when it holds in every one of its pairs."""
+    """A claim, supported if every pair supports it."""
 
     name: str
     says: str
@@ -75,19 +71,19 @@ class Claims:
 
 
 class TablesAndClaims:
-    """What tables.yaml and claims.yaml ask for, checked against the rows there are."""
+    """Checks the tables and claims of a configuration against its rows."""
 
-    def __init__(self, read: Config, resolver: Resolver, runs: Mapping[tuple[str, int], str]) -> None:
-        self.read, self.resolver = read, resolver
+    def __init__(self, config: Config, resolver: Resolver, runs: Mapping[tuple[str, int], str]) -> None:
+        self.config, self.resolver = config, resolver
         self.runs = runs  # by row and seed
-        self.words: Mapping[str, str] = read.tables.value["names"]
-        self.headings: Mapping[str, str] = read.tables.value.get("headings", {})
+        self.words: Mapping[str, str] = config.tables.value["names"]
+        self.headings: Mapping[str, str] = config.tables.value.get("headings", {})
         self.named = {row: self._printed(row, NAMED) for row in resolver.variants}
-        self.tables = {name: self._table(name) for name in read.tables.value["tables"]}
+        self.tables = {name: self._table(name) for name in config.tables.value["tables"]}
         self.claims = self._claims()
 
     def _table(self, name: str) -> TableSpec:
-        table = self.read.tables.value["tables"][name]
+        table = self.config.tables.value["tables"][name]
         lines = self._lines(name)
         self._check_table(name, table, lines)
         rows = tuple(
@@ -96,70 +92,70 @@ class TablesAndClaims:
                 shown=self._printed(line["row"], table["columns"]) | line.get("shown", {}),
                 runs=self._runs(line["row"]),
                 baseline=line.get("baseline"),
-                reported=self.read.reported[line["reported"]] if "reported" in line else {},
+                reported=self.config.reported[line["reported"]] if "reported" in line else {},
                 remark=self._remark(self.resolver.variants[line["row"]].method),
             )
             for line in lines.values()
         )
         self._refuse_twins(name, rows, lines)
-        columns, measures = tuple(table["columns"]), tuple(table.get("measures", DEFAULT_MEASURES))
+        columns, measures = tuple(table["columns"]), tuple(table.get("measures", METRICS))
         headings = {name: self._heading(name) for name in (*columns, *measures)}
         return TableSpec(name, table["title"], columns, rows, headings, measures)
 
     def _heading(self, name: str) -> str:
-        """A name that has a capital, such as mAP, is spelled by others; any other word starts with one."""
+        """The heading of a column or measure; a name with capitals such as mAP keeps its spelling."""
         plain = name if name != name.lower() else name.capitalize()
         return self.headings.get(name, plain.replace("_", " "))
 
     def _lines(self, name: str) -> dict[Place, dict[str, Any]]:
         """A table's lines by their place in the file: those of other tables first, each row once."""
-        tables = self.read.tables.value["tables"]
-        written = enumerate(tables[name].get("rows", ()))
-        own: dict[Place, dict[str, Any]] = {("tables", name, "rows", place): line for place, line in written}
-        found: dict[Place, dict[str, Any]] = {}
+        tables = self.config.tables.value["tables"]
+        rows = enumerate(tables[name].get("rows", ()))
+        written: dict[Place, dict[str, Any]] = {("tables", name, "rows", place): line for place, line in rows}
+        taken: dict[Place, dict[str, Any]] = {}
         for number, other in enumerate(tables[name].get("rows_of", ())):
             if other not in tables or "rows" not in tables[other]:
-                what = f"table '{name}' takes the rows of '{other}', which has none of its own"
-                where = self.read.tables.where(("tables", name, "rows_of", number))
+                what = f"table '{name}' takes the rows of '{other}', which defines no rows"
+                where = self.config.tables.where(("tables", name, "rows_of", number))
                 raise UserError(what, where=where, hint=nearest(other, set(tables) - {name}))
-            known = {line["row"] for line in (*found.values(), *own.values())}
+            known = {line["row"] for line in (*taken.values(), *written.values())}
             for place, line in enumerate(tables[other]["rows"]):
                 if line["row"] not in known:
-                    found["tables", other, "rows", place] = {key: line[key] for key in line if key != "shown"}
-        if not found and not own:
-            where = self.read.tables.where(("tables", name))
-            raise UserError(f"table '{name}' has no rows", where=where, hint="rows: or rows_of:")
-        return found | own
+                    taken["tables", other, "rows", place] = {key: line[key] for key in line if key != "shown"}
+        if not taken and not written:
+            where = self.config.tables.where(("tables", name))
+            raise UserError(f"table '{name}' has no rows", where=where, hint="add rows: or rows_of:")
+        return taken | written
 
     def _check_table(
         self, name: str, table: Mapping[str, Any], lines: Mapping[Place, Mapping[str, Any]]
     ) -> None:
-        """Every row, baseline, reported line, column and measure that a table names exists."""
+        """Check that every row, baseline, reported line, column and measure of a table exists."""
         shown = [line["row"] for line in lines.values()]
-        known = {"row": self.resolver.variants, "baseline": shown, "reported": self.read.reported}
+        known = {"row": self.resolver.variants, "baseline": shown, "reported": self.config.reported}
         for place, line in lines.items():
             for key, names in known.items():
                 if key in line:
-                    self._refuse_unknown(self.read.tables, (*place, key), line[key], names, name, key)
+                    self._refuse_unknown(self.config.tables, (*place, key), line[key], names, name, key)
             for column in line.get("shown", ()):
                 where = (*place, "shown", column)
-                self._refuse_unknown(self.read.tables, where, column, table["columns"], name, "column")
+                self._refuse_unknown(self.config.tables, where, column, table["columns"], name, "column")
         options = (name for method in method_options.methods() for name in method_options.options(method))
         for key, names in {"columns": {*COLUMNS, *options}, "measures": MEASURES}.items():
             for number, word in enumerate(table.get(key, ())):
                 where = ("tables", name, key, number)
-                self._refuse_unknown(self.read.tables, where, word, names, name, key.rstrip("s"))
+                self._refuse_unknown(self.config.tables, where, word, names, name, key.rstrip("s"))
 
     def _refuse_twins(self, name: str, rows: Iterable[TableLine], places: Iterable[Place]) -> None:
-        """Nobody could tell apart two rows that print the same in every column."""
+        """Refuse two rows that print the same text in every column."""
         first: dict[tuple[str, ...], str] = {}
         for row, place in zip(rows, places, strict=True):
             printed = tuple(row.shown.values())
             if printed in first:
                 label = " ".join(filter(None, printed))
                 what = f"table '{name}' prints the rows '{first[printed]}' and '{row.row}' alike: '{label}'"
-                hint = "show a column in which they differ, or say it with `shown`"
-                raise UserError(what, where=self.read.tables.where(place), hint=hint)
+                hint = "add a column in which they differ, or describe them with `shown`"
+                raise UserError(what, where=self.config.tables.where(place), hint=hint)
             first[printed] = row.row
 
     def _refuse_unknown(
@@ -167,19 +163,19 @@ class TablesAndClaims:
     ) -> None:
         known = set(known)
         if word not in known:
-            view = "claim" if file is self.read.claims else "table"
+            view = "claim" if file is self.config.claims else "table"
             what = f"{view} '{owner}' names the unknown {noun} '{word}'"
             raise UserError(what, where=file.where(place), hint=nearest(word, known))
 
     def _remark(self, method: str | None) -> str:
-        """What the method's class says of itself."""
+        """Footnote for a method that is a reconstruction; empty for others."""
         if method is None or not method_options.trait(method, "reconstruction"):
             return ""
         why = "neither its code nor its full text could be read"
         return f"{_word(method, self.words)} is a reconstruction: {why}; see docs/methods/{method}.md."
 
     def _printed(self, row: str, columns: Iterable[str]) -> dict[str, str]:
-        """What names a row, column by column, in the words of tables.yaml."""
+        """The text of a row in each column, in the words of tables.yaml."""
         variants = self.resolver.variants
         variant = variants[row]
         options = method_options.fill(variant.method, variant.options) if variant.method else {}
@@ -195,10 +191,10 @@ class TablesAndClaims:
         return {column: _word(values.get(column), self.words) for column in columns}
 
     def _runs(self, row: str) -> tuple[str, ...]:
-        return tuple(self.runs[row, seed] for seed in self.read.settings.seeds)
+        return tuple(self.runs[row, seed] for seed in self.config.settings.seeds)
 
     def _claims(self) -> Claims:
-        file = self.read.claims
+        file = self.config.claims
         reported = self._reported()
         claims = []
         for claim_name, claim in file.value["claims"].items():
@@ -216,22 +212,22 @@ class TablesAndClaims:
         return Claims(file.value["level"], tuple(claims))
 
     def _reported(self) -> dict[tuple[str, ...], dict[str, Reported]]:
-        """The poster's numbers by the runs of a row; nothing that shows them has to choose between two."""
+        """The poster's numbers by the runs of a row; refuse a row with two different reported numbers."""
         used: dict[tuple[str, ...], str] = {}
-        for name, table in self.read.tables.value["tables"].items():
+        for name, table in self.config.tables.value["tables"].items():
             for number, line in enumerate(table.get("rows", ())):
                 if "reported" not in line:
                     continue
-                told, before = line["reported"], used.setdefault(self._runs(line["row"]), line["reported"])
-                if self._values(told) != self._values(before):
-                    what = f"row '{line['row']}' has two reports that differ: '{before}' and '{told}'"
-                    where = self.read.tables.where(("tables", name, "rows", number, "reported"))
-                    hint = "one line of reported.csv for the row, or two that say the same"
+                reported, first = line["reported"], used.setdefault(self._runs(line["row"]), line["reported"])
+                if self._values(reported) != self._values(first):
+                    what = f"row '{line['row']}' has two reports that differ: '{first}' and '{reported}'"
+                    where = self.config.tables.where(("tables", name, "rows", number, "reported"))
+                    hint = "name a single line of reported.csv, or lines with equal numbers"
                     raise UserError(what, where=where, hint=hint)
-        return {runs: self.read.reported[told] for runs, told in used.items()}
+        return {runs: self.config.reported[reported] for runs, reported in used.items()}
 
     def _values(self, reported: str) -> dict[str, float]:
-        return {metric: told.value for metric, told in self.read.reported[reported].items()}
+        return {metric: number.value for metric, number in self.config.reported[reported].items()}
 
 
 def _word(value: Any, words: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
-"""From a row of YAML to a frozen RunSpec: the profile's numbers, and what backbone, recipe and row change.
+"""Resolve the rows of variants.yaml to frozen specs: the profile's numbers, changed by backbone, recipe, row.
 
-All rows are resolved before any job starts: a slip in the last row does not wait for the first to train.
+All rows are resolved before any job starts, so that a typo in the last row does not surface after the first
+has trained.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from dualdistill.config.yaml import nearest
 from dualdistill.errors import UserError
 from dualdistill.plan import identity, sweeps
 from dualdistill.plan.recipe import Recipe
-from dualdistill.plan.upstream import Stages
+from dualdistill.plan.upstream import UpstreamRuns
 
-# A teacher sees no image: these keep the spec's own values, so that turning a camera knob retrains no
+# A teacher reads no images: these keep the spec's defaults, so that changing them in the profile retrains no
 # teacher.
 CAMERA_FIELDS = (
     "image_height",
@@ -47,7 +48,7 @@ CAMERA_FIELDS = (
 
 @dataclass(frozen=True)
 class Variant:
-    """A row with everything it inherits."""
+    """A row of variants.yaml, with everything it inherits."""
 
     name: str
     kind: Literal["teacher", "student"]
@@ -57,22 +58,22 @@ class Variant:
     teacher: str | None
     weights: str | None
     options: dict[str, Any]  # of the method, as written
-    changes: dict[str, Any]  # dotted keys into the profile
+    changes: dict[str, Any]  # dotted keys of the profile
 
     @property
-    def own_network(self) -> dict[str, Any]:
+    def network_changes(self) -> dict[str, Any]:
         return {key: value for key, value in self.changes.items() if key.startswith("model.")}
 
 
 class Resolver:
-    """All rows of one configuration."""
+    """Checks all rows of a configuration and resolves them to specs."""
 
     def __init__(self, config: Config) -> None:
         self.config = replace(config, variants=sweeps.expand(config.variants))
         self.rows: dict[str, dict[str, Any]] = self.config.variants.value
         self.profile = config.profile
         self.data = self.profile.data
-        self.stages = Stages(config)
+        self.upstream = UpstreamRuns(config)
         self._check_backbones()
         self.recipe = Recipe(config.recipe, self.profile)
         self.merged: dict[str, dict[str, Any]] = {}
@@ -83,7 +84,7 @@ class Resolver:
             self._check(variant)
 
     def spec(self, name: str, seed: int) -> RunSpec:
-        """The run of a row with a seed; inside it the runs of its teacher and of its starting weights."""
+        """The spec of a row with a seed, which holds the specs of its teacher and of its initial weights."""
         variant = self.variants[name]
         values: dict[str, Any] = {
             "input": asdict(self._input(variant.kind)),
@@ -94,7 +95,10 @@ class Resolver:
         recipe = self.recipe.changes(variant.method or variant.model, variant.backbone)
         for key, value in {**backbone, **recipe, **variant.changes}.items():
             values = _changed(values, key.split("."), value)
-        model, seen = self._model(name, variant, values["model"]), self._seen(variant, values["input"])
+        model, input_spec = (
+            self._model(variant, values["model"]),
+            self._checked_input(variant, values["input"]),
+        )
         distill, teacher = None, None
         if variant.method and variant.teacher:
             teacher = self.spec(variant.teacher, self.config.settings.teacher_seed)
@@ -104,7 +108,7 @@ class Resolver:
             seed=seed,
             data=self.data,
             grid=self.profile.grid,
-            input=seen,
+            input=input_spec,
             model=model,
             schedule=build(ScheduleSpec, values["schedule"]),
             threads=self.profile.threads,
@@ -112,20 +116,22 @@ class Resolver:
             distill=distill,
             teacher=teacher,
             pretraining=(
-                self.spec(variant.weights, seed) if variant.weights else self.stages.start(name, model, seen)
+                self.spec(variant.weights, seed)
+                if variant.weights
+                else self.upstream.start(name, model, input_spec)
             ),
         )
 
     def _distill(self, name: str, variant: Variant, teacher: RunSpec) -> DistillSpec:
-        """The row's method, with what its class says that it learns from."""
+        """The row's method, with the label encoder and masks that its class asks for."""
         method = str(variant.method)
         options = method_options.fill(method, variant.options)
         label_encoder, masks = None, None
         if method_options.trait(method, "label_encoder"):
-            label_encoder = self.stages.label_encoder(teacher)
+            label_encoder = self.upstream.label_encoder(teacher)
         if options.get(method_options.trait(method, "masks_option")):
-            # the masks that the profile gives to the teacher mvp
-            virtual = self._available(name, self.profile.teachers.mvp).virtual
+            # the profile's masks for the teacher mvp
+            virtual = self._checked_masks(name, self.profile.teachers.mvp).virtual
             masks = MaskSpec(virtual.masks, virtual.damage)
         return DistillSpec(method, options, label_encoder, masks)
 
@@ -140,17 +146,16 @@ class Resolver:
     def _input(self, kind: str) -> InputSpec:
         if kind == "student":
             return self.profile.input
-        seen = {key: value for key, value in asdict(self.profile.input).items() if key not in CAMERA_FIELDS}
+        shared = {key: value for key, value in asdict(self.profile.input).items() if key not in CAMERA_FIELDS}
         changes = {key: value for key, value in vars(self.profile.teacher_input).items() if value is not None}
-        return TeacherInputSpec(**(seen | changes))
+        return TeacherInputSpec(**(shared | changes))
 
-    def _model(self, name: str, variant: Variant, values: Mapping[str, Any]) -> Any:
-        """A row's network, with masks that can be had."""
+    def _model(self, variant: Variant, values: Mapping[str, Any]) -> Any:
         model = build(type(self._preset(variant)), values)
-        return self._available(name, model) if isinstance(model, MVPSpec) else model
+        return self._checked_masks(variant.name, model) if isinstance(model, MVPSpec) else model
 
-    def _available(self, name: str, model: MVPSpec) -> MVPSpec:
-        """The model, once it is sure that its masks can be had; damage counts for noisy masks only."""
+    def _checked_masks(self, name: str, model: MVPSpec) -> MVPSpec:
+        """Refuse masks that the data set does not have; drop the damage of any but noisy masks."""
         virtual = model.virtual
         if virtual.masks != "file" and not self.data.world:
             what = f"row '{name}' asks for {virtual.masks} masks, which only the synthetic world has"
@@ -164,21 +169,21 @@ class Resolver:
             raise UserError(what, where=self.where(name, "model.virtual.damage"), hint=hint)
         return model
 
-    def _seen(self, variant: Variant, values: Mapping[str, Any]) -> InputSpec:
-        """A row's input, with a LiDAR that can be had."""
+    def _checked_input(self, variant: Variant, values: Mapping[str, Any]) -> InputSpec:
+        """Refuse a degraded LiDAR for a teacher with virtual points."""
         if variant.kind == "student":
             student_input: InputSpec = build(InputSpec, values)
             return student_input
-        seen: TeacherInputSpec = build(TeacherInputSpec, values)
-        if TEACHERS[variant.model] is MVPSpec and seen.degraded:
+        teacher_input: TeacherInputSpec = build(TeacherInputSpec, values)
+        if TEACHERS[variant.model] is MVPSpec and teacher_input.degraded:
             what = f"row '{variant.name}' degrades the LiDAR of a teacher with virtual points"
             degraded = ("input.every_ring", "input.range_noise_m")
             where = self.where(variant.name, *(key for key in degraded if key in variant.changes))
             raise UserError(what, where=where, hint="they are made from the whole cloud; degrade centerpoint")
-        return seen
+        return teacher_input
 
     def where(self, name: str, *keys: str) -> str:
-        """The line on which a row, or the ancestor it has a key from, says something."""
+        """The line of a row's key, which may be written in a row that it inherits from."""
         while keys and keys[0] not in self.rows[name] and "from" in self.rows[name]:
             name = self.rows[name]["from"]
         return self.config.variants.where((name, *keys))
@@ -204,37 +209,38 @@ class Resolver:
         )
 
     def _merge(self, name: str) -> dict[str, Any]:
-        """What a row says and inherits; its own keys are checked on the way."""
+        """The keys of a row and those it inherits, checked; another method drops inherited options."""
         if name not in self.merged:
-            own = {key: value for key, value in self.rows[name].items() if key != "from"}
+            written = {key: value for key, value in self.rows[name].items() if key != "from"}
             parent = self._parent(name)
             inherited = self._merge(parent) if parent else {}
-            before, after = inherited.get("method"), own.get("method", inherited.get("method"))
+            before, after = inherited.get("method"), written.get("method", inherited.get("method"))
             if before != after:
                 dropped = method_options.options(before) if before else {}
                 inherited = {key: value for key, value in inherited.items() if key not in dropped}
-            self.merged[name] = inherited | own
+            self.merged[name] = inherited | written
             self._check_keys(name, self.merged[name])
         return self.merged[name]
 
     def _parent(self, name: str) -> str | None:
-        """The row a row starts from, once it is sure that the way up ends."""
-        found = [name]
-        while (parent := self.rows[found[-1]].get("from")) is not None:
-            where = self.config.variants.where((found[-1], "from"))
+        """The row that a row inherits from, after refusing unknown rows and circles among its ancestors."""
+        ancestors = [name]
+        while (parent := self.rows[ancestors[-1]].get("from")) is not None:
+            heir = ancestors[-1]
+            where = self.config.variants.where((heir, "from"))
             if not isinstance(parent, str):
-                raise UserError(f"'from' in row '{found[-1]}' must be text", where=where)
+                raise UserError(f"'from' in row '{heir}' must be text", where=where)
             if parent not in self.rows:
-                what = f"row '{found[-1]}' starts from the unknown row '{parent}'"
-                raise UserError(what, where=where, hint=nearest(parent, set(self.rows) - {found[-1]}))
-            if parent in found:
-                circle = " -> ".join([*found[found.index(parent) :], parent])
+                what = f"row '{heir}' starts from the unknown row '{parent}'"
+                raise UserError(what, where=where, hint=nearest(parent, set(self.rows) - {heir}))
+            if parent in ancestors:
+                circle = " -> ".join([*ancestors[ancestors.index(parent) :], parent])
                 raise UserError(f"rows start from each other in a circle: {circle}", where=where)
-            found.append(parent)
-        return found[1] if len(found) > 1 else None
+            ancestors.append(parent)
+        return ancestors[1] if len(ancestors) > 1 else None
 
     def _check_keys(self, name: str, merged: Mapping[str, Any]) -> None:
-        """A row's own keys, given what it has inherited."""
+        """Check the keys written in a row, which depend on its method and model, possibly inherited."""
         method, model = merged.get("method"), merged.get("model")
         if isinstance(method, str) and method not in method_options.methods():
             what = f"unknown method '{method}' in row '{name}'"
@@ -255,7 +261,7 @@ class Resolver:
         raise UserError(what, where=self.where(name, "model"), hint=hint)
 
     def _check(self, variant: Variant) -> None:
-        """What one key of a row demands of the others."""
+        """Check the constraints between the keys of a row."""
         name, where = variant.name, self.where(variant.name)
         if variant.kind == "teacher":
             if variant.backbone or variant.method or variant.teacher:
@@ -270,60 +276,53 @@ class Resolver:
         if variant.backbone is None:
             raise UserError(f"row '{name}' names no backbone", where=where, hint=nearest("", backbones))
         if variant.backbone not in backbones:
-            what, where = (
-                f"unknown backbone '{variant.backbone}' in row '{name}'",
-                self.where(name, "backbone"),
-            )
-            raise UserError(what, where=where, hint=nearest(variant.backbone, backbones))
+            what = f"unknown backbone '{variant.backbone}' in row '{name}'"
+            hint = nearest(variant.backbone, backbones)
+            raise UserError(what, where=self.where(name, "backbone"), hint=hint)
         if bool(variant.method) != bool(variant.teacher):
             given, missing = ("method", "teacher") if variant.method else ("teacher", "method")
             what = f"row '{name}' has a {given} but no {missing}"
             raise UserError(what, where=where, hint=f"add {missing}:")
         if variant.teacher is not None:
-            self._check_teacher(name, variant.teacher)
-
-    def _check_teacher(self, name: str, teacher: str) -> None:
-        self._known_teacher(name, "teacher", f"row '{name}' learns from", teacher)
+            self._check_teacher(name, "teacher", f"row '{name}' learns from", variant.teacher)
 
     def _check_weights(self, variant: Variant) -> None:
-        """They are of the same network, and the way back to a row without them ends."""
-        found = [variant]
-        while (earlier := found[-1].weights) is not None:
-            name = found[-1].name
-            self._known_teacher(name, "weights", f"row '{name}' has the weights of", earlier)
-            found.append(self.variants[earlier])
-            where, names = self.where(name, "weights"), [one.name for one in found]
-            if earlier in names[:-1]:
-                circle = " -> ".join(names[names.index(earlier) :])
+        """Check that initial weights come from the same network and that rows do not form a circle."""
+        names, current = [variant.name], variant
+        while (earlier := current.weights) is not None:
+            name = current.name
+            self._check_teacher(name, "weights", f"row '{name}' has the weights of", earlier)
+            current, where = self.variants[earlier], self.where(name, "weights")
+            if earlier in names:
+                circle = " -> ".join([*names[names.index(earlier) :], earlier])
                 raise UserError(f"rows have each other's weights in a circle: {circle}", where=where)
-            if found[-1].model != variant.model or found[-1].own_network != variant.own_network:
+            names.append(earlier)
+            if current.model != variant.model or current.network_changes != variant.network_changes:
                 what = f"row '{name}' has the weights of '{earlier}', which is another network"
                 raise UserError(what, where=where, hint="model and every model.* have to be the same")
 
-    def _known_teacher(self, name: str, key: str, says: str, teacher: str) -> None:
-        where = self.where(name, key)
+    def _check_teacher(self, name: str, key: str, claim: str, teacher: str) -> None:
+        """Refuse a row that is unknown or trains no teacher; `claim` begins the sentence."""
         teachers = [row for row, variant in self.variants.items() if variant.kind == "teacher"]
-        if teacher not in self.rows:
-            raise UserError(
-                f"{says} the unknown row '{teacher}'", where=where, hint=nearest(teacher, teachers)
-            )
         if teacher not in teachers:
-            what = f"{says} '{teacher}', which is no teacher"
-            raise UserError(what, where=where, hint=nearest(teacher, teachers))
+            known = teacher in self.rows
+            what = (
+                f"{claim} '{teacher}', which is not a teacher"
+                if known
+                else f"{claim} the unknown row '{teacher}'"
+            )
+            raise UserError(what, where=self.where(name, key), hint=nearest(teacher, teachers))
 
     def _check_backbones(self) -> None:
-        """What a backbone changes are numbers that every student has."""
+        """Check that backbones change only numbers that all students have."""
         common = [numbers(student) for student in self.profile.students]
-        known = (
-            {key: kind for key, kind in common[0].items() if all(key in other for other in common)}
-            if common
-            else {}
-        )
+        first = common[0] if common else {}
+        known = {key: kind for key, kind in first.items() if all(key in other for other in common)}
         for name in self.profile.backbones:
             check(self.config.profile_document, block(known), at=("backbones", name), noun="backbone")
 
 
 def _changed(values: Mapping[str, Any], keys: list[str], value: Any) -> dict[str, Any]:
-    """A copy with one number at a path replaced."""
+    """A copy with the number at a path replaced."""
     first, *rest = keys
     return {**values, first: _changed(values[first], rest, value) if rest else value}

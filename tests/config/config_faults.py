@@ -1,4 +1,4 @@
-"""Ways to spoil a copy of config/, and the sentence that each is answered with."""
+"""Faults in a copy of config/, each with the error message that it must give."""
 
 import re
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def swap(old: str, new: str) -> Spoil:
 
 
 def rewrite(pattern: str, new: str) -> Spoil:
-    """For numbers of a profile, which are tuned: the test must not know them."""
+    """Replace a pattern, for numbers of a profile, which are tuned and change."""
     return lambda before: re.sub(pattern, new, before, count=1, flags=re.MULTILINE)
 
 
@@ -34,7 +34,7 @@ FAULTS = {
         row(f"temp-0.5: {{from: {FULL}, temprature: 0.5}}"),
         "unknown key 'temprature' in row 'temp-0.5' (did you mean 'temperature'?)",
     ),
-    "option of no method": (
+    "option of a method on a row without one": (
         "variants.yaml",
         row("x: {from: bevdepth-r50, temperature: 0.5}"),
         "unknown key 'temperature' in row 'x'",
@@ -64,7 +64,7 @@ FAULTS = {
         row(f"x: {{from: {FULL}, temperature: 1e-3}}"),
         "'temperature' in row 'x' must be a number, not the text '1e-3' (YAML reads 1e-3 as text, write",
     ),
-    "off for a word": (
+    "off instead of a word": (
         "variants.yaml",
         row(f"x: {{from: {FULL}, alignment: off}}"),
         'YAML reads off as false (write false, or "off" in quotes)',
@@ -113,7 +113,7 @@ FAULTS = {
     "a student as teacher": (
         "variants.yaml",
         row(f"x: {{from: {FULL}, teacher: bevdepth-r50}}"),
-        "row 'x' learns from 'bevdepth-r50', which is no teacher (there is centerpoint, every-ring-2,",
+        "row 'x' learns from 'bevdepth-r50', which is not a teacher (choose from centerpoint, every-ring-2,",
     ),
     "method without teacher": (
         "variants.yaml",
@@ -132,7 +132,7 @@ FAULTS = {
         row("      - {row: bevdepth-r52}"),
         "table 'table_main' names the unknown row 'bevdepth-r52' (did you mean 'bevdepth-r50'?)",
     ),
-    "baseline outside the table": (
+    "baseline that is not in the table": (
         "tables.yaml",
         swap("baseline: bevdepth-r50", "baseline: bevdepth-r5"),
         "table 'table_main' names the unknown baseline 'bevdepth-r5' (did you mean 'bevdepth-r50'?)",
@@ -167,7 +167,7 @@ FAULTS = {
         row("  empty: {says: Nothing}"),
         "missing key 'pairs' in 'claims.empty'",
     ),
-    "level that is no share": (
+    "level above 1": (
         "claims.yaml",
         swap("level: 0.95", "level: 95"),
         "'level' must be below 1, not 95",
@@ -177,12 +177,12 @@ FAULTS = {
         row(f"t: {{from: {FULL}, temperature: []}}"),
         "'temperature' in row 't' is an empty list (a sweep needs values)",
     ),
-    "sweep over a value twice": (
+    "sweep with a value twice": (
         "variants.yaml",
         row(f"t: {{from: {FULL}, temperature: [0.5, 0.5]}}"),
         "the sweep 't' makes the row 't-0.5' a second time (rename one of the two)",
     ),
-    "sweep onto a row": (
+    "sweep that makes an existing row": (
         "variants.yaml",
         row(f"t-0.5: {{from: {FULL}}}\nt: {{from: {FULL}, temperature: [0.5]}}"),
         "the sweep 't' makes the row 't-0.5' a second time (rename one of the two)",
@@ -192,27 +192,27 @@ FAULTS = {
         row(f"t: {{from: {FULL}, temperature: [0.5, 0]}}"),
         "'temperature' in row 't-0' must be above 0, not 0",
     ),
-    "a sweep where a row belongs": (
+    "a sweep as parent": (
         "variants.yaml",
         row(f"t: {{from: {FULL}, temperature: [2.0, 4.0]}}\nx: {{from: t}}"),
         "row 'x' starts from the unknown row 't'",
     ),
-    "a ring too many": (
+    "more rings than the limit": (
         "variants.yaml",
         row("x: {from: centerpoint, input.every_ring: 33}"),
         "'input.every_ring' in row 'x' must be at most 32, not 33",
     ),
-    "a student's own LiDAR": (
+    "a LiDAR option on a student": (
         "variants.yaml",
         row("x: {from: bevdepth-r50, input.every_ring: 4}"),
         "unknown key 'input.every_ring' in row 'x'",
     ),
-    "virtual points from half a LiDAR": (
+    "virtual points from a degraded LiDAR": (
         "variants.yaml",
         row("x: {from: mvp, input.range_noise_m: 0.1}"),
         "row 'x' degrades the LiDAR of a teacher with virtual points (they are made from the whole cloud",
     ),
-    "weights of nobody": (
+    "weights of an unknown row": (
         "variants.yaml",
         row("x: {from: mvp, weights: mvq}"),
         "row 'x' has the weights of the unknown row 'mvq' (did you mean 'mvp'?)",
@@ -227,7 +227,7 @@ FAULTS = {
         row("x: {from: bevdepth-r50, weights: centerpoint}"),
         "row 'x' is a student and has weights, which are for teachers (a student has model.start)",
     ),
-    "each other's weights": (
+    "weights in a circle": (
         "variants.yaml",
         row("x: {from: mvp, weights: y}\ny: {from: mvp, weights: x}"),
         "rows have each other's weights in a circle: x -> y -> x",
@@ -258,42 +258,42 @@ FAULTS = {
         swap("    policy: cosine", "    policy: cosin"),
         "'policy' in 'schedules.student' must be one of step, cosine, cyclic, not the text 'cosin' (did you",
     ),
-    "a student network that there is not": (
+    "unknown student network": (
         "profiles/world.yaml",
         swap("  bevdepth:", "  bevdept:"),
         "unknown student 'bevdept' (did you mean 'bevdepth'?)",
     ),
-    "a world without a split": (
+    "an empty split": (
         "profiles/world.yaml",
         rewrite(r"val_scenes: \d+", "val_scenes: 0"),
         "'val_scenes' in 'data.world' must be above 0",
     ),
-    "a grid that does not divide": (
+    "a grid that is not a multiple of 8 cells": (
         "profiles/world.yaml",
         rewrite(r"^grid: .*", "grid: {half_extent_m: 25.6, cell_m: 0.7}"),
         "a grid of 51.2 m in cells of 0.7 m is not a multiple of 8 cells",
     ),
-    "a backbone that changes what is not there": (
+    "a backbone with an unknown number": (
         "profiles/world.yaml",
         swap("model.depth: 101", "model.dept: 101"),
         "unknown key 'model.dept' in backbone 'r101' (did you mean 'model.depth'?)",
     ),
-    "a start that there is not": (
+    "unknown start": (
         "variants.yaml",
         row("x: {from: bevdepth-r50, model.start: pretraind}"),
         "'model.start' in row 'x' must be one of random, pretrained, detector, imagenet, not",
     ),
-    "a pre-training without its split": (
+    "a pre-training without a split": (
         "profiles/world.yaml",
         swap("pretrain_split: world_pretrain", "pretrain_split: null"),
         "row 'bevdepth-r50' starts from a pre-training and 'data.pretrain_split' is null (fill it in, or",
     ),
-    "a backbone that there is not": (
+    "unknown backbone of ImageNet weights": (
         "config.yaml",
         swap("r101: null", "r18: null"),
-        "unknown key 'r18' in 'imagenet' (there is r101, r50)",
+        "unknown key 'r18' in 'imagenet' (choose from r101, r50)",
     ),
-    "masks that there are not": (
+    "unknown masks": (
         "variants.yaml",
         row("x: {from: mvp, model.virtual.masks: orcle}"),
         "'model.virtual.masks' in row 'x' must be one of oracle, noisy, file, not the text 'orcle' (did you",
@@ -303,7 +303,7 @@ FAULTS = {
         row("x: {from: mvp, model.virtual.damage: null}"),
         "row 'x' asks for noisy masks, and model.virtual.damage is null (see teachers.mvp in",
     ),
-    "virtual points of a teacher that has none": (
+    "virtual points of a teacher without them": (
         "variants.yaml",
         row("x: {from: centerpoint, model.virtual.per_mask: 20}"),
         "unknown key 'model.virtual.per_mask' in row 'x'",

@@ -1,4 +1,4 @@
-"""A fault anywhere under config/ is one sentence with file and line, exit code 2, before anything starts."""
+"""A fault anywhere in config/ gives a single sentence with file and line and exit code 2, before any job."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from dualdistill.plan import plan
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_one_sentence_with_its_line(folder: Path, fault: str):
+def test_every_fault_gives_one_sentence_with_its_line(folder: Path, fault: str):
     name, change, sentence = FAULTS[fault]
     spoil(folder, name, change)
     started = time.process_time()
@@ -37,7 +37,7 @@ def test_a_fault_is_one_sentence_with_its_line(folder: Path, fault: str):
         ({"seeds": ["0", "x"]}, "command line: entry 2 in 'seeds' must be a whole number, not the text 'x'"),
     ],
 )
-def test_a_fault_on_the_command_line_says_so(folder: Path, overrides: dict, sentence: str):
+def test_a_fault_on_the_command_line_names_the_command_line(folder: Path, overrides: dict, sentence: str):
     with pytest.raises(UserError) as caught:
         plan.load(folder / "config.yaml", overrides)
     assert str(caught.value) == sentence
@@ -49,10 +49,10 @@ def command(folder: Path, *words: str, **environment: str) -> subprocess.Complet
     return subprocess.run(line, cwd=folder.parent, capture_output=True, text=True, env=env, check=False)
 
 
-def test_the_command_ends_with_the_sentence_and_code_2(folder: Path):
+def test_the_command_prints_the_sentence_and_exits_with_2(folder: Path):
     spoil(folder, "variants.yaml", row(f"temp-0.5: {{from: {FULL}, temprature: 0.5}}"))
     line = len((folder / "variants.yaml").read_text().splitlines())
-    # processor time: the clock on the wall also measures what else this machine is doing
+    # processor time, because wall-clock time includes other work on this machine
     before = os.times()
     done = command(folder, "train", FULL)
     after = os.times()
@@ -63,19 +63,19 @@ def test_the_command_ends_with_the_sentence_and_code_2(folder: Path):
     assert not (folder.parent / "results").exists()
 
 
-def test_python_without_its_checks_is_refused(folder: Path):
+def test_python_without_assertions_is_refused(folder: Path):
     done = command(folder, "status", PYTHONOPTIMIZE="1")
     assert (done.returncode, done.stdout) == (2, "")
     assert "python -O" in done.stderr
 
 
-def test_an_unknown_run_has_a_neighbour(folder: Path):
+def test_an_unknown_run_gets_a_suggestion(folder: Path):
     done = command(folder, "train", "bevdepth-r5")
     assert done.returncode == 2
     assert done.stderr == "no run or row is named 'bevdepth-r5' (did you mean 'bevdepth-r50'?)\n"
 
 
-def test_a_real_data_set_that_is_not_there_is_one_sentence(folder: Path):
+def test_a_missing_real_data_set_gives_one_sentence(folder: Path):
     done = command(folder, "index", "--profile", "nuscenes")
     assert done.returncode == 2
     assert done.stderr.startswith("profile nuscenes: data_root is not set")
@@ -84,7 +84,7 @@ def test_a_real_data_set_that_is_not_there_is_one_sentence(folder: Path):
     assert done.stderr.startswith("elsewhere: there is no v1.0-trainval/ in data_root")
 
 
-def test_a_reader_that_stops_reading_is_no_error(folder: Path):
+def test_a_closed_output_pipe_gives_no_error(folder: Path):
     line = f"{sys.executable} -m dualdistill resolve {FULL} | head -n 1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], cwd=folder.parent, capture_output=True, text=True, check=True)
     assert done.stderr == ""

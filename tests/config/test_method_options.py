@@ -1,10 +1,10 @@
-"""Methods are found by file name and their options read without importing them."""
+"""Methods are found by file name, and their options are read without importing them."""
 
 from pathlib import Path
 
 import pytest
 
-from dualdistill.config import method_options, yaml
+from dualdistill.config import method_options, row_keys, yaml
 from dualdistill.config.validation import check, is_list, words
 from dualdistill.errors import UserError
 
@@ -32,11 +32,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_file_is_a_method_when_it_holds_a_distiller_of_its_name(folder: Path):
+def test_a_file_with_a_distiller_of_its_name_is_a_method(folder: Path):
     assert list(method_options.methods(folder)) == ["plain", "tig_bev"]
 
 
-def test_a_signature_gives_types_ranges_and_defaults(folder: Path):
+def test_types_and_defaults_are_read_from_the_signature(folder: Path):
     options = method_options.options("tig_bev", folder)
     assert list(options) == ["mode", "weight", "steps", "on", "level", "sizes", "needed"]
     assert words(options["mode"]) == ("a", "b")
@@ -55,7 +55,7 @@ def test_a_signature_gives_types_ranges_and_defaults(folder: Path):
         ("offset: a", "'offset' must be a number, not the text 'a'"),
     ],
 )
-def test_a_range_stands_beside_its_option(tmp_path: Path, text: str, sentence: str):
+def test_the_range_in_an_annotation_is_checked(tmp_path: Path, text: str, sentence: str):
     options = "weight: Weight = 1.0, share: Share = 0.5, offset: float = -1.0, "
     options += "points: Annotated[int, Field(ge=2)] = 2"
     (tmp_path / "ranged.py").write_text(
@@ -67,12 +67,12 @@ def test_a_range_stands_beside_its_option(tmp_path: Path, text: str, sentence: s
         check(yaml.parse(text, "a.yaml"), model)
 
 
-def test_a_class_is_asked_without_running_it(folder: Path):
-    told = {
+def test_class_attributes_are_read_without_running_the_class(folder: Path):
+    traits = {
         name: method_options.trait("tig_bev", name, "-", folder)
         for name in ("plain", "typed", "empty", "none")
     }
-    assert told == {"plain": 6e-3, "typed": True, "empty": "-", "none": "-"}
+    assert traits == {"plain": 6e-3, "typed": True, "empty": "-", "none": "-"}
     assert method_options.trait("plain", "typed", folder=folder) is None
     with pytest.raises(UserError, match="unknown method 'plane'"):
         method_options.trait("plane", "typed", folder=folder)
@@ -89,7 +89,7 @@ def test_an_omitted_and_an_explicit_default_are_equal(folder: Path):
     assert isinstance(whole["level"], float)
 
 
-def test_a_required_option_is_asked_for(folder: Path):
+def test_a_missing_required_option_is_refused(folder: Path):
     with pytest.raises(UserError, match="method 'tig_bev' needs 'needed'"):
         method_options.fill("tig_bev", {}, folder)
 
@@ -103,19 +103,18 @@ def test_a_required_option_is_asked_for(folder: Path):
         ("self, *, weight: float = sqrt(2)", r"the default sqrt\(2\) cannot be read without running it"),
     ],
 )
-def test_a_constructor_that_cannot_be_read_is_refused(tmp_path: Path, signature: str, sentence: str):
+def test_an_unreadable_constructor_is_refused(tmp_path: Path, signature: str, sentence: str):
     (tmp_path / "odd.py").write_text(f"class Odd(Distiller):\n    def __init__({signature}): ...\n")
     with pytest.raises(UserError, match=sentence) as caught:
         method_options.methods(tmp_path)
     assert "odd.py:2" in str(caught.value)
 
 
-def test_an_unknown_method_has_a_neighbour():
+def test_an_unknown_method_gets_a_suggestion():
     with pytest.raises(UserError, match="unknown method 'dualdistil' \\(did you mean 'dualdistill'\\?\\)"):
         method_options.options("dualdistil")
 
 
-def test_no_option_hides_behind_a_key_of_the_row():
-    taken = {"from", "model", "backbone", "method", "teacher"}
+def test_no_option_has_the_name_of_a_key_of_every_row():
     for method, options in method_options.methods().items():
-        assert not taken & options.model_fields.keys(), method
+        assert not row_keys.OF_EVERY_ROW.keys() & options.model_fields.keys(), method

@@ -1,4 +1,4 @@
-"""The poster's numbers are data, and its own arithmetic checks them."""
+"""config/reported.csv agrees with the differences that the poster prints."""
 
 import csv
 from decimal import Decimal
@@ -12,7 +12,7 @@ def lines() -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_value_minus_baseline_is_the_printed_delta():
+def test_a_printed_delta_is_the_value_minus_the_baseline():
     values = {(line["row"], line["metric"]): Decimal(line["value"]) for line in lines()}
     checked = 0
     for line in lines():
@@ -26,12 +26,12 @@ def test_value_minus_baseline_is_the_printed_delta():
 
 
 def test_every_row_has_both_metrics_in_points():
-    found = lines()
-    assert len(found) == 2 * len({line["row"] for line in found}) == 52
-    assert all(Decimal(20) < Decimal(line["value"]) < Decimal(70) for line in found)
+    reported = lines()
+    assert len(reported) == 2 * len({line["row"] for line in reported}) == 52
+    assert all(Decimal(20) < Decimal(line["value"]) < Decimal(70) for line in reported)
 
 
-def test_rows_that_are_one_model_have_one_value():
+def test_rows_of_the_same_model_have_the_same_value():
     values = {(line["row"], line["metric"]): line["value"] for line in lines()}
     for metric in ("mAP", "NDS"):
         for rows in (
@@ -41,7 +41,7 @@ def test_rows_that_are_one_model_have_one_value():
             assert len({values[row, metric] for row in rows}) == 1
 
 
-def test_what_was_not_read_says_why():
+def test_an_inferred_number_has_a_note():
     for line in lines():
         if line["certainty"] == "inferred":
             assert line["note"], line["row"]

@@ -1,4 +1,4 @@
-"""A run's id hashes all of its spec, and a field that is added later leaves the ids of earlier runs alone."""
+"""A run's id hashes its whole spec, and adding a field keeps the ids of earlier runs."""
 
 import dataclasses
 from typing import Annotated, Any
@@ -23,8 +23,8 @@ from dualdistill.config.run_spec import (
     contents,
 )
 
-# Neutral values of the fields that were added when runs existed already, by class and field; none so far.
-# A value that stands here never changes: it keeps the ids of the runs from before the field.
+# Neutral values of fields added after runs existed, by class and field; none so far. Never change them:
+# they keep the ids of earlier runs.
 NEUTRAL: dict[str, Any] = {}
 
 
@@ -52,11 +52,11 @@ def test_the_hash_covers_defaults():
         {"teacher": spec()},
     ],
 )
-def test_every_change_is_another_id(change: dict[str, Any]):
+def test_every_change_gives_another_id(change: dict[str, Any]):
     assert spec(**change).sha != spec().sha
 
 
-def test_networks_with_the_same_numbers_are_different_runs():
+def test_networks_with_the_same_numbers_have_different_ids():
     @dataclass(frozen=True, config=STRICT)
     class Other(BEVDepthSpec):
         network = "other"
@@ -64,7 +64,7 @@ def test_networks_with_the_same_numbers_are_different_runs():
     assert spec(model=Other()).sha != spec(model=BEVDepthSpec()).sha
 
 
-def test_subclasses_keep_their_own_fields_in_the_hash():
+def test_fields_of_a_subclass_are_hashed():
     assert "virtual" in contents(spec(model=MVPSpec()))["model"]
 
 
@@ -76,11 +76,11 @@ class Before:
 @dataclass(frozen=True, config=STRICT)
 class After:
     lr: float = 1.0
-    # the default is another value than the neutral one: what it was before the field existed
+    # the default may differ from the neutral value, which is the behaviour before the field existed
     beta: Annotated[float, AddedLater(0.9)] = 0.95
 
 
-def test_a_field_that_is_added_later_is_left_out_at_its_neutral_value_only():
+def test_a_field_added_later_is_left_out_only_at_its_neutral_value():
     assert contents(After(beta=0.9)) == contents(Before())
     assert contents(After()) == {"lr": 1.0, "beta": 0.95}
 

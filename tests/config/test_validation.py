@@ -1,4 +1,4 @@
-"""Faults that pydantic finds are sentences with a line, and the way out where one is close."""
+"""Faults found by pydantic become sentences with a line, and with a hint if a known word is close."""
 
 from dataclasses import field
 from typing import Annotated, Literal
@@ -73,15 +73,15 @@ def refusal(text: str, kind: type = Schedule) -> str:
         ("- 1", "a.yaml:1: the file must be a block of keys, not a list"),
     ],
 )
-def test_a_fault_is_one_sentence(text: str, sentence: str):
+def test_a_fault_gives_one_sentence_with_its_line(text: str, sentence: str):
     assert refusal(text) == sentence
 
 
-def test_the_first_line_at_fault_is_reported():
+def test_the_first_faulty_line_is_reported():
     assert refusal("lr: 1\nname: 5\nsteps: 3").startswith("a.yaml:2:")
 
 
-def test_dotted_keys_are_checked_by_their_own_names():
+def test_dotted_keys_are_checked_by_their_full_names():
     shape = block({"schedule.lr": Positive, "from": str})
     assert refusal("schedule.lr: 0", shape) == "a.yaml:1: 'schedule.lr' must be above 0, not 0"
     assert (
@@ -91,6 +91,6 @@ def test_dotted_keys_are_checked_by_their_own_names():
     assert list(keys(shape)) == ["schedule.lr", "from"]
 
 
-def test_lists_become_tuples_and_whole_numbers_the_floats_that_are_meant():
+def test_lists_become_tuples_and_whole_numbers_become_floats():
     schedule = build(Schedule, {"lr": 1, "range": [0, 2], "steps": [3]})
     assert (schedule.range, schedule.steps, type(schedule.lr)) == ((0.0, 2.0), (3,), float)

@@ -1,4 +1,4 @@
-"""Copies of the checkout in which the pages are followed."""
+"""Copies of the checkout in which tests follow the pages of docs/."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from printed import to_type, type_in
+from printed import all_commands, run_command
 
 
 def clone(checkout: Path, target: Path) -> Path:
-    """This checkout as git would hand it over; `profile: smoke`, so that an hour becomes minutes."""
+    """Copy the files that git would clone, with `profile: smoke`, which takes minutes instead of an hour."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=checkout,
@@ -37,9 +37,9 @@ def copy(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def made(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy in which the first command of the README was typed, from nothing to the table."""
+    """A copy in which the README's first command has made the main table."""
     target = clone(checkout, tmp_path_factory.mktemp("made") / "dualdistill")
-    # a few rows and charts instead of all: CI makes the whole table elsewhere
+    # a few rows and charts; CI makes the whole table elsewhere
     shutil.copytree(checkout / "tests" / "small", target / "config", dirs_exist_ok=True)
-    type_in(target, to_type(checkout)[0])
+    run_command(target, all_commands(checkout)[0])
     return target

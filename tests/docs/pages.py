@@ -1,4 +1,4 @@
-"""Following a page of docs/: write the files it prints, apply the changes it shows, call what it calls."""
+"""Follow a page of docs/: write its files, apply its diffs, call its commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DIFF = re.compile(r"```diff\n(.*?)```", re.DOTALL)
 
 
 def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """`python -m WORDS` in a folder, with the package of that folder."""
+    """Call `python -m WORDS` in a folder, with the package of that folder."""
     line, paths = [sys.executable, "-m", *words], {"PYTHONPATH": str(folder)}
     return subprocess.run(
         line, cwd=folder, env=os.environ | paths, capture_output=True, text=True, check=False
@@ -22,7 +22,7 @@ def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def write_files(folder: Path, files: Iterable[tuple[str, str, str]]) -> list[str]:
-    """Write files given as (path, name, content); their names. None of them may exist."""
+    """Write new files given as (path, name, content), and return their names."""
     names = []
     for path, name, content in files:
         assert not (folder / path).exists()
@@ -32,7 +32,7 @@ def write_files(folder: Path, files: Iterable[tuple[str, str, str]]) -> list[str
 
 
 def apply_diff(folder: Path, page: str) -> list[str]:
-    """Add the lines of the page's diff below the lines they are shown under; the keys that were added."""
+    """Add each line of the page's diff below the line before it, and return the added keys."""
     match = DIFF.search(page)
     assert match
     keys = []

@@ -1,6 +1,6 @@
-"""The commands that the README and docs/ print, to be typed in a copy of the checkout.
+"""Commands printed by the README and docs/, to run in a copy of the checkout.
 
-Fenced blocks tagged `sh` are typed from top to bottom, page after page; blocks tagged `text` are output.
+Fenced blocks tagged `sh` are run from top to bottom, page after page; blocks tagged `text` are output.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 NAMES = ("tutorial", "recipes", "figures", "report", "world")
 PAGES = ("README.md", *(f"docs/{name}.md" for name in NAMES))
-# the test suite itself, and what needs a data set that is not here
+# excluded: the test suite itself, and commands that need nuScenes
 NOT_HERE = re.compile(r"^\./run pytest|^git clone|^cd |nuscenes")
 
 
@@ -21,14 +21,14 @@ def commands(page: Path) -> list[str]:
     return [line.split("  #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def to_type(checkout: Path) -> list[str]:
-    """All of them, each once."""
+def all_commands(checkout: Path) -> list[str]:
+    """All printed commands, each once."""
     printed = dict.fromkeys(line for page in PAGES for line in commands(checkout / page))
     return [line for line in printed if not NOT_HERE.search(line)]
 
 
-def type_in(folder: Path, line: str) -> str:
-    """What it prints, in the environment that runs this test: ./run has tests of its own."""
+def run_command(folder: Path, line: str) -> str:
+    """Run a command in this test's environment, without ./run, and return its output."""
     done = subprocess.run(
         line.removeprefix("./run "), shell=True, cwd=folder, capture_output=True, text=True, check=False
     )

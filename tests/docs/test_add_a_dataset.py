@@ -1,4 +1,4 @@
-"""docs/add-a-dataset.md, followed in a copy of the checkout: root, profile, index, training and scores."""
+"""Following docs/add-a-dataset.md works: root, profile, index, training and scores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from printed import commands, type_in
+from printed import commands, run_command
 
 from dualdistill.data.batch import Detections
 from dualdistill.data.geometry import points_in_box
@@ -41,7 +41,7 @@ def lab(copy: Path) -> Path:
         assert count == 1
     (profiles / "lab.yaml").write_text(text)
     for line in commands(copy / PAGE)[:2]:
-        type_in(copy, line)
+        run_command(copy, line)
     return copy
 
 
@@ -51,7 +51,7 @@ def index(lab: Path) -> Index:
     return Index.load(path)
 
 
-def test_the_script_is_clean(lab: Path) -> None:
+def test_the_script_passes_ruff(lab: Path) -> None:
     words = ["ruff", "check", "--select", "E,F,I,UP,B", "--line-length", "120", "write_root.py"]
     done = subprocess.run(words, cwd=lab, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -73,13 +73,13 @@ def test_every_annotated_point_lies_in_its_box(lab: Path, index: Index) -> None:
         assert (counts >= index.annotation_lidar_points[index.annotations(sample)]).all()
 
 
-def test_perfect_boxes_score_one(lab: Path, index: Index, tmp_path: Path) -> None:
+def test_ground_truth_boxes_score_1(lab: Path, index: Index, tmp_path: Path) -> None:
     poses, results = lidar_poses(index, SPLIT), {}
     for sample in index.samples(SPLIT):
         token, rows = index.token(sample), index.annotations(sample)
         boxes_K9 = torch.as_tensor(index.boxes(sample), dtype=torch.float32)
         labels_K = torch.as_tensor(index.annotation_label[rows].astype(np.int64))
-        # all scores differ: among ties the devkit uses the errors of a single box
+        # scores differ, because among equal scores the devkit uses the errors of a single box
         scores_K = 1 - (torch.arange(len(labels_K)) + 20.0 * len(results)) / 100
         results[token] = to_nuscenes(Detections(boxes_K9, scores_K, labels_K), poses[token], token)
     document = {"meta": dict.fromkeys(FLAGS, False), "results": results}
@@ -92,9 +92,9 @@ def test_perfect_boxes_score_one(lab: Path, index: Index, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_remaining_commands_train_and_score_a_teacher(lab: Path) -> None:
+def test_the_other_commands_train_and_score_a_teacher(lab: Path) -> None:
     for line in commands(lab / PAGE)[2:]:
-        type_in(lab, line)
+        run_command(lab, line)
     (path,) = (lab / "results" / "runs").glob("centerpoint-*/metrics.json")
     metrics = json.loads(path.read_text())
     assert (metrics["version"], metrics["split"], metrics["samples"]) == (VERSION, SPLIT, 3)

@@ -1,4 +1,4 @@
-"""docs/add-a-method.md, followed to the letter in a copy of the checkout."""
+"""Following docs/add-a-method.md works, in a copy of the checkout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILE = re.compile(r"^`(dualdistill/distill/(\w+)\.py)`:\n\n```python\n(.*?)```",
 
 @pytest.fixture(scope="module")
 def added(copy: Path) -> tuple[Path, str, str]:
-    """The copy once the page was followed, the method and its row."""
+    """A copy in which the page was followed, the method and its row."""
     page = (copy / PAGE).read_text()
     [method] = write_files(copy, FILE.findall(page))
     rows = apply_diff(copy, page)
@@ -25,18 +25,18 @@ def added(copy: Path) -> tuple[Path, str, str]:
 
 
 def printed(page: str, pattern: str) -> list[str]:
-    """A command of the page, without what makes its environment."""
+    """A command of the page, without ./run."""
     return re.search(rf"^\./run ({pattern}.*)$", page, re.MULTILINE)[1].split()
 
 
-def test_the_file_is_clean(added: tuple[Path, str, str]) -> None:
+def test_the_file_passes_ruff(added: tuple[Path, str, str]) -> None:
     folder, method, _ = added
     for words in (("check",), ("format", "--check")):
         done = call(folder, "ruff", *words, f"dualdistill/distill/{method}.py")
         assert done.returncode == 0, done.stdout
 
 
-def test_the_contract_finds_the_method_and_holds(added: tuple[Path, str, str]) -> None:
+def test_the_method_passes_the_contract_tests(added: tuple[Path, str, str]) -> None:
     folder, method, _ = added
     words = printed((folder / PAGE).read_text(), "pytest")
     assert words[-1] == method
@@ -49,10 +49,10 @@ def test_the_row_resolves_and_its_key_is_checked(added: tuple[Path, str, str]) -
     folder, method, row = added
     done = call(folder, *printed((folder / PAGE).read_text(), "python")[2:])
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["rows"] == [row]
-    assert found["spec"]["distill"]["method"] == method
-    assert found["spec"]["distill"]["options"] == {"hint_weight": 1.0, "hint_until": 1.0}
+    resolved = json.loads(done.stdout)
+    assert resolved["rows"] == [row]
+    assert resolved["spec"]["distill"]["method"] == method
+    assert resolved["spec"]["distill"]["options"] == {"hint_weight": 1.0, "hint_until": 1.0}
     example = re.search(r"`(fitnets-\S+: \{.*?\})`", (folder / PAGE).read_text())[1]
     rows = folder / "config" / "variants.yaml"
     text = rows.read_text()
@@ -60,15 +60,14 @@ def test_the_row_resolves_and_its_key_is_checked(added: tuple[Path, str, str]) -
         rows.write_text(f"{text}{example}\n")
         assert call(folder, "dualdistill", "resolve").returncode == 0
         rows.write_text(f"{text}{example.replace('weight', 'wait')}\n")
-        told = call(folder, "dualdistill", "resolve").stderr
-        assert "unknown key 'hint_wait'" in told
+        assert "unknown key 'hint_wait'" in call(folder, "dualdistill", "resolve").stderr
     finally:
         rows.write_text(text)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)  # where no other test has typed the README's first command yet
-def test_the_row_trains_and_is_scored_and_no_other(added: tuple[Path, str, str], made: Path) -> None:
+@pytest.mark.timeout(1800)  # includes the README's first command, unless another test has run it
+def test_only_the_new_row_is_trained_and_scored(added: tuple[Path, str, str], made: Path) -> None:
     folder, _, row = added
     shutil.copytree(made / "results", folder / "results", dirs_exist_ok=True)
     runs = folder / "results" / "runs"
@@ -78,7 +77,7 @@ def test_the_row_trains_and_is_scored_and_no_other(added: tuple[Path, str, str],
     assert done.returncode == 0, done.stdout + done.stderr
     history = (runs / run / "history.jsonl").read_text().splitlines()
     assert json.loads(history[-1])["hint"] > 0
-    own = runs / run / "model.safetensors"
-    after = {path: path.stat().st_mtime_ns for path in runs.glob("*/*.safetensors") if path != own}
-    assert own.exists()
+    new = runs / run / "model.safetensors"
+    after = {path: path.stat().st_mtime_ns for path in runs.glob("*/*.safetensors") if path != new}
+    assert new.exists()
     assert after == before

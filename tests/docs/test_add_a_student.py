@@ -1,4 +1,4 @@
-"""docs/add-a-student.md, followed to the letter in a copy of the checkout."""
+"""Following docs/add-a-student.md works, in a copy of the checkout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS = ("pull-r50", "dualdistill-pull-r50")
 
 @pytest.fixture(scope="module")
 def added(copy: Path) -> Path:
-    """The copy once the page was followed."""
+    """A copy in which the page was followed."""
     page = (copy / PAGE).read_text()
     assert write_files(copy, FILE.findall(page)) == ["pull"]
     assert len(apply_diff(copy, page)) == 5
@@ -30,7 +30,7 @@ def resolved(folder: Path, row: str) -> dict:
     return json.loads(done.stdout)
 
 
-def test_the_file_is_clean(added: Path) -> None:
+def test_the_file_passes_ruff_and_mypy(added: Path) -> None:
     for words in (("ruff", "check"), ("ruff", "format", "--check"), ("mypy",)):
         done = call(added, *words, "dualdistill/models/pull.py")
         assert done.returncode == 0, done.stdout
@@ -53,7 +53,7 @@ def test_its_rows_resolve_and_its_numbers_are_checked(added: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)  # where no other test has typed the README's first command yet
+@pytest.mark.timeout(1800)  # includes the README's first command, unless another test has run it
 def test_it_trains_alone_and_with_a_method_and_is_scored(added: Path, made: Path) -> None:
     shutil.copytree(made / "results", added / "results", dirs_exist_ok=True)
     runs = {row: resolved(added, row)["run"] for row in ROWS}

@@ -1,4 +1,4 @@
-"""Every command that the README and docs/ print is typed here, as printed, in a copy of the checkout."""
+"""Every command printed by the README and docs/ works, in a copy of the checkout."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from printed import PAGES, commands, to_type, type_in
+from printed import PAGES, all_commands, commands, run_command
 
 SCORES = ("mAP", "NDS", "delta_mAP", "delta_NDS", "reported_mAP", "reported_NDS")
 COLUMNS = {"backbone", "method", "base", "teacher", *SCORES, "mAP_std", "NDS_std", "n_seeds"}
@@ -19,13 +19,13 @@ def rows(file: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_prints_commands(checkout: Path, page: str) -> None:
+def test_every_page_has_commands(checkout: Path, page: str) -> None:
     assert commands(checkout / page)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)  # the README's first command runs before it, some 25 jobs
-def test_the_first_command_ends_in_the_table(checkout: Path, made: Path) -> None:
+@pytest.mark.timeout(1800)  # includes the README's first command, some 25 jobs
+def test_the_first_command_makes_the_table(checkout: Path, made: Path) -> None:
     table = rows(made / "results" / "table_main.csv")
     assert set(table[0]) >= COLUMNS
     assert [(row["method"], row["backbone"]) for row in table] == [
@@ -38,16 +38,16 @@ def test_the_first_command_ends_in_the_table(checkout: Path, made: Path) -> None
     assert all(0 <= float(row[metric]) <= 100 for row in table for metric in ("mAP", "NDS"))
     assert {(row["data"], row["profile"]) for row in table} == {("world", "smoke")}
     assert table[2]["reported_mAP"] == "40.5"
-    assert "Nothing to be done" in type_in(made, to_type(checkout)[0])
+    assert "Nothing to be done" in run_command(made, all_commands(checkout)[0])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_every_printed_command_works_as_printed(checkout: Path, made: Path) -> None:
-    typed = to_type(checkout)
-    assert len(typed) >= len(PAGES)
-    for line in typed[1:]:
-        type_in(made, line)
+def test_every_printed_command_works(checkout: Path, made: Path) -> None:
+    printed = all_commands(checkout)
+    assert len(printed) >= len(PAGES)
+    for line in printed[1:]:
+        run_command(made, line)
     assert {row["verdict"] for row in rows(made / "results" / "claims.csv")} == {"undecided"}
-    # together they have made all there is to make
-    assert "Nothing to be done" in type_in(made, "snakemake")
+    # together the commands make every target
+    assert "Nothing to be done" in run_command(made, "snakemake")

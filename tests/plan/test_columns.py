@@ -1,4 +1,4 @@
-"""Tables of other numbers than mAP and NDS: errors, costs, the teacher's score; marks and what they mean."""
+"""Tables of other numbers than mAP and NDS: errors, costs and the teacher's score; footnotes and marks."""
 
 import io
 import re
@@ -34,21 +34,21 @@ def frame(plan: Plan) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(to_csv(gather(plan, "more"))), index_col=0)
 
 
-def test_every_measure_is_found_where_the_records_have_it(folder: Path):
-    found = frame(with_table(folder, rows_of=["table_main"], measures=list(MEASURES)))
-    ours, baseline = found.loc[OURS], found.loc["bevdepth-r50"]
+def test_every_measure_is_read_from_the_records(folder: Path):
+    table = frame(with_table(folder, rows_of=["table_main"], measures=list(MEASURES)))
+    ours, baseline = table.loc[OURS], table.loc["bevdepth-r50"]
     assert ours.mATE == pytest.approx(0.585)  # 1 - 0.41455
     assert (ours.AP_car, baseline.AP_car) == (46.5, 40.1)
     assert (ours.minutes, ours.memory_MB) == (20, 1020)
     assert (ours.parameters_M, ours.method_parameters_M) == (1.23, 0.09)
     assert (ours.ratio_minutes, ours.ratio_memory_MB) == (2.0, 1.0)
     assert pd.isna(baseline.ratio_minutes)
-    # no class has a velocity error here, and nobody measured trucks
+    # no class has a velocity error here, and the records have no AP of trucks
     assert pd.isna(ours.mAVE)
     assert pd.isna(ours.AP_truck)
 
 
-def test_the_teachers_score_stands_once_beside_students_of_all_seeds(folder: Path):
+def test_students_of_all_seeds_share_one_teacher_score(folder: Path):
     plan = with_table(folder, rows=[{"row": "bevdepth-r50"}, {"row": OURS}], measures=["teacher_mAP", "mAP"])
     alone, taught = gather(plan, "more").rows
     assert "teacher_mAP" not in alone.measured
@@ -58,7 +58,7 @@ def test_the_teachers_score_stands_once_beside_students_of_all_seeds(folder: Pat
     assert "| 90.0 " in to_markdown(gather(plan, "more"))
 
 
-def test_the_smallest_error_is_the_best_and_the_longest_training_is_not(folder: Path):
+def test_the_smallest_error_is_bold_and_no_training_time_is(folder: Path):
     plan = with_table(folder, rows_of=["table_main"], measures=["mATE", "minutes"])
     lines = to_markdown(gather(plan, "more")).splitlines()
     ours, baseline = (next(line for line in lines if f"| {row}" in line) for row in (OURS, "bevdepth-r50"))
@@ -67,23 +67,23 @@ def test_the_smallest_error_is_the_best_and_the_longest_training_is_not(folder: 
     assert "20.0 ± 0.00 (×2.0)" in ours  # noqa: RUF001
 
 
-def test_a_cost_table_says_on_what_it_was_measured(folder: Path):
+def test_a_cost_table_names_the_machine(folder: Path):
     plan = with_table(folder, rows_of=["table_main"], measures=["minutes"])
-    said = (
+    text = (
         "Wall-clock time and peak memory on x86_64, 2 cores, CPU, 1 thread(s), of one training each, beside"
     )
-    assert said in to_markdown(gather(plan, "more"))
+    assert text in to_markdown(gather(plan, "more"))
     assert "Wall-clock" not in to_markdown(gather(plan, "table_main"))
 
 
-def test_a_row_of_several_tables_is_shown_once_and_its_texts_stay_where_they_were(folder: Path):
+def test_a_row_of_several_tables_is_shown_once_without_the_texts_of_the_other_tables(folder: Path):
     rows = [{"row": OURS, "shown": {"row": "ours"}}, {"row": "bevdepth-r50"}]
     plan = with_table(folder, rows_of=["table_main"], rows=rows[:1])
     shown = [row.labels["row"] for row in gather(plan, "more").rows]
     assert shown == ["CenterPoint", "bevdepth-r50", "bevdepth-r101", "dualdistill-r101-centerpoint", "ours"]
 
 
-def test_a_reconstruction_has_a_dagger_and_a_footnote(folder: Path):
+def test_a_reconstruction_gets_a_dagger_and_a_footnote(folder: Path):
     rows = [{"row": f"x3kd-r{depth}-centerpoint"} for depth in (50, 101)]
     table = gather(with_table(folder, rows_of=["table_main"], rows=rows), "more", allow_missing=True)
     text = to_markdown(table)
@@ -97,7 +97,7 @@ def test_a_reconstruction_has_a_dagger_and_a_footnote(folder: Path):
     assert remarks[-1].endswith("see docs/methods/x3kd.md.")
 
 
-def test_a_reported_number_from_a_damaged_print_says_so(plan: Plan):
+def test_an_inferred_reported_number_gets_a_footnote(plan: Plan):
     text = to_markdown(gather(plan, "table_main"))
     assert "| 35.1‡ " in text
     assert "| 40.5 (+5.4)" in text
@@ -105,7 +105,7 @@ def test_a_reported_number_from_a_damaged_print_says_so(plan: Plan):
     assert "35.1$^\\ddagger$" in to_latex(gather(plan, "table_main"))
 
 
-def test_where_the_poster_prints_no_difference_it_follows_from_its_numbers(folder: Path):
+def test_a_gain_that_the_poster_does_not_print_is_computed_from_its_numbers(folder: Path):
     rows = [
         {"row": "upsample-conv3", "reported": "align_upconv3"},
         {"row": "dualdistill-r50-mvp", "baseline": "upsample-conv3", "reported": "align_aoa"},
@@ -114,7 +114,7 @@ def test_where_the_poster_prints_no_difference_it_follows_from_its_numbers(folde
     assert [ours.reported[name].gain for name in ("mAP", "NDS")] == [Decimal("0.5"), Decimal("0.6")]
 
 
-def test_what_had_to_be_trained_before_is_summed_and_unknown_where_a_part_is(folder: Path):
+def test_the_minutes_before_sum_all_earlier_runs_and_are_unknown_if_a_record_is_missing(folder: Path):
     plan = with_table(folder, rows=[{"row": "labeldistill-r50-centerpoint"}], measures=["minutes_before"])
     students = plan.table("more").rows[0].runs
     for student in students:
@@ -122,16 +122,16 @@ def test_what_had_to_be_trained_before_is_summed_and_unknown_where_a_part_is(fol
     start = plan.runs[students[0]].pretraining
     minutes = {start: 1, plan.runs[start].pretraining: 2}
     minutes |= {plan.runs[student].label_encoder: 4 for student in students}
-    for name, own in minutes.items():
+    for name, duration in minutes.items():
         assert gather(plan, "more").rows[0].measured == {}
-        record = {"schema": 1, "spec_sha": plan.runs[name].spec.sha, "outputs": {}, "seconds": 60 * own}
+        record = {"schema": 1, "spec_sha": plan.runs[name].spec.sha, "outputs": {}, "seconds": 60 * duration}
         plan.folder(plan.runs[name]).mkdir()
         write_json(plan.folder(plan.runs[name]) / "run.json", record)
     # the teacher took 10
     assert frame(plan).minutes_before.tolist() == [17.0]
 
 
-def test_a_wide_latex_table_goes_over_both_columns(folder: Path):
+def test_a_wide_latex_table_spans_both_columns(folder: Path):
     measures = [name for name in MEASURES if name.startswith("AP_")]
     text = to_latex(gather(with_table(folder, rows_of=["table_main"], measures=measures), "more"))
     assert "\\begin{table*}" in text
@@ -146,19 +146,19 @@ FAULTS = {
     ),
     "rows of an unknown table": (
         {"rows_of": ["table_mian"]},
-        "takes the rows of 'table_mian', which has none of its own",
+        "takes the rows of 'table_mian', which defines no rows",
     ),
-    "no rows": ({}, "table 'more' has no rows (rows: or rows_of:)"),
+    "no rows": ({}, "table 'more' has no rows (add rows: or rows_of:)"),
     "rows that print alike": (
         {"columns": ["method"], "rows": [{"row": OURS}, {"row": "mfd-only"}]},
         f"table 'more' prints the rows '{OURS}' and 'mfd-only' alike: 'DualDistill' "
-        "(show a column in which they differ",
+        "(add a column in which they differ",
     ),
     "two reports of one row": (
         {"rows": [{"row": "bevdepth-r50", "reported": "r101_bevdepth"}]},
         "row 'bevdepth-r50' has two reports that differ: 'r50_bevdepth' and 'r101_bevdepth'",
     ),
-    "text for no column": (
+    "text for an unknown column": (
         {"rows": [{"row": OURS, "shown": {"temperature": "-"}}]},
         "table 'more' names the unknown column 'temperature'",
     ),
@@ -166,7 +166,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_of_a_table_is_one_sentence_with_its_line(folder: Path, fault: str):
+def test_a_fault_in_a_table_gives_one_sentence_with_its_line(folder: Path, fault: str):
     table, sentence = FAULTS[fault]
     with pytest.raises(UserError, match=re.escape(sentence)) as caught:
         with_table(folder, **table)

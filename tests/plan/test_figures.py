@@ -1,4 +1,4 @@
-"""figures.yaml is checked like everything under config/: a fault is a sentence with a line and a way out."""
+"""figures.yaml is checked against the plan: a fault gives a sentence with a line and a hint."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dualdistill.config.settings import METRICS
+from dualdistill.config.views import CHARTS, METRICS
 from dualdistill.errors import UserError
 from dualdistill.plan import figures
 from dualdistill.plan import plan as planning
@@ -29,13 +29,13 @@ def test_every_table_of_scores_has_a_chart(tmp_path: Path):
 
 
 def test_every_figure_fits_the_plan(plan: Plan, folder: Path):
-    found = figures.load(plan, folder)
-    assert found["main"].table == "table_main"
+    views = figures.load(plan, folder)
+    assert views["main"].table == "table_main"
     teachers = [run.id for run in plan.runs.values() if "centerpoint" in run.rows and run.spec.seed == 0]
-    assert list(found["temperature"].runs) == teachers
-    # every seed of the rows that are compared, one student where a single frame is shown
-    assert len(found["training"].runs) == 4
-    assert [len(found[name].runs) for name in ("attention", "alignment")] == [1, 1]
+    assert list(views["temperature"].runs) == teachers
+    # all seeds of compared rows, a single student for a single frame
+    assert len(views["training"].runs) == 4
+    assert [len(views[name].runs) for name in ("attention", "alignment")] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -67,34 +67,33 @@ def test_every_figure_fits_the_plan(plan: Plan, folder: Path):
         (
             "teacher: centerpoint",
             "teacher: bevdepth-r50",
-            "figure 'temperature' needs a teacher, 'bevdepth-r50'",
+            "figure 'temperature' needs a teacher, but 'bevdepth-r50' trains a student",
         ),
         (
             "student: dualdistill-r50-centerpoint\n    tap",
             "student: bevdepth-r50\n    tap",
-            "figure 'attention' needs a student with a method, 'bevdepth-r50' has none",
+            "figure 'attention' needs a student with a method, but 'bevdepth-r50' has no method",
         ),
         ("tap: head", "tap: s9", "must be one of s2, s3, head"),
     ],
 )
-def test_a_fault_is_told_with_its_line(plan: Plan, folder: Path, old: str, new: str, sentence: str):
+def test_a_fault_gives_a_sentence_with_its_line(plan: Plan, folder: Path, old: str, new: str, sentence: str):
     change(folder, old, new)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as caught:
         figures.load(plan, folder)
-    assert sentence in str(told.value)
-    line = next(
-        n for n, text in enumerate((folder / figures.FILE).read_text().splitlines(), 1) if "main:" in text
-    )
-    assert str(told.value).startswith(f"{folder / figures.FILE}:")
-    assert int(str(told.value).split(":")[1]) >= line
+    assert sentence in str(caught.value)
+    lines = (folder / figures.FILE).read_text().splitlines()
+    first = next(number for number, text in enumerate(lines, 1) if "main:" in text)
+    assert str(caught.value).startswith(f"{folder / figures.FILE}:")
+    assert int(str(caught.value).split(":")[1]) >= first
 
 
-def test_an_unknown_figure_has_a_neighbour(plan: Plan, folder: Path):
+def test_an_unknown_figure_gets_a_suggestion(plan: Plan, folder: Path):
     with pytest.raises(UserError, match=r"no figure is named 'trainig' \(did you mean 'training'\?\)"):
         figures.find(figures.load(plan, folder), "trainig")
 
 
-def test_an_edited_drawing_key_changes_the_figure_and_not_the_probe(plan: Plan, folder: Path):
+def test_a_drawing_key_changes_the_figure_but_not_the_probe(plan: Plan, folder: Path):
     before = figures.load(plan, folder)["frame"]
     change(folder, "min_score: 0.3", "min_score: 0.5")
     after = figures.load(plan, folder)["frame"]
@@ -103,27 +102,16 @@ def test_an_edited_drawing_key_changes_the_figure_and_not_the_probe(plan: Plan, 
     assert figures.load(plan, folder)["frame"].probe_sha != after.probe_sha
 
 
-def test_a_figure_of_results_has_nothing_to_probe(plan: Plan, folder: Path):
+def test_a_figure_of_results_has_no_probe(plan: Plan, folder: Path):
     with pytest.raises(UserError, match="is drawn from results alone"):
         figures.probe_file(figures.load(plan, folder)["main"])
 
 
-def test_planning_figures_loads_no_library_and_drawing_no_torch():
-    charts = [
-        "groups",
-        "bars",
-        "sweep",
-        "curves",
-        "forest",
-        "temperature",
-        "key_frame",
-        "attention",
-        "alignment",
-    ]
+def test_planning_figures_imports_no_library_and_drawing_them_imports_no_torch():
     code = "import sys, dualdistill.plan.snakemake_inputs\n"
     code += "print([name for name in ('numpy', 'matplotlib', 'torch') if name in sys.modules])\n"
     code += "import dualdistill.report.figures.draw\n"
-    code += "".join(f"import dualdistill.report.figures.{chart}\n" for chart in charts)
+    code += "".join(f"import dualdistill.report.figures.{chart}\n" for chart in CHARTS)
     code += "print('torch' in sys.modules)"
     printed = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert printed.split("\n")[:2] == ["[]", "False"]

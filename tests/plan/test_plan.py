@@ -1,4 +1,4 @@
-"""Rows become runs: hashed by content, the same whatever their order, one run for equal specs."""
+"""Rows become runs: ids hash the content, order does not matter, and equal specs share a run."""
 
 import re
 import subprocess
@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from dualdistill.config import method_options, run_spec
 from dualdistill.config.run_spec import RunSpec
-from dualdistill.plan import identity, plan
+from dualdistill.plan import identity
+from dualdistill.plan import plan as planning
+from dualdistill.plan.plan import Plan
 from dualdistill.plan.snakemake_inputs import Jobs
 from dualdistill.store.files import sha_of
 
@@ -29,8 +31,8 @@ STUDENTS = (
 MVP = ("mvp", *(f"{method}-{backbone}-mvp" for method in METHODS[:2] for backbone in ("r50", "r101")))
 
 
-def planned(folder: Path, **overrides: Any) -> plan.Plan:
-    return plan.load(folder / "config.yaml", overrides)
+def planned(folder: Path, **overrides: Any) -> Plan:
+    return planning.load(folder / "config.yaml", overrides)
 
 
 def add(folder: Path, text: str) -> None:
@@ -38,8 +40,8 @@ def add(folder: Path, text: str) -> None:
         stream.write(text + "\n")
 
 
-def spec_of(found: plan.Plan, row: str) -> RunSpec:
-    return found.run(row).spec
+def spec_of(plan: Plan, row: str) -> RunSpec:
+    return plan.run(row).spec
 
 
 def test_planning_is_quick_and_imports_no_torch():
@@ -55,12 +57,12 @@ def test_planning_is_quick_and_imports_no_torch():
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_plans_every_row(folder: Path, profile: str):
-    found = planned(folder, profile=profile)
-    assert {row for run in found.runs.values() for row in run.rows} >= {"centerpoint", *STUDENTS, *MVP}
-    for run in found.runs.values():
+    plan = planned(folder, profile=profile)
+    assert {row for run in plan.runs.values() for row in run.rows} >= {"centerpoint", *STUDENTS, *MVP}
+    for run in plan.runs.values():
         assert run.id == f"{identity.label(run.spec)}-s0-{run.spec.sha[:10]}"
     for row in ("centerpoint", *STUDENTS, *MVP):
-        assert found.run(row).id.startswith(f"{row}-s0-")
+        assert plan.run(row).id.startswith(f"{row}-s0-")
 
 
 def test_the_plan_is_the_same_twice(folder: Path):
@@ -68,7 +70,7 @@ def test_the_plan_is_the_same_twice(folder: Path):
 
 
 @pytest.mark.parametrize("name", ["variants.yaml", "profiles/world.yaml"])
-def test_the_order_of_rows_and_keys_changes_no_run(folder: Path, name: str):
+def test_the_order_of_rows_and_keys_does_not_matter(folder: Path, name: str):
     before = planned(folder)
     path = folder / name
     value = yaml.safe_load(path.read_text())
@@ -94,48 +96,48 @@ def test_the_hash_ignores_key_order(random):
     assert sha_of(shuffled(value)) == sha_of(value)
 
 
-def test_equal_specs_are_one_run(folder: Path):
+def test_equal_specs_share_a_run(folder: Path):
     before = planned(folder).runs
     add(folder, "same: {from: dualdistill-r50-centerpoint, temperature: 0.1, crd: true, schedule.ema: 0}")
-    found = planned(folder)
-    assert found.run("same") is found.run("dualdistill-r50-centerpoint")
-    assert found.run("same").rows == ("dualdistill-r50-centerpoint", "same")
-    assert found.runs.keys() == before.keys()
+    plan = planned(folder)
+    assert plan.run("same") is plan.run("dualdistill-r50-centerpoint")
+    assert plan.run("same").rows == ("dualdistill-r50-centerpoint", "same")
+    assert plan.runs.keys() == before.keys()
 
 
-def test_a_row_changes_what_it_says_and_nothing_else(folder: Path):
+def test_a_row_changes_the_keys_that_it_names_and_nothing_else(folder: Path):
     changes = "temperature: 0.5, model.head.nms_iou: 0.3, schedule.epochs: 3"
     add(folder, f"t: {{from: dualdistill-r50-centerpoint, {changes}}}")
-    found = planned(folder)
-    parent, child = spec_of(found, "dualdistill-r50-centerpoint"), spec_of(found, "t")
+    plan = planned(folder)
+    parent, child = spec_of(plan, "dualdistill-r50-centerpoint"), spec_of(plan, "t")
     assert child.distill.options == parent.distill.options | {"temperature": 0.5}
     assert (child.model.head.nms_iou, child.schedule.epochs) == (0.3, 3)
     assert (child.teacher, child.data, child.input) == (parent.teacher, parent.data, parent.input)
 
 
-def test_another_method_drops_the_options_of_the_one_before(folder: Path):
+def test_another_method_drops_inherited_options(folder: Path):
     add(folder, "hot: {from: dualdistill-r50-centerpoint, temperature: 1.0}")
     add(folder, "other: {from: hot, method: tigbev}")
     assert spec_of(planned(folder), "other").distill.options == method_options.fill("tigbev", {})
 
 
 def test_students_of_all_seeds_learn_from_one_teacher(folder: Path):
-    found = planned(folder, seeds=[1, 2], teacher_seed=0)
-    taught = [run for run in found.runs.values() if run.spec.distill]
-    teachers = {run for run in found.runs if run.startswith(("centerpoint-s0", "mvp-s0"))}
+    plan = planned(folder, seeds=[1, 2], teacher_seed=0)
+    taught = [run for run in plan.runs.values() if run.spec.distill]
+    teachers = {run for run in plan.runs if run.startswith(("centerpoint-s0", "mvp-s0"))}
     assert {run.teacher for run in taught} == teachers
-    # one run per row that teaches
-    assert len(teachers) == len({name for run in teachers for name in found.runs[run].rows})
-    assert all(run.spec.teacher == found.runs[run.teacher].spec for run in taught)
+    # a run per row that is a teacher
+    assert len(teachers) == len({name for run in teachers for name in plan.runs[run].rows})
+    assert all(run.spec.teacher == plan.runs[run.teacher].spec for run in taught)
     assert {run.spec.seed for run in taught} == {1, 2}
-    assert [len(row.runs) for row in found.tables["table_main"].rows] == [2, 2, 2, 2, 2]
+    assert [len(row.runs) for row in plan.tables["table_main"].rows] == [2, 2, 2, 2, 2]
 
 
-def test_a_seed_more_leaves_the_runs_before_alone(folder: Path):
+def test_another_seed_keeps_the_existing_runs(folder: Path):
     assert planned(folder).runs.items() <= planned(folder, seeds=[0, 1]).runs.items()
 
 
-def test_a_camera_knob_retrains_students_and_no_teacher(folder: Path):
+def test_a_camera_setting_retrains_students_and_no_teacher(folder: Path):
     before = planned(folder)
     path = folder / "profiles" / "world.yaml"
     path.write_text(re.sub(r"resize_test: [\d.]+", "resize_test: 0.017", path.read_text()))
@@ -144,12 +146,12 @@ def test_a_camera_knob_retrains_students_and_no_teacher(folder: Path):
     assert spec_of(after, "bevdepth-r50") != spec_of(before, "bevdepth-r50")
 
 
-def test_a_teacher_may_see_its_frames_turned_further_than_its_students_do(folder: Path):
+def test_a_teacher_may_have_other_augmentation_than_its_students(folder: Path):
     path = folder / "profiles" / "smoke.yaml"
     turned = "teacher_input: {bev_rotate_deg: 31.5, bev_flip: true}"
     path.write_text(f"{path.read_text()}{turned}\n")
-    found = planned(folder, profile="smoke")
-    student, teacher = spec_of(found, "dualdistill-r50-centerpoint"), spec_of(found, "centerpoint")
+    plan = planned(folder, profile="smoke")
+    student, teacher = spec_of(plan, "dualdistill-r50-centerpoint"), spec_of(plan, "centerpoint")
     assert (teacher.input.bev_rotate_deg, teacher.input.bev_flip) == (31.5, True)
     assert student.teacher == teacher
     assert student.input.bev_rotate_deg != 31.5
@@ -164,9 +166,9 @@ def test_a_raised_version_changes_exactly_what_depends_on_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch, stage: str, data: bool, runs: bool, jobs: bool
 ):
     def state() -> tuple[str, list[str], str]:
-        found = planned(folder)
-        first = SimpleNamespace(run=next(iter(found.runs)))
-        return found.data_id, list(found.runs), Jobs(found).prediction_sha(first)
+        plan = planned(folder)
+        first = SimpleNamespace(run=next(iter(plan.runs)))
+        return plan.data_id, list(plan.runs), Jobs(plan).prediction_sha(first)
 
     before = state()
     monkeypatch.setattr(identity, stage, getattr(identity, stage) + 1)
@@ -174,47 +176,43 @@ def test_a_raised_version_changes_exactly_what_depends_on_it(
 
 
 def test_the_data_root_is_not_part_of_a_run(folder: Path):
-    one, other = (planned(folder, profile="nuscenes", data_root=root) for root in ("/a", "/b"))
-    assert one.runs == other.runs
-    assert one.data_id == other.data_id
-    assert one.paths.root != other.paths.root
+    first, second = (planned(folder, profile="nuscenes", data_root=root) for root in ("/a", "/b"))
+    assert first.runs == second.runs
+    assert first.data_id == second.data_id
+    assert first.paths.root != second.paths.root
 
 
-def test_the_same_table_of_another_profile_is_another_job(folder: Path):
+def test_another_profile_makes_a_table_again(folder: Path):
     name = SimpleNamespace(table="table_main")
     shas = {Jobs(planned(folder, profile=profile)).table_sha(name) for profile in PROFILES}
     assert len(shas) == len(PROFILES)
 
 
-def test_what_the_command_line_overrides_reaches_the_commands(folder: Path):
-    found = planned(folder, profile="smoke", seeds=["0", "2"])
-    assert found.arguments.split(" ", 2)[2] == "--profile smoke --set 'seeds=[0, 2]'"
+def test_overrides_are_passed_on_to_the_commands(folder: Path):
+    plan = planned(folder, profile="smoke", seeds=["0", "2"])
+    assert plan.arguments.split(" ", 2)[2] == "--profile smoke --set 'seeds=[0, 2]'"
 
 
 def test_the_published_sizes_are_in_the_nuscenes_profile(folder: Path):
-    found = planned(folder, profile="nuscenes")
-    r50, r101 = spec_of(found, "dualdistill-r50-centerpoint"), spec_of(found, "dualdistill-r101-centerpoint")
+    plan = planned(folder, profile="nuscenes")
+    r50, r101 = spec_of(plan, "dualdistill-r50-centerpoint"), spec_of(plan, "dualdistill-r101-centerpoint")
     assert (r50.input.image_height, r50.input.image_width) == (256, 704)
     assert (r101.input.image_height, r101.input.image_width) == (512, 1408)
     assert (r50.grid.cells, r50.teacher.model.pillar_m) == (128, 0.2)
     assert (r50.model.depth, r101.model.depth) == (50, 101)
     assert (r50.schedule.epochs, r50.schedule.steps, r50.schedule.cbgs) == (24, (16, 22), True)
-    # of each class's footprint, as published: long vehicles shrink, pedestrians and cones grow
+    # published scales of each class's footprint: long vehicles shrink, pedestrians and cones grow
     scales = (1.0, 0.7, 0.7, 0.4, 0.55, 1.0, 1.0, 1.0, 4.5, 9.0)
     assert r50.model == run_spec.BEVDepthSpec(
         activation_checkpoint=True, head=run_spec.HeadSpec(nms_scale=scales)
     )
     assert r50.teacher.model == run_spec.TeacherSpec()
-    assert spec_of(found, "mvp").model == run_spec.MVPSpec()
+    assert spec_of(plan, "mvp").model == run_spec.MVPSpec()
 
 
-def test_columns_are_headed_as_the_field_spells_them():
-    tables = plan.load().tables
-    assert tables["table_ablation_components"].headings == {
-        "mfd": "MFD",
-        "crd": "CRD",
-        "mAP": "mAP",
-        "NDS": "NDS",
-    }
+def test_headings_have_the_usual_spelling():
+    tables = planning.load().tables
+    headings = {"mfd": "MFD", "crd": "CRD", "mAP": "mAP", "NDS": "NDS"}
+    assert tables["table_ablation_components"].headings == headings
     errors = tables["table_errors"].headings
     assert (errors["row"], errors["mATE"], errors["AP_traffic_cone"]) == ("Row", "mATE", "AP traffic cone")

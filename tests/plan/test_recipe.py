@@ -1,4 +1,4 @@
-"""A recipe changes the numbers that it names, for the methods that it names, and nothing else."""
+"""A recipe changes the numbers and methods that it names, and nothing else."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,7 @@ import yaml
 from dualdistill.config import method_options
 from dualdistill.config.settings import load
 from dualdistill.errors import UserError
-from dualdistill.plan import plan
+from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import Plan
 from dualdistill.plan.snakemake_inputs import Jobs
 from dualdistill.plan.variants import Resolver
@@ -22,15 +22,15 @@ OTHER = "as_published"
 
 
 def planned(folder: Path, **overrides: Any) -> Plan:
-    return plan.load(folder / "config.yaml", overrides)
+    return planning.load(folder / "config.yaml", overrides)
 
 
 def published(folder: Path, profile: str) -> Plan:
     return planned(folder, profile=profile, recipe=OTHER)
 
 
-def own_recipe(folder: Path, text: str) -> None:
-    (folder / "recipes" / "own.yaml").write_text(f"title: a test\n{text}\n")
+def write_recipe(folder: Path, text: str) -> None:
+    (folder / "recipes" / "mine.yaml").write_text(f"title: a test\n{text}\n")
 
 
 def add(folder: Path, text: str) -> None:
@@ -54,14 +54,14 @@ def test_the_default_changes_nothing(folder: Path):
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_row_resolves_and_differs_in_what_the_recipe_says(folder: Path, profile: str):
+def test_every_row_differs_exactly_in_the_numbers_of_the_recipe(folder: Path, profile: str):
     resolvers = [
         Resolver(load(folder / "config.yaml", {"profile": profile, "recipe": name}))
         for name in ("matched", OTHER)
     ]
     before, after = resolvers
     for name, variant in after.variants.items():
-        said = after.recipe.changes(variant.method or variant.model, variant.backbone)
+        expected = after.recipe.changes(variant.method or variant.model, variant.backbone)
         old, new = (asdict(each.spec(name, 0)) for each in resolvers)
         if old["teacher"]:
             teacher = str(variant.teacher)
@@ -70,32 +70,29 @@ def test_every_row_resolves_and_differs_in_what_the_recipe_says(folder: Path, pr
             )
             old["teacher"] = new["teacher"] = None
             for each in (old, new):
-                each["distill"].pop("label_encoder", None)  # a run of its own, of that teacher
+                each["distill"].pop("label_encoder", None)  # depends on the teacher only
         changed = {key.lstrip(".") for key, value in dotted(new).items() if value != dotted(old)[key]}
-        # a detector that a student starts from is the same network, and so is one that it grew from
+        # the detectors that give a student its initial weights are the same network and change with it
         changed = {key.replace("pretraining.", "") for key in changed}
-        assert changed <= said.keys() - before.variants[name].changes.keys(), name
-        for key in said.keys() - variant.changes.keys():
+        assert changed <= expected.keys() - before.variants[name].changes.keys(), name
+        for key in expected.keys() - variant.changes.keys():
             value = dotted(new)[f".{key}"]
-            assert (list(value) if isinstance(value, tuple) else value) == said[key], (name, key)
+            assert (list(value) if isinstance(value, tuple) else value) == expected[key], (name, key)
 
 
 def test_every_method_and_every_model_has_an_entry(folder: Path):
     profile = yaml.safe_load((folder / "profiles" / "world.yaml").read_text())
     entries = yaml.safe_load((folder / "recipes" / f"{OTHER}.yaml").read_text())
-    assert entries.keys() - {"title"} == {
-        *method_options.methods(),
-        *profile["students"],
-        *profile["teachers"],
-    }
+    networks = {*profile["students"], *profile["teachers"]}
+    assert entries.keys() - {"title"} == {*method_options.methods(), *networks}
 
 
 def test_the_published_differences(folder: Path):
-    found = published(folder, "nuscenes")
+    plan = published(folder, "nuscenes")
 
     def schedule(row: str) -> tuple[Any, ...]:
-        told = found.run(row).spec.schedule
-        return told.epochs, told.steps, told.cbgs, told.ema, told.batch, told.weight_decay, told.warmup_iters
+        spec = plan.run(row).spec.schedule
+        return spec.epochs, spec.steps, spec.cbgs, spec.ema, spec.batch, spec.weight_decay, spec.warmup_iters
 
     assert schedule("bevdepth-r50") == (20, (16, 19), True, 0.0, 64, 1e-7, 0)
     assert schedule("bevdepth-r101") == (20, (16, 19), True, 0.0, 64, 1e-3, 0)
@@ -105,29 +102,29 @@ def test_the_published_differences(folder: Path):
     assert schedule("labeldistill-r50-centerpoint") == (30, (19, 23), False, 0.999, 16, 0.01, 0)
     assert schedule("tigbev-r101-centerpoint") == (20, (16, 19), True, 0.0, 64, 0.01, 200)
     rows = ("bevdepth-r50", "tigbev-r101-centerpoint", "distillbev-r50-centerpoint")
-    assert [found.run(row).spec.model.extra_norm for row in rows] == [False, False, True]
-    jitter = [found.run(row).spec.input.resize_jitter for row in ("bevdepth-r50", "bevdepth-r101")]
+    assert [plan.run(row).spec.model.extra_norm for row in rows] == [False, False, True]
+    jitter = [plan.run(row).spec.input.resize_jitter for row in ("bevdepth-r50", "bevdepth-r101")]
     assert jitter == [(-0.054, 0.11), (-0.108, 0.22)]
 
 
-def test_what_comes_out_equal_is_one_run(folder: Path):
+def test_rows_that_two_recipes_resolve_equally_share_a_run(folder: Path):
     matched, other = planned(folder, profile="nuscenes"), published(folder, "nuscenes")
     ours = {name for name, run in matched.runs.items() if "dualdistill-r101-mvp" in run.rows}
     assert ours == {other.run("dualdistill-r101-mvp").id}
 
 
-def test_what_stands_deeper_wins_and_the_row_over_all(folder: Path):
+def test_the_innermost_block_wins_and_a_row_wins_over_all(folder: Path):
     block = "schedule.epochs: {}, schedule.batch: {}"
     add(folder, "mine: {from: bevdepth-r50, schedule.epochs: 9}")
 
     def numbers(row: str) -> tuple[int, int]:
-        told = planned(folder, recipe="own").run(row).spec.schedule
-        return told.epochs, told.batch
+        schedule = planned(folder, recipe="mine").run(row).spec.schedule
+        return schedule.epochs, schedule.batch
 
-    own_recipe(folder, f"bevdepth: {{{block.format(11, 21)}, world: {{schedule.epochs: 12}}}}")
+    write_recipe(folder, f"bevdepth: {{{block.format(11, 21)}, world: {{schedule.epochs: 12}}}}")
     assert numbers("bevdepth-r50") == numbers("bevdepth-r101") == (12, 21)
     inner = "r50: {schedule.epochs: 13, world: {schedule.epochs: 14}, nuscenes: {schedule.batch: 24}}"
-    own_recipe(folder, f"bevdepth: {{{inner}, world: {{{block.format(12, 22)}}}, {block.format(11, 21)}}}")
+    write_recipe(folder, f"bevdepth: {{{inner}, world: {{{block.format(12, 22)}}}, {block.format(11, 21)}}}")
     assert numbers("bevdepth-r50") == (14, 22)
     assert numbers("bevdepth-r101") == (12, 22)
     assert numbers("mine") == (9, 22)
@@ -158,28 +155,28 @@ FAULTS: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_in_a_recipe_is_one_sentence_with_its_line(folder: Path, fault: str):
+def test_a_fault_in_a_recipe_gives_one_sentence_with_its_line(folder: Path, fault: str):
     text, sentence = FAULTS[fault]
-    own_recipe(folder, text)
+    write_recipe(folder, text)
     with pytest.raises(UserError) as caught:
-        planned(folder, recipe="own")
-    assert str(caught.value).startswith(f"{folder / 'recipes' / 'own.yaml'}:2: {sentence}")
+        planned(folder, recipe="mine")
+    assert str(caught.value).startswith(f"{folder / 'recipes' / 'mine.yaml'}:2: {sentence}")
 
 
-def test_a_recipe_without_a_title_is_one_sentence(folder: Path):
-    (folder / "recipes" / "own.yaml").write_text("tigbev: {}\n")
+def test_a_recipe_without_a_title_is_refused(folder: Path):
+    (folder / "recipes" / "mine.yaml").write_text("tigbev: {}\n")
     with pytest.raises(UserError, match="missing key 'title'"):
-        planned(folder, recipe="own")
+        planned(folder, recipe="mine")
 
 
-def test_an_unknown_recipe_of_the_command_line_has_a_neighbour(folder: Path):
+def test_an_unknown_recipe_on_the_command_line_gets_a_suggestion(folder: Path):
     with pytest.raises(UserError) as caught:
         planned(folder, recipe="as_publishd")
     assert str(caught.value) == "command line: unknown recipe 'as_publishd' (did you mean 'as_published'?)"
 
 
-def test_a_table_says_its_recipe_and_is_not_taken_for_that_of_another(folder: Path, tmp_path: Path):
-    plans = [plan.load(folder / "config.yaml", {"recipe": name}, tmp_path) for name in ("matched", OTHER)]
+def test_a_table_names_its_recipe_and_another_recipe_makes_it_again(folder: Path, tmp_path: Path):
+    plans = [planning.load(folder / "config.yaml", {"recipe": name}, tmp_path) for name in ("matched", OTHER)]
     matched, other = (gather(each, "table_main", allow_missing=True) for each in plans)
     assert "Recipe: matched (one student, one teacher and one schedule for all; only" in matched.preface[1]
     assert "Recipe: as_published (every method with its own settings, as published;" in other.preface[1]

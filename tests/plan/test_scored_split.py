@@ -1,4 +1,4 @@
-"""Which split is scored changes where scores and tables lie, and nothing else."""
+"""The scored split changes the folders of scores and tables, and nothing else."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def planned(folder: Path, split: str) -> plan.Plan:
     return plan.load(folder / "config.yaml", {"split": split})
 
 
-def test_the_other_split_is_scored_with_the_same_runs_and_data(folder: Path):
+def test_both_splits_use_the_same_runs_and_data(folder: Path):
     val, dev = planned(folder, "val"), planned(folder, "dev")
     assert (val.runs, val.data_id, val.paths) == (dev.runs, dev.data_id, dev.paths)
     run = val.run("centerpoint")
@@ -36,14 +36,14 @@ def test_the_other_split_is_scored_with_the_same_runs_and_data(folder: Path):
     ],
 )
 def test_a_file_of_the_other_split_is_refused(folder: Path, target: str, asked: str, other: str):
-    """It may be there already, and snakemake would call it up to date."""
-    with pytest.raises(UserError, match=f"belongs to the split '{other}', and '{asked}' is asked for"):
+    """It may exist already, and snakemake would report it as up to date."""
+    with pytest.raises(UserError, match=f"belongs to split '{other}', but split '{asked}' is chosen"):
         Jobs(planned(folder, asked)).check_targets([target])
 
 
-def test_the_own_files_of_a_split_are_not_refused(folder: Path):
+def test_files_of_the_chosen_split_are_accepted(folder: Path):
     for split, place in (("val", ""), ("dev", "dev/")):
-        dev = planned(folder, split)
-        run = dev.run("centerpoint").id
+        chosen = planned(folder, split)
+        run = chosen.run("centerpoint").id
         targets = [f"results/{place}table_main.csv", f"results/runs/{run}/{place}metrics.json"]
-        Jobs(dev).check_targets([*targets, f"results/runs/{run}/model.safetensors"])
+        Jobs(chosen).check_targets([*targets, f"results/runs/{run}/model.safetensors"])

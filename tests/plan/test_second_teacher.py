@@ -1,4 +1,4 @@
-"""Virtual points in the plan: a stage of their own, made for whoever is given them and for nobody else."""
+"""Virtual points in the plan: a separate stage, for the runs that read them only."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from dualdistill.errors import DataError, UserError
-from dualdistill.plan import identity, plan
+from dualdistill.plan import identity
+from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import Plan
 from dualdistill.plan.snakemake_inputs import Jobs
 
@@ -15,7 +16,7 @@ MVP, TAUGHT = "mvp", "dualdistill-r50-mvp"
 
 
 def planned(folder: Path, **overrides: Any) -> Plan:
-    return plan.load(folder / "config.yaml", overrides)
+    return planning.load(folder / "config.yaml", overrides)
 
 
 def add(folder: Path, text: str) -> None:
@@ -24,45 +25,45 @@ def add(folder: Path, text: str) -> None:
 
 
 def test_a_teacher_and_its_students_share_virtual_points(folder: Path):
-    found = planned(folder)
-    teacher, student, plain = (found.run(row) for row in (MVP, TAUGHT, "centerpoint"))
-    own = found.paths.virtual(teacher.spec)
-    assert own == found.paths.virtual(student.spec)
-    assert own.parent == found.paths.index.parent
-    assert found.paths.virtual(plain.spec) is None
-    assert list(found.virtual) == [own.name]
-    name, virtual = found.virtual_points(TAUGHT)
-    assert (name, virtual) == found.virtual_points(name) == (own.name, teacher.spec.model.virtual)
-    with pytest.raises(UserError, match="'centerpoint' is given no virtual points"):
-        found.virtual_points("centerpoint")
+    plan = planned(folder)
+    teacher, student, plain = (plan.run(row) for row in (MVP, TAUGHT, "centerpoint"))
+    points = plan.paths.virtual(teacher.spec)
+    assert points == plan.paths.virtual(student.spec)
+    assert points.parent == plan.paths.index.parent
+    assert plan.paths.virtual(plain.spec) is None
+    assert list(plan.virtual) == [points.name]
+    name, virtual = plan.virtual_points(TAUGHT)
+    assert (name, virtual) == plan.virtual_points(name) == (points.name, teacher.spec.model.virtual)
+    with pytest.raises(UserError, match="'centerpoint' has no virtual points"):
+        plan.virtual_points("centerpoint")
 
 
-def test_who_is_given_virtual_points_waits_for_them(folder: Path):
-    # nothing has been trained there, whatever lies in the checkout
-    found = plan.load(folder / "config.yaml", {}, folder.parent / "results")
-    jobs = Jobs(found)
+def test_runs_that_read_virtual_points_wait_for_them(folder: Path):
+    # an empty results folder, independent of the checkout's
+    plan = planning.load(folder / "config.yaml", {}, folder.parent / "results")
+    jobs = Jobs(plan)
 
     def waits(row: str, stage: str) -> bool:
-        wildcards = SimpleNamespace(run=found.run(row).id)
+        wildcards = SimpleNamespace(run=plan.run(row).id)
         return any(name.endswith("virtual.json") for name in getattr(jobs, stage)(wildcards))
 
     assert [waits(row, "training_data") for row in (MVP, TAUGHT, "centerpoint")] == [True, True, False]
-    # a student sees images only once it is trained
+    # a trained student reads images only
     assert [waits(row, "prediction_data") for row in (MVP, TAUGHT, "centerpoint")] == [True, False, False]
 
 
-def test_the_labels_name_the_teacher(folder: Path):
-    found = planned(folder)
-    assert [identity.label(found.run(row).spec) for row in (MVP, TAUGHT)] == [MVP, TAUGHT]
+def test_labels_of_runs_name_the_teacher(folder: Path):
+    plan = planned(folder)
+    assert [identity.label(plan.run(row).spec) for row in (MVP, TAUGHT)] == [MVP, TAUGHT]
 
 
-def test_perfect_masks_are_a_key_of_a_row_and_do_not_count_the_damage(folder: Path):
+def test_a_row_with_perfect_masks_does_not_depend_on_the_damage(folder: Path):
     add(folder, "mvp-oracle: {from: mvp, model.virtual.masks: oracle}")
-    found = planned(folder)
-    oracle, noisy = found.run("mvp-oracle").spec, found.run(MVP).spec
+    plan = planned(folder)
+    oracle, noisy = plan.run("mvp-oracle").spec, plan.run(MVP).spec
     assert (oracle.model.virtual.masks, oracle.model.virtual.damage) == ("oracle", None)
     assert noisy.model.virtual.damage is not None
-    assert len(found.virtual) == 2
+    assert len(plan.virtual) == 2
     path = folder / "profiles" / "world.yaml"
     path.write_text(path.read_text().replace("score_noise: ", "score_noise: 1"))
     after = planned(folder)
@@ -70,7 +71,9 @@ def test_perfect_masks_are_a_key_of_a_row_and_do_not_count_the_damage(folder: Pa
     assert after.run(MVP).spec != noisy
 
 
-def test_a_raised_version_makes_only_virtual_points_anew(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_raised_version_changes_virtual_points_and_their_readers_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
     before = planned(folder)
     made = set(before.virtual)
     monkeypatch.setattr(identity, "VIRTUAL", identity.VIRTUAL + 1)
@@ -78,8 +81,8 @@ def test_a_raised_version_makes_only_virtual_points_anew(folder: Path, monkeypat
     assert before.data_id == after.data_id
     assert not made & after.virtual.keys()
     rows = {row for run in before.runs.keys() - after.runs.keys() for row in before.runs[run].rows}
-    given = {row for run in before.runs.values() if run.spec.virtual for row in run.rows}
-    assert rows == given >= {MVP, TAUGHT}
+    readers = {row for run in before.runs.values() if run.spec.virtual for row in run.rows}
+    assert rows == readers >= {MVP, TAUGHT}
 
 
 def test_real_images_need_masks_from_files(folder: Path):
@@ -88,14 +91,14 @@ def test_real_images_need_masks_from_files(folder: Path):
         planned(folder, profile="nuscenes")
 
 
-def test_masks_that_are_not_there_are_one_sentence_for_those_who_need_them(folder: Path, tmp_path: Path):
-    found = planned(folder, profile="nuscenes")
-    jobs, run = Jobs(found), found.run(MVP).id
+def test_missing_masks_give_one_sentence_to_the_runs_that_need_them(folder: Path, tmp_path: Path):
+    plan = planned(folder, profile="nuscenes")
+    jobs, run = Jobs(plan), plan.run(MVP).id
     jobs.check_masks([])
     jobs.check_masks(["results/table_main.csv"])
     for word in (
         f"results/runs/{run}/run.json",
-        f"results/data/{found.data_id}/{next(iter(found.virtual))}/x",
+        f"results/data/{plan.data_id}/{next(iter(plan.virtual))}/x",
     ):
         with pytest.raises(UserError) as caught:
             jobs.check_masks(["-n", word])
@@ -108,5 +111,5 @@ def test_masks_that_are_not_there_are_one_sentence_for_those_who_need_them(folde
     gone = Jobs(planned(folder, profile="nuscenes", masks=str(tmp_path / "gone")))
     with pytest.raises(DataError, match="the folder of masks does not exist"):
         gone.check_masks([f"results/runs/{run}/run.json"])
-    # where the masks lie is not part of a run
-    assert there.plan.runs == found.runs
+    # the location of the masks is not part of a run
+    assert there.plan.runs == plan.runs

@@ -1,7 +1,7 @@
-"""A copy of ./run in a folder of its own, with a PATH of chosen tools and a stand-in for Python.
+"""A copy of ./run in a separate folder, with a PATH of chosen tools and a stub for Python.
 
-The script under test is the real one; what it would spend minutes on (venv, pip) is answered by a small
-shell script that writes down how it was called and fails or dawdles on request.
+The script under test is the real one. A small shell script replaces the slow parts (venv, pip); it logs its
+calls, and fails or waits on request.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Done:
 
     @property
     def sentence(self) -> str:
-        """The one line that has to say what is wrong and what to do about it."""
+        """The last line of stderr, which must say what is wrong and what to do about it."""
         assert "Traceback" not in self.err
         assert "line " not in self.err, f"bash complained instead of the script: {self.err}"
         return self.err.strip().splitlines()[-1]
@@ -63,7 +63,7 @@ class Clone:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            # whoever runs the tests in the background ignores Ctrl-C, and so would everything they start
+            # tests run in the background ignore SIGINT, which their child processes would inherit
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
@@ -79,7 +79,7 @@ class Clone:
         )
 
     def wait_until_slow(self) -> None:
-        """Return once the stand-in dawdles, that is in the middle of the set-up."""
+        """Return when the stub waits, in the middle of the set-up."""
         deadline = time.monotonic() + 20
         while not (self.record / "slow").exists():
             assert time.monotonic() < deadline, "the set-up never reached its slow step"
@@ -91,21 +91,21 @@ class Clone:
         (self.tools / name).chmod(0o755)
 
     def disk(self, free_gb: int) -> None:
-        """Say how much is free, so that no test depends on the disk it happens to run on."""
+        """Report this much free space, so that no test depends on the real disk."""
         self.tool("df", f"#!/bin/sh\necho head\necho /dev/disk 900000000 0 {free_gb * 1024**2} 80% /\n")
 
 
 def make_clone(parent: Path) -> Clone:
-    """A checkout in a path with a space, on a machine without Python; no clone has a compiler."""
+    """A checkout in a path with a space, on a machine without Python and without a compiler."""
     folders = {name: parent / name for name in ("a clone", "tools", "record")}
     for folder in folders.values():
         folder.mkdir()
     for name in ("run", "constraints.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, folders["a clone"] / name)
     for tool in TOOLS:
-        found = shutil.which(tool)
-        assert found, f"these tests need the tool {tool}"
-        os.symlink(found, folders["tools"] / tool)
+        path = shutil.which(tool)
+        assert path, f"these tests need the tool {tool}"
+        os.symlink(path, folders["tools"] / tool)
     clone = Clone(folders["a clone"], folders["tools"], folders["record"])
     clone.disk(free_gb=100)
     return clone

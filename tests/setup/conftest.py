@@ -1,4 +1,4 @@
-"""Clones of this project on machines that have nothing, or everything that ./run needs."""
+"""Clones of this project on machines with nothing, or with everything that ./run needs."""
 
 from __future__ import annotations
 

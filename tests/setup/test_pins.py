@@ -1,4 +1,4 @@
-"""One set of versions: constraints.txt, conda, what the project asks for and what is installed agree."""
+"""constraints.txt, environment.yml, pyproject.toml and the installed packages agree on versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from dualdistill.store.provenance import package_versions
 
 ROOT = Path(__file__).resolve().parents[2]
-FIRST = {"torch", "setuptools"}  # torch brings what constraints.txt does not list; setuptools builds the rest
+FIRST = {"torch", "setuptools"}  # torch needs packages that are not pinned; setuptools builds the others
 
 
 def pin_lines() -> list[str]:
@@ -35,7 +35,7 @@ def project() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def test_constraints_are_exact_and_name_no_package_twice():
+def test_constraints_are_exact_and_unique():
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in pin_lines())
     assert len(pins()) == len(pin_lines())
 
@@ -49,7 +49,7 @@ def test_environment_yml_is_a_conda_environment():
     assert list(pip_section) == ["pip"]
 
 
-def test_environment_yml_has_the_pins_of_constraints_txt():
+def test_environment_yml_uses_the_pins_of_constraints_txt():
     bound, *lines = conda()["dependencies"][-1]["pip"]
     assert bound == "--constraint constraints.txt"
     assert {canonicalize_name(line.split("==")[0]) for line in lines} == FIRST
@@ -57,28 +57,26 @@ def test_environment_yml_has_the_pins_of_constraints_txt():
 
 
 @pytest.mark.parametrize("group", ["dependencies", "slurm", "dev"])
-def test_everything_the_project_asks_for_is_pinned_within_its_bounds(group: str):
-    asked = (
-        project()["dependencies"] if group == "dependencies" else project()["optional-dependencies"][group]
-    )
-    for requirement in map(Requirement, asked):
+def test_every_requirement_is_pinned_within_its_bounds(group: str):
+    groups = {"dependencies": project()["dependencies"], **project()["optional-dependencies"]}
+    for requirement in map(Requirement, groups[group]):
         pinned = pins().get(canonicalize_name(requirement.name))
         assert pinned, f"{requirement.name} is not pinned"
         assert requirement.specifier.contains(pinned), f"{requirement} excludes the pin {pinned}"
 
 
-def test_the_installed_packages_are_the_pinned_ones():
-    """A full mmcv may take the place of mmcv-lite."""
+def test_the_installed_packages_have_the_pinned_versions():
+    """A full mmcv may replace mmcv-lite."""
     installed = {name: version(name).split("+")[0] for name in pins() if name != "mmcv-lite"}
     assert installed.items() <= pins().items()
     assert package_versions(("mmcv", "mmcv-lite")).popitem()[1] == pins()["mmcv-lite"]
 
 
-def test_the_project_forces_neither_mmcv_over_the_other():
-    assert not [own for own in project()["dependencies"] if Requirement(own).name.startswith("mmcv")]
+def test_the_project_requires_neither_mmcv_nor_mmcv_lite():
+    assert not [line for line in project()["dependencies"] if Requirement(line).name.startswith("mmcv")]
 
 
-def test_the_second_command_for_conda_users_is_the_one_that_run_uses():
+def test_conda_users_install_with_the_same_options_as_run():
     text = (ROOT / "environment.yml").read_text()
     for part in ("--no-deps", "--no-build-isolation", "--editable"):
         assert part in text

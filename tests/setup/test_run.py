@@ -1,4 +1,4 @@
-"""What ./run promises: it sets up once, is out of the way afterwards, and heals what was interrupted."""
+"""./run sets up the environment once, then starts commands at once, and repairs an interrupted set-up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from clones import PYTHON_STUB, Clone
 
 
-def test_a_bare_clone_is_set_up_and_then_the_command_runs_in_it(clone: Clone):
+def test_a_new_clone_is_set_up_before_the_command_runs(clone: Clone):
     done = clone.run("sh", "-c", 'echo "$VIRTUAL_ENV|${PATH%%:*}"')
     venv = clone.folder / ".venv"
     assert done.code == 0, done.err
@@ -18,15 +18,15 @@ def test_a_bare_clone_is_set_up_and_then_the_command_runs_in_it(clone: Clone):
     assert clone.calls("venv") == 1
 
 
-def test_progress_says_what_is_done_and_how_long_it_takes(clone: Clone):
+def test_progress_names_each_step_and_its_duration(clone: Clone):
     err = clone.run("sh", "-c", ":").err
     for step in ("[1/3] torch", "[2/3] the other packages", "[3/3] this project"):
         assert step in err
     assert err.count("minute") >= 3
-    assert "pip " not in err, "what pip says belongs into the log"
+    assert "pip " not in err, "the output of pip belongs in the log"
 
 
-def test_torch_comes_with_what_it_needs_and_all_else_without(clone: Clone):
+def test_only_torch_is_installed_with_dependencies(clone: Clone):
     clone.run("sh", "-c", ":")
     calls = (clone.record / "calls").read_text().splitlines()
     torch, rest, project = [line for line in calls if line.startswith("pip ")]
@@ -36,7 +36,7 @@ def test_torch_comes_with_what_it_needs_and_all_else_without(clone: Clone):
     assert "--no-deps --no-build-isolation --editable" in project
 
 
-def test_a_second_call_starts_at_once_and_calls_neither_python_nor_pip(clone: Clone):
+def test_a_second_call_starts_at_once_without_python_or_pip(clone: Clone):
     clone.run("sh", "-c", ":")
     before = clone.calls()
     clone.tool("python3.11", '#!/bin/sh\necho python >>"$RECORD/calls"\n')
@@ -50,7 +50,7 @@ def test_a_second_call_starts_at_once_and_calls_neither_python_nor_pip(clone: Cl
     assert clone.calls() == before
 
 
-def test_arguments_exit_code_and_folder_of_the_call_are_passed_through(clone: Clone, tmp_path: Path):
+def test_arguments_exit_code_and_working_folder_are_passed_through(clone: Clone, tmp_path: Path):
     clone.run("sh", "-c", ":")
     script = 'pwd; for argument in "$@"; do echo "<$argument>"; done; exit 7'
     done = clone.run("sh", "-c", script, "sh", "two words", "*", "", "$HOME", cwd=tmp_path)
@@ -58,7 +58,7 @@ def test_arguments_exit_code_and_folder_of_the_call_are_passed_through(clone: Cl
     assert done.out.splitlines() == [str(tmp_path), "<two words>", "<*>", "<>", "<$HOME>"]
 
 
-def test_changed_pins_make_the_environment_again(clone: Clone):
+def test_changed_pins_rebuild_the_environment(clone: Clone):
     clone.run("sh", "-c", ":")
     with (clone.folder / "constraints.txt").open("a") as pins:
         pins.write("one-more==1.0\n")
@@ -68,14 +68,14 @@ def test_changed_pins_make_the_environment_again(clone: Clone):
     assert not (clone.folder / ".venv" / "left-over").exists()
 
 
-def test_a_moved_checkout_makes_the_environment_again(clone: Clone, tmp_path: Path):
+def test_a_moved_checkout_rebuilds_the_environment(clone: Clone, tmp_path: Path):
     clone.run("sh", "-c", ":")
     clone.folder = clone.folder.rename(tmp_path / "elsewhere")
     assert clone.run("sh", "-c", ":").code == 0
     assert clone.calls("venv") == 2
 
 
-def test_another_python_is_taken_when_asked_for_and_then_kept(clone: Clone):
+def test_a_python_chosen_by_name_is_used_and_kept(clone: Clone):
     clone.run("sh", "-c", ":")
     clone.tool("other", PYTHON_STUB.replace("STUB_VERSION:-3.11.7", "STUB_VERSION:-3.12.1"))
     assert "with Python 3.12.1" in clone.run("sh", "-c", ":", PYTHON="other").err
@@ -83,22 +83,22 @@ def test_another_python_is_taken_when_asked_for_and_then_kept(clone: Clone):
     assert clone.run("sh", "-c", ":").err == ""
 
 
-def test_a_lost_interpreter_makes_the_environment_again(clone: Clone):
+def test_a_missing_interpreter_rebuilds_the_environment(clone: Clone):
     clone.run("sh", "-c", ":")
     (clone.folder / ".venv" / "bin" / "python").unlink()
     assert clone.run("sh", "-c", ":").code == 0
     assert clone.calls("venv") == 2
 
 
-def test_a_set_up_that_was_killed_is_healed_by_the_next_call(clone: Clone):
+def test_the_next_call_repairs_a_killed_set_up(clone: Clone):
     process = clone.start("sh", "-c", ":", STUB_SLOW="--requirement", STUB_SECONDS="60")
     clone.wait_until_slow()
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait(timeout=20) == -signal.SIGKILL
     process.communicate()
     assert not (clone.folder / ".venv" / "complete").exists()
-    done = clone.run("sh", "-c", "echo healed")
-    assert (done.code, done.out) == (0, "healed\n")
+    done = clone.run("sh", "-c", "echo repaired")
+    assert (done.code, done.out) == (0, "repaired\n")
     assert clone.calls("venv") == 2
     assert [path.name for path in clone.folder.glob(".venv*")] == [".venv"]
 
@@ -112,7 +112,7 @@ def test_ctrl_c_ends_the_set_up_with_a_sentence(clone: Clone):
     assert err.strip().splitlines()[-1] == "run: interrupted; call ./run again to finish the set-up"
 
 
-def test_of_two_calls_at_once_one_sets_up_and_the_other_waits(clone: Clone):
+def test_two_calls_at_once_set_up_only_once(clone: Clone):
     first = clone.start("sh", "-c", "echo first", STUB_SLOW="--requirement", STUB_SECONDS="1")
     clone.wait_until_slow()
     second = clone.run("sh", "-c", "echo second")
@@ -123,7 +123,7 @@ def test_of_two_calls_at_once_one_sets_up_and_the_other_waits(clone: Clone):
     assert clone.calls("venv") == 1
 
 
-def test_the_command_does_not_hold_the_lock_of_the_set_up(clone: Clone):
+def test_the_command_does_not_hold_the_set_up_lock(clone: Clone):
     process = clone.start("sh", "-c", "echo started; sleep 30")
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"

@@ -1,4 +1,4 @@
-"""Checkouts in two states. Where only the plan matters, a stand-in does the work of the commands."""
+"""Checkouts without results, and with all results, which a stand-in for the commands has written."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,7 @@ forked.load_beforehand("snakemake.cli")
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
-    """Nothing has been made yet."""
+    """A checkout without results."""
     return copy(tmp_path / "checkout")
 
 
@@ -27,6 +27,6 @@ def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 @pytest.fixture
 def finished(finished_once: Checkout, tmp_path: Path) -> Checkout:
-    """Every job of the world profile has run, with a stand-in for the commands."""
+    """A checkout in which every job of the world profile has run, with a stand-in for the commands."""
     shutil.copytree(finished_once.root, tmp_path / "checkout", ignore=shutil.ignore_patterns("__pycache__"))
     return Checkout(tmp_path / "checkout")

@@ -1,4 +1,4 @@
-"""Takes the place of dualdistill/__main__.py in a test: the same arguments and files, none of the work."""
+"""Stand-in for dualdistill/__main__.py: the same arguments and output files, without the work."""
 
 import inspect
 import sys

@@ -1,4 +1,4 @@
-"""Which jobs snakemake would run, and when it would not run any."""
+"""Jobs that snakemake would run, by a dry run."""
 
 import base64
 import os
@@ -27,7 +27,7 @@ LINE = "      - {row: x, baseline: bevdepth-r50, shown: {method: x}}"
 
 
 def planning_seconds(checkout: Checkout) -> float:
-    """Processor time of a dry run: the clock on the wall also measures what else this machine is doing."""
+    """Processor time of a dry run, because wall-clock time includes other work on this machine."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert checkout.jobs() == FULL
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -35,7 +35,7 @@ def planning_seconds(checkout: Checkout) -> float:
 
 
 def test_the_full_plan_is_ready_within_two_seconds(checkout: Checkout):
-    # idle: 1.6 s, 1.3 of them snakemake's own; a busy neighbour on the same core adds half of that
+    # idle: 1.6 s, 1.3 of them in snakemake; a busy process on the same core adds half of that
     timed = replace(checkout, timed=True)
     assert min(planning_seconds(timed) for _ in range(3)) < 2 * 1.5
 
@@ -49,13 +49,13 @@ def test_every_profile_can_be_planned(checkout: Checkout):
     assert jobs == {rule: count for rule, count in FULL.items() if rule not in ("world", "cache", "pretrain")}
 
 
-def test_more_seeds_are_more_runs_of_one_world(checkout: Checkout):
+def test_more_seeds_add_runs_of_the_same_world(checkout: Checkout):
     jobs = checkout.jobs("--config", "seeds=[0,1,2]")
     rules = ("world", "pretrain", "train_teacher", "train", "table")
     assert [jobs[rule] for rule in rules] == [1, 2, 3, 12, 1]
 
 
-def test_a_single_run_can_be_asked_for(checkout: Checkout):
+def test_a_single_run_can_be_a_target(checkout: Checkout):
     text = checkout.snakemake("-n").stdout
     run = re.search(r"bevdepth-r50-s0-\w+", text)[0]
     jobs = checkout.jobs(f"results/runs/{run}/metrics.json")
@@ -63,7 +63,7 @@ def test_a_single_run_can_be_asked_for(checkout: Checkout):
     assert "train_teacher" not in jobs
 
 
-def test_a_second_teacher_is_trained_when_it_is_asked_for(checkout: Checkout):
+def test_the_teacher_of_a_target_is_trained(checkout: Checkout):
     line = [sys.executable, "-m", "dualdistill", "resolve"]
     listed = subprocess.run(line, cwd=checkout.root, capture_output=True, text=True, check=True).stdout
     run = re.search(r"^(\S+)  dualdistill-r50-mvp$", listed, re.MULTILINE)[1]
@@ -82,31 +82,31 @@ def test_a_student_that_starts_at_random_waits_for_no_pre_training(checkout: Che
     assert jobs == {"world": 1, "index_data": 1, "cache": 1, "train": 1, "predict": 1, "evaluate": 1}
 
 
-def test_remarks_order_and_layout_start_no_job(finished: Checkout):
+def test_comments_order_and_layout_start_no_job(finished: Checkout):
     assert finished.jobs() == {}
     path = finished.root / "config" / "variants.yaml"
     rows = [line for line in path.read_text().splitlines() if re.match(r"[a-z]", line)]
     path.write_text("\n".join(reversed(rows)) + "\n")
     for name in ("config.yaml", "profiles/world.yaml", "tables.yaml"):
         path = finished.root / "config" / name
-        path.write_text("# a remark\n" + path.read_text())
+        path.write_text("# a comment\n" + path.read_text())
     finished.edit("workflow/rules/train.smk", "> {{log}}", ">  {{log}}")
     assert finished.jobs() == {}
 
 
-def test_deleted_data_are_made_for_what_needs_them_and_train_nothing_else(finished: Checkout):
+def test_deleted_data_are_made_again_only_for_new_runs(finished: Checkout):
     shutil.rmtree(finished.root / "results" / "data")
     assert finished.jobs() == {}
     finished.add("config/variants.yaml", ROW)
     finished.add("config/tables.yaml", LINE)
-    own = {"train": 1, "predict": 1, "evaluate": 1, "table": 1}
-    assert finished.jobs() == {"world": 1, "index_data": 1, "cache": 1, **own}
+    run = {"train": 1, "predict": 1, "evaluate": 1, "table": 1}
+    assert finished.jobs() == {"world": 1, "index_data": 1, "cache": 1, **run}
 
 
-def test_an_interrupted_world_is_made_again_before_everything_else(checkout: Checkout):
+def test_everything_is_planned_after_an_interrupted_world(checkout: Checkout):
     done = checkout.snakemake("-n")
     target = re.search(r"results/data/[\w-]+/root/world\.json", done.stdout)[0]
-    # what a kill leaves behind: a file, and the mark that it may be half written
+    # the state after a kill: a file, and snakemake's mark that it may be incomplete
     (checkout.root / target).parent.mkdir(parents=True)
     (checkout.root / target).write_text("half")
     marks = checkout.root / ".snakemake" / "incomplete"
@@ -115,7 +115,7 @@ def test_an_interrupted_world_is_made_again_before_everything_else(checkout: Che
     assert checkout.jobs() == FULL
 
 
-def test_no_student_is_shown_whose_teacher_has_no_score(checkout: Checkout):
+def test_a_table_of_students_needs_the_score_of_their_teacher(checkout: Checkout):
     path = checkout.root / "config" / "tables.yaml"
     kept = [
         line for line in path.read_text().splitlines() if "{row:" not in line or "r50-centerpoint" in line
@@ -126,14 +126,14 @@ def test_no_student_is_shown_whose_teacher_has_no_score(checkout: Checkout):
     assert (jobs["train_teacher"], jobs["train"], jobs["predict"], jobs["evaluate"]) == (1, 1, 2, 2)
 
 
-def test_a_new_row_starts_its_jobs_and_no_others(finished: Checkout):
+def test_a_new_row_starts_only_its_own_jobs(finished: Checkout):
     finished.add("config/variants.yaml", ROW)
     assert finished.jobs() == {}
     finished.add("config/tables.yaml", LINE)
     assert finished.jobs() == {"train": 1, "predict": 1, "evaluate": 1, "table": 1}
 
 
-def test_a_changed_row_is_one_training_and_a_removed_one_is_none(finished: Checkout):
+def test_a_changed_row_starts_one_training_and_a_removed_row_none(finished: Checkout):
     changed = "{from: dualdistill-r50-centerpoint, backbone: r101, temperature: 0.5}"
     finished.edit("config/variants.yaml", "{from: dualdistill-r50-centerpoint, backbone: r101}", changed)
     assert finished.jobs() == {"train": 1, "predict": 1, "evaluate": 1, "table": 1, "claims": 1}
@@ -145,13 +145,13 @@ def test_a_changed_row_is_one_training_and_a_removed_one_is_none(finished: Check
     assert finished.jobs() == {"table": 1, "claims": 1}
 
 
-def test_a_run_with_another_name_in_the_table_is_the_same_run(finished: Checkout):
+def test_an_equal_row_with_another_name_starts_no_training(finished: Checkout):
     finished.add("config/variants.yaml", "x: {from: dualdistill-r50-centerpoint, temperature: 0.1}")
     finished.add("config/tables.yaml", LINE)
     assert finished.jobs() == {"table": 1}
 
 
-def test_a_renamed_or_doubled_row_starts_no_training(finished: Checkout):
+def test_a_renamed_or_duplicate_row_starts_no_training(finished: Checkout):
     for file in ("variants", "tables", "claims", "figures"):
         path = finished.root / "config" / f"{file}.yaml"
         path.write_text(re.sub(r"\bdualdistill-r50-centerpoint\b", "ours", path.read_text()))
@@ -177,8 +177,8 @@ def test_messages_name_rows_and_seeds(checkout: Checkout):
         assert re.search(rf"^Job \d+: {sentence}$", text, re.MULTILINE), sentence
 
 
-def test_a_job_asks_for_no_masks_that_only_other_runs_read(checkout: Checkout):
-    """Targets are checked by the snakemake that a person calls, not by the processes of its jobs."""
+def test_a_job_does_not_require_masks_that_only_other_runs_read(checkout: Checkout):
+    """Only the main snakemake process checks targets, not the processes of its jobs."""
     (checkout.root / "nuscenes" / "v1.0-trainval").mkdir(parents=True)
     (checkout.root / "resnet.pth").touch()
     checkout.add("config/tables.yaml", "      - {row: x3kd-r50-centerpoint, baseline: bevdepth-r50}")
@@ -211,31 +211,33 @@ def test_a_job_asks_for_no_masks_that_only_other_runs_read(checkout: Checkout):
         ("WORLD", FULL),
     ],
 )
-def test_a_raised_version_runs_what_depends_on_it(finished: Checkout, stage: str, jobs: dict[str, int]):
+def test_a_raised_version_starts_the_jobs_that_depend_on_it(
+    finished: Checkout, stage: str, jobs: dict[str, int]
+):
     version = getattr(identity, stage)
     finished.edit("dualdistill/plan/identity.py", f"{stage} = {version}", f"{stage} = {version + 1}")
     assert finished.jobs() == jobs
 
 
-def test_a_teacher_trained_anew_retrains_its_students(finished: Checkout):
+def test_retraining_a_teacher_retrains_its_students(finished: Checkout):
     record = next((finished.root / "results" / "runs").glob("centerpoint-*")) / "run.json"
     record.write_text("another training\n")
     assert finished.jobs() == {"train": 2, "predict": 3, "evaluate": 3, "table": 1, "claims": 1}
 
 
-def test_a_backbone_trained_anew_retrains_its_students(finished: Checkout):
+def test_retraining_a_backbone_retrains_its_students(finished: Checkout):
     record = next((finished.root / "results" / "runs").glob("pretrain-r50-*")) / "run.json"
     record.write_text("another training\n")
     assert finished.jobs() == {"train": 2, "predict": 2, "evaluate": 2, "table": 1, "claims": 1}
 
 
-def test_a_new_score_of_a_teacher_starts_no_training(finished: Checkout):
+def test_a_new_score_of_a_teacher_retrains_no_student(finished: Checkout):
     score = next((finished.root / "results" / "runs").glob("centerpoint-*")) / "metrics.json"
     score.write_text("another score\n")
     assert finished.jobs() == {"table": 1, "claims": 1}
 
 
-def test_deleted_records_of_snakemake_start_no_training(finished: Checkout):
+def test_deleting_the_records_of_snakemake_starts_no_training(finished: Checkout):
     shutil.rmtree(finished.root / ".snakemake")
     assert finished.jobs() == {}
 
@@ -247,7 +249,7 @@ def test_scrambled_times_start_no_training(finished: Checkout):
 
 
 @pytest.mark.slow
-def test_a_table_is_made_anew_when_the_profile_changes(finished: Checkout):
+def test_another_profile_makes_the_table_again(finished: Checkout):
     assert finished.jobs("--config", "profile=smoke") == FULL
     assert finished.snakemake("--config", "profile=smoke").returncode == 0
     assert finished.jobs("--config", "profile=smoke") == {}
@@ -256,15 +258,15 @@ def test_a_table_is_made_anew_when_the_profile_changes(finished: Checkout):
 
 def faulty(checkout: Checkout, *words: str) -> tuple[int, str]:
     done = checkout.snakemake(*words)
-    told = [
+    lines = [
         line for line in done.stderr.splitlines() if not line.startswith("Using workflow specific profile")
     ]
     assert done.stdout == ""
     assert not (checkout.root / "results").exists()
-    return done.returncode, "\n".join(told)
+    return done.returncode, "\n".join(lines)
 
 
-def test_a_fault_in_the_configuration_is_one_sentence_and_no_job(checkout: Checkout):
+def test_a_fault_in_the_configuration_gives_one_sentence_and_starts_no_job(checkout: Checkout):
     checkout.add("config/variants.yaml", "temp-0.5: {from: dualdistill-r50-centerpoint, temprature: 0.5}")
     line = len((checkout.root / "config" / "variants.yaml").read_text().splitlines())
     sentence = "unknown key 'temprature' in row 'temp-0.5' (did you mean 'temperature'?)"
@@ -286,23 +288,22 @@ def test_a_fault_in_the_configuration_is_one_sentence_and_no_job(checkout: Check
         ),
     ],
 )
-def test_a_fault_on_the_command_line_is_one_sentence(
+def test_a_fault_on_the_command_line_gives_one_sentence(
     checkout: Checkout, words: tuple[str, ...], sentence: str
 ):
     assert faulty(checkout, *words) == (2, sentence)
 
 
-def test_an_unknown_run_is_answered_with_the_closest_id(checkout: Checkout):
-    code, told = faulty(checkout, "results/runs/bevdepth-r50-s0-0123456789/metrics.json")
+def test_an_unknown_run_gets_a_suggestion(checkout: Checkout):
+    code, sentence = faulty(checkout, "results/runs/bevdepth-r50-s0-0123456789/metrics.json")
     assert code == 2
-    assert re.search(
-        r"has no run 'bevdepth-r50-s0-0123456789' \(did you mean 'bevdepth-r50-s0-\w{10}'\?\)$", told
-    )
+    suggestion = r"\(did you mean 'bevdepth-r50-s0-\w{10}'\?\)"
+    assert re.search(rf"has no run 'bevdepth-r50-s0-0123456789' {suggestion}$", sentence)
 
 
-def test_a_missing_data_root_is_one_sentence(checkout: Checkout):
-    code, told = faulty(checkout, "--config", "profile=nuscenes")
-    assert (code, told) == (
+def test_missing_real_data_gives_one_sentence(checkout: Checkout):
+    code, sentence = faulty(checkout, "--config", "profile=nuscenes")
+    assert (code, sentence) == (
         2,
         "profile nuscenes: data_root is not set (the folder that holds v1.0-trainval/)",
     )

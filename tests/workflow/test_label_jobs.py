@@ -1,4 +1,4 @@
-"""A student that learns from labels waits for two teachers, and is trained anew with either."""
+"""Jobs of a student that learns from encoded labels: it waits for its teacher and its label encoder."""
 
 import re
 import subprocess
@@ -15,25 +15,25 @@ def run_of(checkout: Checkout, row: str) -> str:
     return re.search(rf"^(\S+)  {row}$", listed, re.MULTILINE)[1]
 
 
-def test_a_student_that_learns_from_labels_waits_for_both_its_teachers(checkout: Checkout):
+def test_a_student_waits_for_its_teacher_and_its_label_encoder(checkout: Checkout):
     run = run_of(checkout, "labeldistill-r50-centerpoint")
     before = ("world", "index_data", "cache", "train_teacher", "train_label_encoder", "pretrain")
     after = ("train", "predict", "evaluate")
     assert checkout.jobs(f"results/runs/{run}/metrics.json") == dict.fromkeys([*before, *after], 1)
 
 
-def test_a_label_encoder_trained_anew_retrains_its_students_and_no_other_run(finished: Checkout):
+def test_retraining_a_label_encoder_retrains_its_students_only(finished: Checkout):
     finished.add("config/tables.yaml", LINE)
-    own = {"train": 1, "predict": 1, "evaluate": 1, "table": 1}
-    assert finished.jobs() == {"train_label_encoder": 1, **own}
+    student = {"train": 1, "predict": 1, "evaluate": 1, "table": 1}
+    assert finished.jobs() == {"train_label_encoder": 1, **student}
     assert finished.snakemake().returncode == 0
     assert finished.jobs() == {}
     record = next((finished.root / "results" / "runs").glob("labels-centerpoint-*")) / "run.json"
     record.write_text("another training\n")
-    assert finished.jobs() == own
+    assert finished.jobs() == student
 
 
-def test_a_teacher_trained_anew_retrains_the_label_encoder_too(finished: Checkout):
+def test_retraining_a_teacher_retrains_its_label_encoder(finished: Checkout):
     finished.add("config/tables.yaml", LINE)
     assert finished.snakemake().returncode == 0
     record = next((finished.root / "results" / "runs").glob("centerpoint-*")) / "run.json"

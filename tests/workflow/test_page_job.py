@@ -1,4 +1,4 @@
-"""When the page is made, and what snakemake's own report says beside the results."""
+"""Jobs of the page, and the categories and captions of snakemake's report."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ def test_a_call_without_targets_makes_the_page(checkout: Checkout):
 
 
 @pytest.mark.parametrize("name", ["page.html", "page.css", "page.js", "table.py"])
-def test_an_edited_page_is_made_anew_and_nothing_else(finished: Checkout, name: str):
+def test_edited_page_code_makes_the_page_again_and_nothing_else(finished: Checkout, name: str):
     assert finished.announced() == {}
     path = finished.root / "dualdistill" / "report" / "html" / name
     path.write_text(path.read_text() + "\n")
@@ -26,7 +26,7 @@ def test_the_page_follows_its_tables_and_runs(finished: Checkout):
     assert finished.announced() == {"table": 1, "figure": 1, "page": 1}
 
 
-def test_the_report_sorts_every_result_into_a_category_with_a_caption(finished: Checkout, tmp_path: Path):
+def test_every_result_in_the_report_has_a_category_and_a_caption(finished: Checkout, tmp_path: Path):
     done = finished.snakemake("--report", str(tmp_path / "report.html"))
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "report.html").read_text()

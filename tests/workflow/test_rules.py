@@ -1,4 +1,4 @@
-"""The text of the rules themselves: lint, format, and one command each."""
+"""The source of the rules: lint, format, and a single command per rule."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ def test_the_workflow_is_formatted():
     assert done.returncode == 0, done.stderr
 
 
-def test_rules_are_thin():
+def test_every_rule_is_a_single_command():
     workflow = Path(__file__).parents[2] / "workflow"
     files = [workflow / "Snakefile", *sorted((workflow / "rules").glob("*.smk"))]
     text = "\n".join(path.read_text() for path in files)

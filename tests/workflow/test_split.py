@@ -1,9 +1,9 @@
-"""The runs of a plan can be scored on the dev split, too, beside their scores on val."""
+"""Runs can be scored on the dev split as well as on val."""
 
 from checkouts import Checkout
 
 
-def test_scores_on_the_dev_split_need_no_training_and_no_data(finished: Checkout):
+def test_scoring_on_the_dev_split_starts_no_training_and_makes_no_data(finished: Checkout):
     dev = ("--config", "split=dev")
     assert finished.jobs(*dev) == {"predict": 5, "evaluate": 5, "table": 1, "claims": 1}
     done = finished.snakemake(*dev)

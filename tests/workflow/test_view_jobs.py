@@ -1,4 +1,4 @@
-"""Tables, claims and sweeps as jobs."""
+"""Jobs of tables, claims and sweeps."""
 
 import itertools
 import re
@@ -11,7 +11,7 @@ import yaml
 from checkouts import Checkout, copy
 
 
-def test_all_tables_and_claims_are_planned_within_six_seconds(tmp_path: Path):
+def test_planning_all_tables_and_claims_takes_a_few_seconds(tmp_path: Path):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     whole = copy(tmp_path / "checkout", whole=True)
     jobs = replace(whole, timed=True).jobs()
@@ -22,10 +22,10 @@ def test_all_tables_and_claims_are_planned_within_six_seconds(tmp_path: Path):
     assert after.ru_utime - before.ru_utime < 6
 
 
-def test_the_documented_ablation_is_three_jobs(tmp_path: Path):
+def test_the_documented_ablation_starts_three_jobs(tmp_path: Path):
     whole = copy(tmp_path / "checkout", whole=True)
     text = (whole.root / "docs" / "add-an-ablation.md").read_text()
-    before_it = whole.announced()
+    jobs_before = whole.announced()
     diff = re.search(r"```diff\n(.*?)```", text, re.DOTALL)[1].splitlines()
     added = 0
     for before, line in itertools.pairwise(diff):
@@ -36,44 +36,44 @@ def test_the_documented_ablation_is_three_jobs(tmp_path: Path):
             added += 1
     assert added == 2
     jobs = whole.announced()
-    assert {rule: jobs[rule] - before_it[rule] for rule in jobs if jobs[rule] != before_it[rule]} == {
+    assert {rule: jobs[rule] - jobs_before[rule] for rule in jobs if jobs[rule] != jobs_before[rule]} == {
         "train": 1,
         "predict": 1,
         "evaluate": 1,
     }
-    # the sentence that the page shows for a typing error
+    # the sentence that the page shows for a typo
     whole.edit("config/variants.yaml", "-mvp, temperature: 0.2", "-mvp, temprature: 0.2")
     shown = re.search(r"```\n(config/variants\.yaml:.*?)```", text, re.DOTALL)[1]
     assert whole.snakemake("-n").stderr.endswith(shown)
 
 
-def test_claims_are_judged_anew_when_they_change_and_train_nothing(finished: Checkout):
+def test_an_edited_claim_makes_the_claims_again_and_trains_nothing(finished: Checkout):
     finished.edit("config/claims.yaml", "level: 0.95", "level: 0.9")
     assert finished.jobs() == {"claims": 1}
 
 
 @pytest.mark.parametrize("name", ["report/collect.py", "report/numbers.py", "plan/columns.py"])
-def test_edited_reporting_code_makes_every_view_anew_and_trains_nothing(finished: Checkout, name: str):
+def test_edited_reporting_code_makes_every_view_again_and_trains_nothing(finished: Checkout, name: str):
     path = finished.root / "dualdistill" / name
-    path.write_text(path.read_text() + "# a remark\n")
-    found = finished.announced()
-    assert found.pop("figure") > 1
-    assert found == {"table": 1, "claims": 1, "page": 1}
+    path.write_text(path.read_text() + "# a comment\n")
+    jobs = finished.announced()
+    assert jobs.pop("figure") > 1
+    assert jobs == {"table": 1, "claims": 1, "page": 1}
 
 
-def test_a_sweep_in_one_line_is_a_run_for_each_value(finished: Checkout):
+def test_a_sweep_starts_a_run_for_each_value(finished: Checkout):
     finished.add("config/variants.yaml", "t: {from: dualdistill-r50-centerpoint, temperature: [2.0, 0.05]}")
     for value in ("2.0", "0.05"):
         finished.add("config/tables.yaml", f"      - {{row: t-{value}, shown: {{method: t-{value}}}}}")
     assert finished.jobs() == {"train": 2, "predict": 2, "evaluate": 2, "table": 1}
 
 
-def test_a_table_is_made_anew_when_its_content_changes(finished: Checkout):
+def test_an_edited_table_is_made_again(finished: Checkout):
     finished.edit("config/tables.yaml", "title: Detection", "title: 3D detection")
     assert finished.jobs() == {"table": 1}
 
 
-def test_a_user_rule_can_inherit_from_a_rule_of_the_suite(finished: Checkout):
+def test_a_rule_in_the_root_snakefile_can_extend_a_rule_of_the_suite(finished: Checkout):
     finished.add(
         "Snakefile",
         "\n\nuse rule table from suite as my_table with:\n"
