@@ -1,4 +1,4 @@
-"""The commands that the rules of workflow/ run; each also runs by hand. No logic: arguments in, one call out.
+"""Every command: those that the rules of workflow/ run, and those for people. Arguments in, one call out.
 
 A command imports what it needs when it runs, so that `resolve`, `status` and --help answer at once.
 """
@@ -60,7 +60,7 @@ class InOrder(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110},
 )
 def cli() -> None:
-    """LiDAR-to-camera distillation, step by step. snakemake runs these commands in order."""
+    """LiDAR-to-camera distillation, step by step. snakemake runs the first of these commands in order."""
 
 
 def command(name: str, *, reads_data: bool = True) -> Callable[[Command], Command]:
@@ -196,7 +196,7 @@ def train(plan: Plan, run: str, log_every: int) -> None:
 @click.argument("run")
 def predict(plan: Plan, run: str) -> None:
     """Predict the boxes of the split."""
-    planned = plan.detector(run)
+    planned = plan.run_with_boxes(run)
     from dualdistill.evaluation import predict
 
     predict.run(planned.spec, plan.folder(planned), plan.paths, plan.settings.split)
@@ -206,7 +206,7 @@ def predict(plan: Plan, run: str) -> None:
 @click.argument("run")
 def evaluate(plan: Plan, run: str) -> None:
     """Score the boxes with the official evaluation."""
-    planned = plan.detector(run)
+    planned = plan.run_with_boxes(run)
     from dualdistill.evaluation import evaluate
 
     evaluate.run(planned.spec, plan.folder(planned), plan.paths, plan.settings.split)
@@ -220,7 +220,7 @@ def knobs(plan: Plan, run: str, knobs: tuple[str, ...]) -> None:
 
     density=2 occlusion=0, for example, are two worlds.
     """
-    planned = plan.detector(run)
+    planned = plan.run_with_boxes(run)
     from dualdistill.evaluation import world_shift
 
     for line in world_shift.lines(plan, planned, list(knobs)):

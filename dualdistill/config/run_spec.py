@@ -1,8 +1,9 @@
 """Specs: everything that decides the result of a run, as frozen dataclasses that pydantic validates.
 
-Every number is defined here once, with its published default and its range; profiles and rows list what
-differs. A field belongs in a spec exactly when changing it changes the result: file locations, worker counts
-and logging do not. Imports no torch: the Snakefile plans with it.
+Every number of a run is defined here once, with its default and its range; profiles and rows list what
+differs. Defaults are published values where there are any. The world's numbers are in world.py, those of a
+method in its constructor. A field belongs in a spec exactly when changing it changes the result: file
+locations, worker counts and logging do not. Imports no torch: the Snakefile plans with it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from dualdistill.config.ranges import (
     Interval,
     NotNegative,
     Positive,
+    PositiveShare,
     Seed,
     Share,
+    ShareBelowOne,
     Triple,
     Weight,
     Whole,
@@ -105,7 +108,7 @@ class HeadSpec:
     share_channels: Count = 64
     velocity_weight: Weight = 1.0  # code weight of vx and vy
     score_threshold: Share = 0.1
-    nms_iou: Share = 0.2
+    nms_iou: PositiveShare = 0.2
     # scale of each class's footprint during NMS, in the order of CLASSES
     nms_scale: Annotated[tuple[Positive, ...], Field(min_length=len(CLASSES), max_length=len(CLASSES))] = (
         1.0,
@@ -255,7 +258,7 @@ class ScheduleSpec:
     steps: tuple[Count, ...] = (16, 22)  # epochs at which the step policy divides by ten
     warmup_iters: Whole = 500
     clip_norm: Positive = 5.0
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the averaged weights; 0 switches it off
+    ema: ShareBelowOne = 0.0  # decay of the averaged weights; 0 switches it off
     cbgs: bool = True
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"  # Lightning Fabric's names
 

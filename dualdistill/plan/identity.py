@@ -1,4 +1,4 @@
-"""Ids of runs and data: a label in words, and ten digits of a hash of the full content."""
+"""Ids of runs and data: a label in words, and ten hex digits of the hash of the full content."""
 
 from __future__ import annotations
 

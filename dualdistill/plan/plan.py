@@ -83,7 +83,7 @@ class Plan:
         known = {*self.runs, *(row for run in self.runs.values() for row in run.rows)}
         raise UserError(f"no run or row is named '{name}'", hint=nearest(name, known))
 
-    def detector(self, name: str) -> Run:
+    def run_with_boxes(self, name: str) -> Run:
         """The same, refused if the run predicts no boxes."""
         run = self.run(name)
         if run.spec.kind in WITHOUT_BOXES:

@@ -53,7 +53,7 @@ class Jobs:
         self.label_encoders = one_of(plan.of_kind("labels"))
         self.pretrainings = one_of([*plan.of_kind("pretrain"), *plan.of_kind("detector")])
         self.students = one_of(plan.of_kind("student"))
-        self.detectors = one_of(run.id for run in plan.runs.values() if run.spec.kind not in WITHOUT_BOXES)
+        self.with_boxes = one_of(run.id for run in plan.runs.values() if run.spec.kind not in WITHOUT_BOXES)
         self.runs = one_of(plan.runs)
         self.tables = one_of(plan.tables)
         self.scored = str(scores_folder(plan.results / "runs" / "{run}", plan.settings.split))

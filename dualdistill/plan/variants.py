@@ -32,8 +32,8 @@ from dualdistill.plan import identity, sweeps
 from dualdistill.plan.recipe import Recipe
 from dualdistill.plan.upstream import UpstreamRuns
 
-# A teacher reads no images: these keep the spec's defaults, so that changing them in the profile retrains no
-# teacher.
+# A teacher reads no images: these keep the spec's defaults, so that changing the input of a profile retrains
+# no teacher.
 CAMERA_FIELDS = (
     "image_height",
     "image_width",

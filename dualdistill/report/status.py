@@ -2,7 +2,9 @@
 
 The states of a run:
   waiting     nothing has been done
-  running     it trains; predicting and scoring follow
+  running     it trains
+  predicting  it is trained, and its boxes are being predicted
+  scoring     its boxes are being scored
   stopped     it has a checkpoint, and no process works on it
   failed      the last attempt ended in an error
   trained     its boxes are not scored yet

@@ -1,11 +1,11 @@
 """Initial weights that a run takes from a file; all others are drawn from its seed.
 
-A teacher takes all weights of another teacher of the same network. A student takes, by `model.start`:
-* pretrained: the backbone of a classifier trained by this suite;
-* imagenet: a file of ImageNet weights under torchvision's names, which are also those of mmdet's ResNet;
-* detector: everything but the head of a detector trained by this suite on the same frames, without a teacher;
-* shallower: all weights of a shallower detector, so that it starts with the same function (Net2Net, arXiv
-  1511.05641).
+A teacher takes all weights of another teacher of the same network. A student or detector takes, by
+`model.start`: * pretrained: the backbone of a classifier trained by this suite; * imagenet: a file of
+ImageNet weights under torchvision's names, which are also those of mmdet's ResNet; * detector: everything but
+the head of a detector trained by this suite on the same frames, without a teacher. A detector with `start:
+detector` grows: it takes all weights of a shallower one, so that it starts with the same function (Net2Net,
+arXiv 1511.05641).
 """
 
 from __future__ import annotations

@@ -32,14 +32,14 @@ Learner = models.Detector | models.Classifier | models.LabelEncoder
 class Teachers(nn.Module):
     """The frozen networks that a run learns from: a LiDAR detector and, for some methods, a label encoder."""
 
-    def __init__(self, detector: models.Teacher, label_encoder: models.LabelEncoder | None = None) -> None:
+    def __init__(self, lidar: models.Teacher, label_encoder: models.LabelEncoder | None = None) -> None:
         super().__init__()
-        self.detector, self.label_encoder = detector, label_encoder
+        self.lidar, self.label_encoder = lidar, label_encoder
         self.requires_grad_(False).eval()
 
     @torch.no_grad()
     def forward(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
-        return self.detector(batch), self.label_encoder(batch) if self.label_encoder else {}
+        return self.lidar(batch), self.label_encoder(batch) if self.label_encoder else {}
 
 
 class Objective(nn.Module):
@@ -81,8 +81,8 @@ def feature_pair(
         labels_K=batch.labels_K,
         history_s_B=batch.history_s_B,
         depth=student.image_depth(output, batch),
-        grid=teachers.detector.grid,
-        teacher_head=teachers.detector.head,
+        grid=teachers.lidar.grid,
+        teacher_head=teachers.lidar.head,
         progress=progress,
     )
 
@@ -109,7 +109,7 @@ class LabelEncoderObjective(Objective):
 
     def forward(self, batch: Batch, teachers: Teachers | None, progress: float) -> dict[str, Tensor]:
         assert teachers is not None
-        teacher = teachers.detector
+        teacher = teachers.lidar
         return teacher.losses(teacher.read(self.learner(batch)), batch)
 
 

@@ -280,4 +280,4 @@ def _diagnose(spec: RunSpec, data: DataPaths, state: State, teachers: Teachers |
     if isinstance(learner, Classifier):
         return {"held_out": diagnostics.classifier_accuracy(spec, data, learner)}
     assert teachers is not None
-    return {"redecoded": diagnostics.label_encoder_precision(spec, data, learner, teachers.detector)}
+    return {"redecoded": diagnostics.label_encoder_precision(spec, data, learner, teachers.lidar)}

@@ -54,6 +54,7 @@ def refusal(text: str, kind: type = Schedule) -> str:
         ("lr: 1\nloss: mevii", "a.yaml:2: 'loss' must be one of bevdet, megvii, " + MEGVII),
         ("lr: 1\nsteps:\n- 1\n- a", "a.yaml:4: entry 2 in 'steps' must be a whole number, not the text 'a'"),
         ("lr: 1\nrange: [1, 2, 3]", "a.yaml:2: 'range' takes at most 2 entries"),
+        ("lr: 1\nrange: [2, 1]", "a.yaml:2: 'range' runs from the larger number to the smaller"),
         ("lr: 1\nrange: [1]", "a.yaml:2: 'range' needs at least 2 entries"),
         ("lr: 1\nema: {decay: 2}", "a.yaml:2: 'decay' in 'ema' must be at most 1, not 2"),
         ("lr: 1\nema: 2", "a.yaml:2: 'ema' must be a block of keys, not 2"),

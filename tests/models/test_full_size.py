@@ -117,7 +117,7 @@ def test_one_full_size_step_fits_a_cpu_with_24_gb(preset: tuple, taps: dict[str,
 
 def test_one_full_size_step_of_a_label_encoder():
     teachers = Teachers(Teacher(TeacherSpec(), GRID))
-    objective = LabelEncoderObjective(LabelEncoder(LabelEncoderSpec(), GRID, teachers.detector.tap_shapes()))
+    objective = LabelEncoderObjective(LabelEncoder(LabelEncoderSpec(), GRID, teachers.lidar.tap_shapes()))
     losses = objective(random_batch(1, grid=GRID, image=(16, 16), boxes=30, per_box=1), teachers, 0.0)
     torch.stack(list(losses.values())).sum().backward()
     assert all(weight.grad.isfinite().all() for weight in objective.parameters())

@@ -85,7 +85,7 @@ def teachers() -> Teachers:
 
 
 def test_its_maps_have_the_shapes_of_the_teacher_and_the_finest_is_zero(teachers: Teachers) -> None:
-    shapes = teachers.detector.tap_shapes()
+    shapes = teachers.lidar.tap_shapes()
     encoder = LabelEncoder(SLIM, SLIM_GRID, shapes)
     maps = encoder(random_batch(2))
     assert {tap: tuple(map_BCYX.shape[1:]) for tap, map_BCYX in maps.items()} == {
@@ -98,7 +98,7 @@ def test_its_maps_have_the_shapes_of_the_teacher_and_the_finest_is_zero(teachers
 def test_it_is_trained_through_a_frozen_neck_and_head(teachers: Teachers) -> None:
     """The loss falls, all of the encoder learns, and the teacher does not change by a bit."""
     torch.manual_seed(0)
-    objective = LabelEncoderObjective(LabelEncoder(SLIM, SLIM_GRID, teachers.detector.tap_shapes()))
+    objective = LabelEncoderObjective(LabelEncoder(SLIM, SLIM_GRID, teachers.lidar.tap_shapes()))
     before = {name: value.clone() for name, value in teachers.state_dict().items()}
     optimizer, batch, history = torch.optim.AdamW(objective.parameters(), lr=3e-3), random_batch(2), []
     for _ in range(40):
@@ -114,10 +114,10 @@ def test_it_is_trained_through_a_frozen_neck_and_head(teachers: Teachers) -> Non
 
 
 def test_teachers_return_label_features_only_with_an_encoder(teachers: Teachers) -> None:
-    encoder = LabelEncoder(SLIM, SLIM_GRID, teachers.detector.tap_shapes())
+    encoder = LabelEncoder(SLIM, SLIM_GRID, teachers.lidar.tap_shapes())
     batch = random_batch(1)
     assert teachers(batch)[1] == {}
-    both = Teachers(teachers.detector, encoder)
+    both = Teachers(teachers.lidar, encoder)
     output, labels_BCHW = both(batch)
     assert labels_BCHW.keys() == output.taps_BCHW.keys() - {"neck"}
     assert not any(map_BCYX.requires_grad for map_BCYX in labels_BCHW.values())

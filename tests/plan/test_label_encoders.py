@@ -108,7 +108,7 @@ def test_it_predicts_no_boxes(folder: Path):
     plan = planned(folder)
     name = plan.run(ROW).label_encoder
     with pytest.raises(UserError, match=f"run '{name}' is a label encoder: it predicts no boxes"):
-        plan.detector(name)
+        plan.run_with_boxes(name)
 
 
 def test_a_class_attribute_asks_for_a_label_encoder(tmp_path: Path):

@@ -78,7 +78,7 @@ def test_a_student_may_start_from_a_detector_that_starts_from_a_backbone(folder:
     assert (detector.spec.model, detector.spec.cell_class_weight) == (student, 1.0)
     assert detector.spec.input == warm.spec.input
     assert plan.start_file(warm) == plan.folder(detector) / "model.safetensors"
-    assert plan.detector(detector.id) == detector
+    assert plan.run_with_boxes(detector.id) == detector
     order = list(plan.runs)
     assert order.index(detector.pretraining) < order.index(detector.id) < order.index(warm.id)
 
@@ -156,7 +156,7 @@ def test_a_pre_training_predicts_no_boxes(folder: Path):
     plan = planned(folder)
     name = plan.run(R50).pretraining
     with pytest.raises(UserError, match=f"run '{name}' is a pre-training: it predicts no boxes"):
-        plan.detector(name)
+        plan.run_with_boxes(name)
 
 
 def test_students_on_nuscenes_start_from_the_files_in_the_settings(folder: Path, tmp_path: Path):

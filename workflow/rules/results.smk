@@ -10,7 +10,7 @@ rule predict:
     benchmark:
         f"{JOBS.scored}/benchmarks/predict.jsonl"
     wildcard_constraints:
-        run=JOBS.detectors,
+        run=JOBS.with_boxes,
     threads: JOBS.plan.threads
     resources:
         gpu=JOBS.plan.gpus,
@@ -42,7 +42,7 @@ rule evaluate:
     benchmark:
         f"{JOBS.scored}/benchmarks/evaluate.jsonl"
     wildcard_constraints:
-        run=JOBS.detectors,
+        run=JOBS.with_boxes,
     params:
         spec=JOBS.evaluation_sha,
         name=JOBS.run_name,
