@@ -103,11 +103,10 @@ class Fault:
             allowed = ", ".join(map(str, words(at_path(self.kind, self.path))))
             return f"must be one of {allowed}, not {_shown(error['input'])}"
         if error["type"] == "too_short":
-            return (
-                "must not be empty" if context["actual_length"] == 0 else _entries("needs at least", context)
-            )
+            empty = context["actual_length"] == 0
+            return "must not be empty" if empty else f"needs at least {context['min_length']} entries"
         if error["type"] == "too_long":
-            return _entries("takes at most", context)
+            return f"takes at most {context['max_length']} entries"
         if error["type"] not in COMPLAINTS:
             return str(error["msg"])
         limits = {name: _number(limit) for name, limit in context.items()}
@@ -187,11 +186,6 @@ def _plain(kind: Any) -> Any:
             kind = next(part for part in get_args(kind) if part is not type(None))
         else:
             return kind
-
-
-def _entries(verb: str, context: Mapping[str, Any]) -> str:
-    limit = context.get("min_length", context.get("max_length"))
-    return f"{verb} {limit} entries"
 
 
 def _number(limit: Any) -> Any:
