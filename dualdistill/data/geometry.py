@@ -11,26 +11,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation
 
 Array = NDArray[np.float64]
 
 
-def rotation_from_quaternion(wxyz: ArrayLike) -> Array:
-    """Rotation matrices [..., 3, 3] of quaternions in nuScenes' order w, x, y, z, normalised first."""
-    q = np.asarray(wxyz, dtype=np.float64)
-    q = q / np.linalg.norm(q, axis=-1, keepdims=True)
-    w, x, y, z = np.moveaxis(q, -1, 0)
-    rows = (
-        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-    )
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
-
-
 def rigid(wxyz: ArrayLike, translation: ArrayLike) -> Array:
-    """Transforms [..., 4, 4] from quaternions and translations: rotation first, then translation."""
-    rotation = rotation_from_quaternion(wxyz)
+    """Transforms [..., 4, 4] from quaternions w, x, y, z and translations: rotation first."""
+    rotation = Rotation.from_quat(wxyz, scalar_first=True).as_matrix()
     transform = np.zeros((*rotation.shape[:-2], 4, 4))
     transform[..., :3, :3] = rotation
     transform[..., :3, 3] = translation
@@ -82,7 +70,7 @@ def boxes_from_global(
     """
     lidar_from_global = inverse(lidar_to_global)
     rotation = lidar_from_global[:3, :3]
-    heading_K3 = rotation_from_quaternion(wxyz_K4)[:, :, 0] @ rotation.T
+    heading_K3 = Rotation.from_quat(wxyz_K4, scalar_first=True).as_matrix()[:, :, 0] @ rotation.T
     flat_velocity_K3 = velocity_K3 * (1.0, 1.0, 0.0)
     boxes = np.empty((len(centre_K3), 9))
     boxes[:, :3] = move_points(lidar_from_global, centre_K3)

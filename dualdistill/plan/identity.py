@@ -22,7 +22,7 @@ DIGITS = 10
 # part of the hashes that name data folders, runs and jobs, so raising one recomputes exactly the results that
 # depend on it. Reformatting or speeding up code needs no new version.
 WORLD = 1  # the synthetic world's content for a given WorldSpec
-INDEX = 1  # reading of the tables
+INDEX = 2  # reading of the tables
 CACHE = 1  # decoding of images and points
 MASKS = 1  # instance masks given to a student's method
 VIRTUAL = 1  # masks and the virtual points made from them
