@@ -65,7 +65,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _screen(status: Status, width: int, ids: bool) -> Layout:
-    """What does not fit is cut at the foot of the list; the totals stay."""
+    """Cut the list at its foot where it does not fit; the totals stay."""
     layout = Layout()
     body = Group(*_active(status, width), _overview(status, width, ids), *_failures(status))
     layout.split_column(Layout(body), Layout(_totals(status), size=2))

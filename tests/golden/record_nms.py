@@ -59,7 +59,7 @@ def scattered(count: int, sizes_K2: Tensor, draw: Generator) -> Tensor:
 
 
 def dense(count: int, sizes_K2: Tensor, draw: Generator) -> Tensor:
-    """What a blurred heatmap gives: neighbouring cells with nearly the same box."""
+    """Boxes of a blurred heatmap: neighbouring cells with nearly the same box."""
     found_K5 = boxes(count, sizes_K2, draw, 0.0)
     found_K5[:, :2] += torch.randn(count, 2, generator=draw) * sizes_K2.mean(dim=1, keepdim=True) * 0.6
     found_K5[:, 4] = found_K5[0, 4] + torch.randn(count, generator=draw) * 0.2

@@ -1,4 +1,4 @@
-"""What the pictures share: a probe file's arrays, boxes from above and in a camera, maps on the ground.
+"""Shared by the pictures: a probe file's arrays, boxes from above and in a camera, maps on the ground.
 
 Axes: K boxes, N cameras, H W BEV rows (y) and columns (x).
 """
