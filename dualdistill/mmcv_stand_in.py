@@ -20,7 +20,7 @@ EXTENSION = "mmcv._ext"
 
 
 class Finder(MetaPathFinder, Loader):
-    """Finds mmcv._ext where nobody else does."""
+    """Finder of mmcv._ext where no other finder has it."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -1,4 +1,4 @@
-"""Non-maximum suppression in plain torch: rotated boxes and upright ones, on the device where they lie.
+"""Non-maximum suppression in plain torch: rotated boxes and upright ones, on the device of the boxes.
 
 Both keep what mmcv 2.1.0's compiled `nms_rotated` and `nms` keep on the CPU, in the same order. For rotated
 boxes the same mathematics is not enough: where boxes touch or share a corner, rounding loses points of their
@@ -31,11 +31,11 @@ PARALLEL, IN_LINE, SAME_POINT, NO_AREA = 1e-14, 1e-6, 1e-8, 1e-14
 
 
 def rotated_nms(sets: Sequence[tuple[Tensor, Tensor]], iou: float) -> list[Tensor]:
-    """For each set (boxes_K5, scores_K) the indices of the boxes that stay, best first.
+    """For each set (boxes_K5, scores_K) the indices of the boxes that are kept, best first.
 
-    A box stays if no better one that stays has an IoU of `iou` or more with it; `iou` is above 0. Boxes are
-    (centre x, centre y, width, height, angle in radians). They remain on their device; the CPU is only told
-    which of them overlap. Many sets in one call take little longer than one.
+    A box is kept if no better kept box has an IoU of `iou` or more with it; `iou` is above 0. Boxes are
+    (centre x, centre y, width, height, angle in radians). They remain on their device; only the indices of
+    overlapping pairs reach the CPU. Many sets in one call take little longer than one.
     """
     if not sets:
         return []
@@ -43,26 +43,28 @@ def rotated_nms(sets: Sequence[tuple[Tensor, Tensor]], iou: float) -> list[Tenso
     ranked = [boxes_K5[order_K] for (boxes_K5, _), order_K in zip(sets, orders, strict=True)]
     sizes = [len(order_K) for order_K in orders]
     starts = itertools.accumulate(sizes[:-1], initial=0)
-    pairs_2P = torch.cat([_near_pairs(own) + start for own, start in zip(ranked, starts, strict=True)], dim=1)
-    stays_K = _greedy(torch.cat(ranked), pairs_2P, iou)
-    return [order_K[stays] for order_K, stays in zip(orders, stays_K.split(sizes), strict=True)]
+    pairs_2P = torch.cat(
+        [_near_pairs(boxes_K5) + start for boxes_K5, start in zip(ranked, starts, strict=True)], dim=1
+    )
+    kept_K = _greedy(torch.cat(ranked), pairs_2P, iou)
+    return [order_K[keep] for order_K, keep in zip(orders, kept_K.split(sizes), strict=True)]
 
 
 def _greedy(boxes_K5: Tensor, pairs_2P: Tensor, iou: float) -> Tensor:
-    """Whether each box stays, [K]. Pairs hold the better box first and are sorted by it."""
-    gone = [False] * len(boxes_K5)
+    """Whether each box is kept, [K]. Pairs hold the better box first and are sorted by it."""
+    suppressed = [False] * len(boxes_K5)
     while pairs_2P.shape[1]:
         now_2P, pairs_2P = pairs_2P[:, :PAIRS_AT_ONCE], pairs_2P[:, PAIRS_AT_ONCE:]
         over_P = rotated_iou(boxes_K5[now_2P[0]], boxes_K5[now_2P[1]]) >= iou
-        _suppress(gone, now_2P[:, over_P])
+        _suppress(suppressed, now_2P[:, over_P])
         if pairs_2P.shape[1]:
-            gone_K = torch.tensor(gone, device=boxes_K5.device)
-            pairs_2P = pairs_2P[:, ~gone_K[pairs_2P].any(dim=0)]
-    return ~torch.tensor(gone, dtype=torch.bool, device=boxes_K5.device)
+            suppressed_K = torch.tensor(suppressed, device=boxes_K5.device)
+            pairs_2P = pairs_2P[:, ~suppressed_K[pairs_2P].any(dim=0)]
+    return ~torch.tensor(suppressed, dtype=torch.bool, device=boxes_K5.device)
 
 
 def plain_nms(boxes_K4: Tensor, scores_K: Tensor, iou: float) -> Tensor:
-    """Indices of the boxes that stay, best first: those without a better one of an IoU above `iou`.
+    """Indices of the kept boxes, best first: those without a better kept box of an IoU above `iou`.
 
     Boxes are (left, top, right, bottom).
     """
@@ -72,15 +74,15 @@ def plain_nms(boxes_K4: Tensor, scores_K: Tensor, iou: float) -> Tensor:
     sides_KK2 = torch.minimum(last_K2[:, None], last_K2) - torch.maximum(first_K2[:, None], first_K2)
     shared_KK = sides_KK2.clamp(min=0).prod(dim=2)
     over_KK = shared_KK / (area_K[:, None] + area_K - shared_KK) > iou
-    gone = [False] * len(order_K)
-    _suppress(gone, over_KK.triu(1).nonzero().T)
-    return order_K[~torch.tensor(gone, dtype=torch.bool, device=order_K.device)]
+    suppressed = [False] * len(order_K)
+    _suppress(suppressed, over_KK.triu(1).nonzero().T)
+    return order_K[~torch.tensor(suppressed, dtype=torch.bool, device=order_K.device)]
 
 
-def _suppress(gone: list[bool], overlapping_2P: Tensor) -> None:
-    """Mark the second box of each pair whose first is still there."""
+def _suppress(suppressed: list[bool], overlapping_2P: Tensor) -> None:
+    """Mark the second box of each pair whose first is not suppressed."""
     for better, worse in overlapping_2P.T.tolist():
-        gone[worse] |= not gone[better]
+        suppressed[worse] |= not suppressed[better]
 
 
 def _near_pairs(boxes_K5: Tensor) -> Tensor:

@@ -33,13 +33,13 @@ def read(view: FigureView, *names: str) -> dict[str, NDArray[Any]]:
         raise DataError("the probe file does not exist", where=str(path), hint=again)
     try:
         with np.load(path, allow_pickle=False) as stored:
-            found = dict(stored)
+            arrays = dict(stored)
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise DataError(f"the probe file cannot be read: {error}", where=str(path), hint=again) from error
     for name in names:
-        if name not in found:
+        if name not in arrays:
             raise DataError(f"the probe file has no '{name}'", where=str(path), hint=again)
-    return found
+    return arrays
 
 
 def caption(plan: Plan, view: FigureView) -> str:
