@@ -56,6 +56,13 @@ def dev_plan(folder: Path) -> Plan:
     return made
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let xdist take the groups in the order of the items, not the largest first."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With `-n 2 --dist loadgroup`, keep a folder in one process, so that its fixtures are built once.
 
