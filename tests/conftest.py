@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from folders import FolderScheduling, group
 from report_runs import MEAN_AP, leave_run, planned
 
 import dualdistill  # noqa: F401  with mmcv-lite, mmdet and mmdet3d can be imported only after it
@@ -56,25 +58,13 @@ def dev_plan(folder: Path) -> Plan:
     return made
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Let xdist take the groups in the order of the items, not the largest first."""
-    if hasattr(config.option, "loadscopereorder"):
-        config.option.loadscopereorder = False
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `-n 2 --dist loadgroup`, keep a folder in one process, so that its fixtures are built once.
-
-    Slow folders start first, so that processes finish at about the same time.
-    """
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_folder(item)))
-    items.sort(key=lambda item: (*SLOW_FOLDERS, _folder(item)).index(_folder(item)))
+    """With `-n 2`, start the slow folders first, so that processes finish at about the same time."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: (*SLOW_FOLDERS, group(item.nodeid)).index(group(item.nodeid)))
 
 
-def _folder(item: pytest.Item) -> str:
-    relative = item.path.relative_to(TESTS)
-    return relative.parts[0] if len(relative.parts) > 1 else ""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n 2`, keep a folder in one process, so that its fixtures are built once."""
+    return FolderScheduling(config, log)
