@@ -101,7 +101,7 @@ def test_the_encoder_waits_for_its_teacher_and_the_student_waits_for_the_encoder
     assert jobs.label_encoder(SimpleNamespace(run=run.id)) == [records[run.label_encoder]]
     assert jobs.teacher(SimpleNamespace(run=run.label_encoder)) == [records[run.teacher]]
     assert jobs.label_encoder(SimpleNamespace(run=plan.run("bevdepth-r50").id)) == []
-    assert run.label_encoder not in jobs.detectors.split("|")
+    assert run.label_encoder not in jobs.with_boxes.split("|")
 
 
 def test_it_predicts_no_boxes(folder: Path):
