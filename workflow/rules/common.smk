@@ -1,4 +1,4 @@
-# The plan is made and checked before any job: an error anywhere under config/ ends here, in one sentence.
+# The plan is made and checked before any job: an error anywhere under config/ is reported here, in one sentence.
 import shlex
 import sys
 
@@ -16,7 +16,7 @@ try:
     JOBS.plan.check_root()
     JOBS.plan.check_starts()
     FIGURES = FigureJobs(JOBS)
-    if workflow.is_main_process:  # the jobs that it starts were checked with it
+    if workflow.is_main_process:  # not again in the jobs that it starts
         targets = get_argument_parser().parse_known_args(sys.argv[1:])[0].targets
         JOBS.check_targets(targets)
         JOBS.check_masks(targets)

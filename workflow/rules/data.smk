@@ -57,7 +57,7 @@ rule virtual:
         "results/data/{data}/benchmarks/{points}.jsonl"
     wildcard_constraints:
         points=JOBS.virtual_ids,
-    priority: 3  # a teacher waits for it; behind trainings, which leave it no core, it would come last
+    priority: 3  # a teacher waits for it; after trainings, which leave no core free, it would come last
     threads: JOBS.plan.settings.workers
     message:
         "Add virtual points to the clouds ({wildcards.points})"

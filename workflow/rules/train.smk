@@ -3,7 +3,7 @@
 # Runs that others wait for have priority, so that long trainings do not end up last and alone: pre-trainings before
 # teachers, since one may wait for another (ResNet-101 grows from ResNet-50).
 # `name` is for the message alone and never a reason to train again, see Jobs.run_name.
-# Checkpoints lie in the run's state/, which no rule declares: snakemake deletes what is declared when a job fails.
+# Checkpoints lie in the run's state/, which no rule declares: snakemake deletes declared outputs when a job fails.
 rule train:
     input:
         data=JOBS.training_data,
