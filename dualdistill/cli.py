@@ -48,7 +48,7 @@ Command = Callable[..., None]
 
 
 class InOrder(click.Group):
-    """Lists its commands in the order of the work."""
+    """A group that lists its commands in the order of the work."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(self.commands)
@@ -324,7 +324,7 @@ def schema(name: str) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    gc.set_threshold(100_000)  # loading torch makes objects that stay; 700 looks through them again and again
+    gc.set_threshold(100_000)  # loading torch makes lasting objects; the default 700 rescans them too often
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         if sys.flags.optimize:
@@ -343,7 +343,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as done:  # of --help
         return done.exit_code
     except BrokenPipeError:
-        # the reader has closed the pipe; what is still in the buffer must not complain at exit
+        # the reader has closed the pipe; what is still in the buffer must not raise an error at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (KeyboardInterrupt, click.Abort):

@@ -55,5 +55,5 @@ class StandIn(ModuleType):
 
 
 def install() -> None:
-    """Ask the finder from now on, after all others."""
+    """Register the finder after all others."""
     sys.meta_path.append(Finder())

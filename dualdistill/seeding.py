@@ -35,7 +35,7 @@ def pin(threads: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # like use_deterministic_algorithms, which would load torch's compiler
     torch.set_deterministic_debug_mode("warn" if torch.cuda.is_available() else "error")
-    # otherwise every new tensor is first filled with NaN, an eighth of the time of a student's step
+    # otherwise every new tensor is first filled with NaN, which takes an eighth of a student's step
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 

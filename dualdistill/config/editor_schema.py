@@ -1,6 +1,6 @@
 """JSON schemas of the files in config/, for editors that complete and check YAML; made from the types.
 
-The comment behind a field in the source is its description.
+The comment after a field in the source is its description.
 """
 
 from __future__ import annotations

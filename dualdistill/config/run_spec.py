@@ -324,9 +324,9 @@ class RunSpec:
 
 @dataclasses.dataclass(frozen=True)
 class AddedLater:
-    """Annotation of a field added after runs existed.
+    """Annotation of a field that was added when runs already existed.
 
-    At its neutral value the field is left out of the hash, so that earlier runs keep their ids. The neutral
+    At its neutral value the field is left out of the hash, so that earlier runs keep their ids; the neutral
     value never changes, even if the default does.
     """
 

@@ -1,7 +1,7 @@
 """Strict YAML reader that keeps the line of every value.
 
-It refuses what YAML silently converts: duplicate keys, off/yes/no as booleans, octal and sexagesimal
-numbers, and dates; and anchors.
+It refuses anchors, and what YAML accepts or converts silently: duplicate keys, off/yes/no as booleans, octal
+and sexagesimal numbers, and dates.
 A place is the path of keys to a value, e.g. ("temp-0.5", "temperature").
 """
 
@@ -64,7 +64,7 @@ def parse(text: str, name: str) -> Document:
 
 
 class _Builder:
-    """Converts YAML nodes to plain values."""
+    """Converter from YAML nodes to plain values."""
 
     def __init__(self, name: str) -> None:
         self.name = name

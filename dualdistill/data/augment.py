@@ -59,7 +59,7 @@ def bev_affine(draws: Draws | None, spec: InputSpec) -> Array:
 def image_affine(draws: Draws | None, camera: int, spec: InputSpec, source: tuple[int, int]) -> Array:
     """Stored pixel to network pixel of an image with (height, width) `source`: scale, crop, mirror, rotate.
 
-    The crop keeps the bottom edge and is horizontally random in training, centred in testing. An image
+    The crop keeps the bottom edge and is horizontally random in training, centred in testing; an image
     narrower than the network input stays at the left, padded with black, as in the published pipeline.
     """
     height, width = source
@@ -86,8 +86,8 @@ def image_affine(draws: Draws | None, camera: int, spec: InputSpec, source: tupl
 def warp(image_HW3: Pixels, affine_33: Array, size: tuple[int, int]) -> Pixels:
     """Warp an image, or a mask [H, W], by an affine, black outside; size is (height, width).
 
-    Bilinear sampling reads two pixels per axis: below half size it would skip rows, and thin objects would
-    flicker with the crop. The image is then first averaged down by a whole factor, much as in PIL's resize;
+    Below half size, where bilinear sampling, with two pixels per axis, would skip rows and thin objects would
+    flicker with the crop, the image is first averaged down by a whole factor, much as in PIL's resize;
     incomplete blocks at the top and on the right are left out.
     """
     factor = int(1 / math.sqrt(abs(np.linalg.det(affine_33[:2, :2]))))

@@ -24,7 +24,7 @@ VIRTUAL = -1.0
 
 @dataclass(frozen=True)
 class Instances:
-    """Instances of one image in network pixels. Axes: S instances.
+    """S instances of one image in network pixels.
 
     They stay in main memory: the masks are many, and only crops of them are needed elsewhere.
     """

@@ -56,7 +56,7 @@ def image_file(height: int, width: int) -> str:
 
 
 class Cache:
-    """Reads records from a finished cache of this very index; each process maps the arrays itself."""
+    """Reader of records from a finished cache of this very index; each process maps the arrays itself."""
 
     def __init__(self, folder: Path, index: Index) -> None:
         self.folder, self.index = folder, index
@@ -160,7 +160,7 @@ def _disk_errors(path: Path) -> Iterator[None]:
 
 
 class _Filler:
-    """Writes records to their rows; one per process."""
+    """Writer of records to their rows; one per process."""
 
     mine: _Filler
 

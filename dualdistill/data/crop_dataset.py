@@ -160,7 +160,7 @@ def find_windows(index: Index, sample: int, spec: CropSpec, seed: int) -> Iterat
 def rectangles(index: Index, sample: int, record: int) -> tuple[Array, NDArray[np.bool_]]:
     """Image rectangles around every box of a sample, and a mask of boxes entirely ahead of the camera.
 
-    A box entirely behind gets an empty rectangle. That of a box beside the camera is too large rather than
+    A box entirely behind gets an empty rectangle; that of a box beside the camera is too large rather than
     too small.
     """
     pose = index.record_sensor_to_global

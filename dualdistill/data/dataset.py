@@ -65,7 +65,7 @@ class FrameDataset(Dataset[Sample]):
     """Samples by (position, draw): a position in the split and a number that selects the augmentation.
 
     All randomness of a sample comes from (seed, draw, position), so neither the number of loader processes
-    nor an interruption changes it. With train=False nothing is random and the draw is ignored.
+    nor an interruption changes it; with train=False nothing is random and the draw is ignored.
     """
 
     def __init__(

@@ -65,7 +65,7 @@ def boxes_from_global(
 ) -> Array:
     """Convert annotations as nuScenes stores them to boxes in the LIDAR_TOP frame.
 
-    The heading is the box's x axis seen from above, as the devkit measures it. The vertical speed is dropped
+    The heading is the box's x axis seen from above, as the devkit measures it; the vertical speed is dropped
     before the rotation because neither the heads nor the evaluation use it.
     """
     lidar_from_global = inverse(lidar_to_global)

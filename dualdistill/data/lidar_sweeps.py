@@ -25,9 +25,9 @@ def load_sweeps(index: Index, key_record: int, sweeps: int, cloud: Callable[[int
 
     Columns: x, y, z in the key LIDAR_TOP frame, the remaining columns of the cloud, age in seconds.
 
-    As in mmdet3d's CenterPoint set-up, earlier sweeps lose the points within one metre of the sensor in both
-    x and y and the key frame keeps them. Unlike there, the nearest sweeps are taken, not random ones, and the
-    first frames of a scene have fewer.
+    As in mmdet3d's CenterPoint configuration, earlier sweeps lose the points within one metre of the sensor
+    in both x and y and the key frame keeps them; unlike there, the nearest sweeps are taken, not random ones,
+    and the first frames of a scene have fewer.
     """
     first = max(index.chain(key_record).start, key_record - sweeps + 1)
     global_to_key = inverse(index.record_sensor_to_global[key_record])

@@ -26,8 +26,8 @@ from dualdistill.plan.plan import DataPaths
 class TrainingBatches:
     """Epochs of whole batches: samples left over at the end of an epoch are dropped until the next shuffle.
 
-    A training has `total` steps; a fractional last epoch is cut short. `order` gives the positions of an
-    epoch; samples are read by (position, draw).
+    `order` gives the positions of an epoch, whose samples are read by (position, draw); a training has
+    `total` steps, so a fractional last epoch is cut short.
     """
 
     def __init__(

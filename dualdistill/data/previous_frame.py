@@ -29,8 +29,8 @@ class PreviousFrame:
 def choose_previous_frame(index: Index, sample: int, target_age_s: float) -> PreviousFrame:
     """Choose the frame nearest to the target age before the key frame.
 
-    CAM_FRONT is chosen first and the other cameras follow its time. At the start of a scene the frame as far
-    ahead is taken (the published rule): the age is then negative and the geometry needs no special case.
+    CAM_FRONT is chosen first and the other cameras follow its time; at the start of a scene the frame as far
+    ahead is taken (the published rule), so that the age is negative and the geometry needs no special case.
     """
     front = int(index.sample_key_record[sample, FRONT])
     chain = index.chain(front)

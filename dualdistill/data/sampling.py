@@ -36,8 +36,8 @@ def class_presence(index: Index, split: str) -> NDArray[np.bool_]:
 def balanced(present: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.int64]:
     """CBGS: every class draws, with replacement, an equal share of the sum of all classes' sample lists.
 
-    A class without samples draws nothing and the others share equally (the published code divides by zero).
-    Samples without boxes are never drawn, as published.
+    A class without samples draws nothing and the others share equally (the published code divides by zero);
+    samples without boxes are never drawn, as published.
     """
     listed = present.sum(axis=0)
     classes = np.flatnonzero(listed)

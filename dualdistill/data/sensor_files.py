@@ -21,7 +21,7 @@ Points = NDArray[np.float32]
 
 
 class SensorFiles:
-    """Reads records from the root and checks each against the index."""
+    """Reader of records from the root, which checks each against the index."""
 
     def __init__(self, index: Index, root: Path) -> None:
         self.index, self.root = index, root

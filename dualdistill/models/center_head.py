@@ -109,7 +109,7 @@ class Head(nn.Module):
         """Boxes of each sample; the score is sigmoid(logit / temperature), velocity stays as regressed.
 
         Ranking by the sharpened score is the released behaviour; at low temperatures it saturates at one and
-        ties are broken arbitrarily. Ranking by the logit breaks them in favour of the peak.
+        ties are broken arbitrarily, whereas ranking by the logit breaks them in favour of the peak.
         """
         threshold = self.spec.score_threshold if score_threshold is None else score_threshold
         tasks = [

@@ -5,8 +5,8 @@ boxes the same mathematics is not enough: where boxes touch or share a corner, r
 intersection, so the IoU depends on the order of the arithmetic. Every float32 operation here is therefore the
 one of mmcv/ops/csrc/common/box_iou_rotated_utils.hpp, in its order, for many pairs of boxes at once.
 
-On one CPU thread, 150 boxes of 30 objects take 3 ms and 500 of 100 objects 12 ms; mmcv takes 6 and 68 ms. In
-one heap they take 7 and 21 ms; mmcv takes 1.5 and 3 ms.
+On one CPU thread, 150 boxes of 30 objects take 3 ms and 500 of 100 objects 12 ms; mmcv takes 6 and 68 ms. If
+all boxes are piled up in one place, they take 7 and 21 ms; mmcv takes 1.5 and 3 ms.
 
 Equal scores come in the order that torch.sort gives them, as in mmcv. That sort is not stable: devices and
 kinds of CPU can break ties differently.
@@ -31,12 +31,13 @@ PARALLEL, IN_LINE, SAME_POINT, NO_AREA = 1e-14, 1e-6, 1e-8, 1e-14
 
 
 def rotated_nms(sets: Sequence[tuple[Tensor, Tensor]], iou: float) -> list[Tensor]:
-    """For each set (boxes_K5, scores_K) the indices of the boxes that are kept, best first.
+    """Indices of the kept boxes of each set (boxes_K5, scores_K), best first.
 
-    A box is kept if no better kept box has an IoU of `iou` or more with it; `iou` is above 0. Boxes are
-    (centre x, centre y, width, height, angle in radians). They remain on their device; only the indices of
-    overlapping pairs reach the CPU. Many sets in one call take little longer than one.
+    A box (centre x, centre y, width, height, angle in radians) is kept if no better kept box has an IoU of
+    `iou` or more with it; `iou` is above 0.
     """
+    # boxes remain on their device: only the indices of overlapping pairs reach the CPU, and many sets in one
+    # call take little longer than one
     if not sets:
         return []
     orders = [scores_K.sort(0, descending=True).indices for _, scores_K in sets]
@@ -86,7 +87,7 @@ def _suppress(suppressed: list[bool], overlapping_2P: Tensor) -> None:
 
 
 def _near_pairs(boxes_K5: Tensor) -> Tensor:
-    """Places (i, j), i < j, of boxes whose circumscribed circles overlap, in ascending order, [2, P]."""
+    """Indices (i, j), i < j, of boxes whose circumscribed circles overlap, in ascending order, [2, P]."""
     reach_K = boxes_K5[:, 2:4].norm(dim=1) * (REACH / 2)
     apart_KK2 = boxes_K5[:, None, :2] - boxes_K5[:, :2]
     near_KK = apart_KK2.square().sum(dim=2) <= (reach_K[:, None] + reach_K).square()
@@ -94,7 +95,7 @@ def _near_pairs(boxes_K5: Tensor) -> Tensor:
 
 
 def rotated_iou(first_P5: Tensor, second_P5: Tensor) -> Tensor:
-    """IoU of each pair, [P], as mmcv computes it on the CPU; it can depend on which box is the first."""
+    """IoU of each pair, [P], as mmcv computes it on the CPU; it can depend on the order of the two."""
     area_P, other_P = first_P5[:, 2:4].prod(dim=1), second_P5[:, 2:4].prod(dim=1)
     points_2PN, found_PN = _common_points(first_P5, second_P5)
     count_P = found_PN.sum(dim=1)
@@ -102,7 +103,7 @@ def rotated_iou(first_P5: Tensor, second_P5: Tensor) -> Tensor:
     shared_P = torch.zeros_like(area_P)
     if len(some_P):
         count_P = count_P[some_P]
-        # those that were found to the front, in their order
+        # move the points that were found to the front, in their order
         places_PN = (~found_PN[some_P]).byte().argsort(dim=1, stable=True)[:, : int(count_P.max())]
         points_2PN = _take(points_2PN[:, some_P], places_PN)
         shared_P[some_P] = _hull_area(points_2PN, count_P)
@@ -122,7 +123,7 @@ def _take(points_2PN: Tensor, places_PN: Tensor) -> Tensor:
 
 
 def _corners(boxes_P5: Tensor, centres_2P: Tensor) -> Tensor:
-    """Of boxes moved to other centres, [2, P, 4]."""
+    """Corners of boxes moved to other centres, [2, P, 4]."""
     angle_P = boxes_P5[:, 4].double()
     cos_P, sin_P = (part.to(boxes_P5.dtype) * 0.5 for part in (angle_P.cos(), angle_P.sin()))
     width_P, height_P = boxes_P5[:, 2], boxes_P5[:, 3]
@@ -169,12 +170,13 @@ def _within(points_2P4: Tensor, corners_2P4: Tensor, edges_2P4: Tensor) -> Tenso
 def _hull_area(points_2PN: Tensor, count_P: Tensor) -> Tensor:
     """Area of the convex hull of each pair's first `count` points, [P], by Graham's scan.
 
-    Where the points have one order around the lowest and bend the same way at each, there is nothing to scan.
+    The scan is skipped where the order of the points around the lowest one is unambiguous and the outline
+    bends the same way at each of them.
     """
     valid_PN = _slots(points_2PN) < count_P[:, None]
     points_2PN = _from_lowest(points_2PN, valid_PN)
     before_PNN = _before(points_2PN) & valid_PN[:, :, None] & valid_PN[:, None]
-    # in one order the points have 1, 2, 3 ... before them, the lowest included
+    # if their order is unambiguous, 1, 2, 3 ... points come before them, the lowest included
     rank_PN, order_PN = before_PNN.sum(dim=1).where(valid_PN, points_2PN.shape[2])[:, 1:].sort(dim=1)
     hull_2PN = _take(points_2PN, functional.pad(order_PN + 1, (1, 0)))
     last_2PN, middle_2PN = hull_2PN[..., 2:] - hull_2PN[..., :-2], hull_2PN[..., 1:-1] - hull_2PN[..., :-2]
@@ -189,7 +191,7 @@ def _hull_area(points_2PN: Tensor, count_P: Tensor) -> Tensor:
 
 
 def _slots(points_N: Tensor) -> Tensor:
-    """Numbers along the last axis."""
+    """Indices along the last axis."""
     return torch.arange(points_N.shape[-1], device=points_N.device)
 
 
@@ -198,13 +200,13 @@ def _fan_area(hull_2PN: Tensor, corners_P: Tensor) -> Tensor:
     twice_PN = _cross(hull_2PN[..., 1:-1], hull_2PN[..., 2:]).abs()
     twice_PN = twice_PN.where(_slots(twice_PN) + 2 < corners_P[:, None], 0)
     area_P = twice_PN[:, 0]
-    for place in range(1, twice_PN.shape[1]):  # torch.sum promises no order
+    for place in range(1, twice_PN.shape[1]):  # torch.sum guarantees no order
         area_P = area_P + twice_PN[:, place]
     return area_P / 2
 
 
 def _from_lowest(points_2PN: Tensor, valid_PN: Tensor) -> Tensor:
-    """The points relative to the lowest, of these the leftmost, which changes places with the first."""
+    """Points relative to the lowest, or the leftmost of several lowest, which swaps places with the first."""
     x_PN, y_PN = points_2PN.where(valid_PN, torch.inf)
     lowest_PN = y_PN == y_PN.amin(dim=1, keepdim=True)
     start_P1 = x_PN.where(lowest_PN, torch.inf).argmin(dim=1, keepdim=True)
@@ -215,7 +217,7 @@ def _from_lowest(points_2PN: Tensor, valid_PN: Tensor) -> Tensor:
 
 
 def _before(points_2PN: Tensor) -> Tensor:
-    """Whether a point, axis 1, comes before another, axis 2, by angle around the origin, else by distance."""
+    """Whether one point (axis 1) precedes one (axis 2) by angle around the origin, or distance if in line."""
     turn_PNN = _cross(points_2PN[..., None], points_2PN[..., None, :])
     distance_PN = _dot(points_2PN, points_2PN)
     nearer_PNN = distance_PN[:, :, None] < distance_PN[:, None]
@@ -223,18 +225,18 @@ def _before(points_2PN: Tensor) -> Tensor:
 
 
 def _insertion_order(before_PNN: Tensor) -> Tensor:
-    """Places of the points after an insertion sort that leaves the first alone, [P, N].
+    """Indices of the points after an insertion sort that leaves the first in place, [P, N].
 
     Points that are nearly in line are ordered by distance, which is not always consistent with the angles of
-    others, so the result depends on the way of sorting. std::sort inserts as long as there are at most 16
-    elements; no pair of boxes has been seen with more.
+    others, so the result depends on the sorting algorithm. std::sort uses insertion sort for at most 16
+    elements, and no pair of boxes has been seen with more.
     """
     slot_N = _slots(before_PNN)
     order_PN = slot_N.repeat(len(before_PNN), 1)
     for point in range(2, len(slot_N)):
         sorted_PN, slots = order_PN[:, 1:point], slot_N[1 : point + 1]
         after_PN = ~before_PNN[:, point].gather(1, sorted_PN)
-        # behind the last that it does not precede, but to the front if it precedes the first
+        # insert it behind the last that it does not precede, but in front if it precedes the first
         place_P1 = ((after_PN * slots[:-1]).amax(dim=1) * after_PN[:, 0] + 1)[:, None]
         moved_PN = torch.where(slots == place_P1, point, order_PN[:, :point])
         order_PN[:, 1 : point + 1] = torch.where(slots < place_P1, order_PN[:, 1 : point + 1], moved_PN)
@@ -242,9 +244,9 @@ def _insertion_order(before_PNN: Tensor) -> Tensor:
 
 
 def _scan(points_2PN: Tensor, valid_PN: Tensor) -> tuple[Tensor, Tensor]:
-    """Corners of the hull in front, [2, P, N], and how many they are, [P]; the points come sorted."""
+    """Sorted points with the corners of the hull in front, [2, P, N], and the number of corners, [P]."""
     far_PN = valid_PN & (_dot(points_2PN, points_2PN) > SAME_POINT)
-    taken_PN = valid_PN & (far_PN.cumsum(dim=1) > 0)  # none that equals the start before one that does not
+    taken_PN = valid_PN & (far_PN.cumsum(dim=1) > 0)  # skip points equal to the first until one differs
     hull_2PN, slot_N = points_2PN.clone(), _slots(points_2PN)
     top_P1 = torch.zeros_like(taken_PN[:, :1], dtype=torch.long)
     for point in range(1, len(slot_N)):

@@ -45,7 +45,7 @@ class FigureView:
 
     @property
     def sha(self) -> str:
-        """Hash of everything but its input files that a figure depends on."""
+        """Hash of everything that a figure depends on, except its input files."""
         words = {"title": self.title, "networks": self.networks}
         return sha_of({"chart": self.chart, "runs": self.runs, "options": self.options, **words})
 

@@ -84,7 +84,7 @@ class Plan:
         raise UserError(f"no run or row is named '{name}'", hint=nearest(name, known))
 
     def run_with_boxes(self, name: str) -> Run:
-        """The same, refused if the run predicts no boxes."""
+        """A run as `run` finds it, refused if it predicts no boxes."""
         run = self.run(name)
         if run.spec.kind in WITHOUT_BOXES:
             raise UserError(f"run '{run.id}' is {WITHOUT_BOXES[run.spec.kind]}: it predicts no boxes")

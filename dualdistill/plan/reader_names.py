@@ -13,7 +13,7 @@ def names(runs: Mapping[str, Run]) -> dict[str, str]:
     """A name for every run id, with all rows that resolve to that run.
 
     The seed is added where several runs share a name, and the digits of the id where seeds do not tell them
-    apart. A run without a row, such as a pre-training, is named by its label.
+    apart; a run without a row, such as a pre-training, is named by its label.
     """
     rows = {run.id: " = ".join(run.rows) or label(run.spec) for run in runs.values()}
     alike = Counter(rows.values())

@@ -91,8 +91,8 @@ class Jobs:
     def _unless_made(self, outputs: Iterable[Path], data: list[str]) -> list[str]:
         """The data of a job, or nothing once its outputs exist: their names hash the data, so they are valid.
 
-        If the data were always inputs, deleting the cache would train every run again. Marked ancient(),
-        they would make snakemake stop early after an interrupted world job.
+        If the data were always inputs, deleting the cache would train every run again; marked ancient(), they
+        would make snakemake stop early after an interrupted world job.
         """
         return [] if all(path.exists() for path in outputs) else data
 
@@ -114,12 +114,12 @@ class Jobs:
         return [str(folder / "run.json")] if folder else []
 
     def pretraining(self, wildcards: Any) -> list[str]:
-        """The record of the run that gives the initial weights, for the same reason."""
+        """The record of the run that gives the initial weights, for the same reason as `teacher`."""
         name = self.plan.runs[wildcards.run].pretraining
         return [str(self.plan.results / "runs" / name / "run.json")] if name else []
 
     def label_encoder(self, wildcards: Any) -> list[str]:
-        """The record of the label encoder, for the same reason."""
+        """The record of the label encoder, for the same reason as `teacher`."""
         folder = self.plan.label_encoder_folder(self.plan.runs[wildcards.run])
         return [str(folder / "run.json")] if folder else []
 

@@ -71,7 +71,7 @@ class Claims:
 
 
 class TablesAndClaims:
-    """Checks the tables and claims of a configuration against its rows."""
+    """The tables and claims of a configuration, checked against its rows."""
 
     def __init__(self, config: Config, resolver: Resolver, runs: Mapping[tuple[str, int], str]) -> None:
         self.config, self.resolver = config, resolver

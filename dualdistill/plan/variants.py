@@ -66,7 +66,7 @@ class Variant:
 
 
 class Resolver:
-    """Checks all rows of a configuration and resolves them to specs."""
+    """All rows of a configuration, checked and resolved to specs."""
 
     def __init__(self, config: Config) -> None:
         self.config = replace(config, variants=sweeps.expand(config.variants))

@@ -1,6 +1,6 @@
 """The verdict on every claim: paired differences over seeds, judged by a rule fixed in advance.
 
-The rule stands in config/claims.yaml: Student's t on the differences of a pair; a claim is as strong as its
+The rule is in config/claims.yaml: Student's t on the differences of a pair; a claim is as strong as its
 weakest pair.
 """
 
@@ -152,12 +152,12 @@ def _reported(pairs: Sequence[Pair], metric: str) -> Reported | None:
         effect = exact(ours.value) - exact(theirs.value)
         damaged = "inferred" in (ours.certainty, theirs.certainty)
         effects.append(Reported(effect, damaged=damaged, note="" if effect > 0 else "does not hold"))
-    # of equal effects the damaged one, so that a claim that rests on it is marked
+    # of equal effects take the damaged one, so that a claim that rests on it is marked
     return min(effects, key=lambda effect: (effect.value, not effect.damaged))
 
 
 def _columns(pairs: str, pair: str) -> tuple[Column, ...]:
-    """The columns under the headings for the number of pairs and for the pair that an effect is of."""
+    """The columns, given the headings of the number of pairs and of the pair that has the effect."""
     return (
         Column("claim", Kind.LABEL),  # people read its sentence
         Column("says", Kind.LABEL, "Claim"),

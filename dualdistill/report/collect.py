@@ -40,7 +40,7 @@ class Records:
         self._read: dict[str, Evidence] = {}
 
     def get(self, run: str) -> Evidence | None:
-        """None where the run has no score yet."""
+        """The records of a run; None if it has no score yet."""
         if run not in self._read and (self.plan.scores(self.plan.runs[run]) / METRICS_JSON).exists():
             self._read[run] = _checked(self.plan, run)
         return self._read.get(run)
@@ -141,7 +141,7 @@ def _columns(spec: TableSpec) -> tuple[Column, ...]:
 
 
 def _preface(plan: Plan, spec: TableSpec, table: Table, evidence: Mapping[str, Evidence]) -> list[str]:
-    """Sentences to read before comparing a number with another."""
+    """Sentences to read before comparing numbers."""
     seeds = [row.seeds for row in table.rows]
     several = max(seeds, default=0) > 1
     spread = "; ± is the standard deviation over them" if several else ", so no standard deviation"
@@ -222,7 +222,7 @@ def _behind(plan: Plan, run: str) -> set[str]:
 def _with_gains(row: Row, baseline: Row | None) -> Row:
     """The row with its gains; means over different seeds are not compared with each other.
 
-    The poster prints few differences: where it has both numbers and no difference, take theirs.
+    The poster prints few differences: where it has both numbers but no difference, it is computed from them.
     """
     if baseline is None:
         return row

@@ -29,7 +29,7 @@ class Score:
 
 
 def span(counts: Sequence[int]) -> str:
-    """The least and the most of several counts, in words."""
+    """The smallest and the largest of several counts, in words."""
     fewest, most = min(counts, default=0), max(counts, default=0)
     return f"{most}" if fewest == most else f"{fewest} to {most}"
 

@@ -44,7 +44,7 @@ LATEX: dict[str, str | int | None] = {
     MISSING: r"$^\S$",
 }
 MINUS = re.compile(r"-(?=\d)")
-WIDE = 60  # characters in a line from which a LaTeX table goes over both columns of a page
+WIDE = 60  # characters in a line from which a LaTeX table spans both columns of a page
 SHRUNK = (
     r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"  # to the page's width, never grown
 )
@@ -120,7 +120,7 @@ def pipes(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A booktabs table; the preface stands above it as comments: typeset, its command could not be copied."""
+    """A booktabs table; the preface is above it as comments, so that its command can be copied."""
     headings, cells = display(table)
     labels, best = len(table.labels), _best(table)
     lines = []

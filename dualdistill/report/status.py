@@ -1,4 +1,4 @@
-"""How far every run of a plan is, and how it scored beside what the poster reports. Only reads.
+"""The progress of every run of a plan, and its scores beside those that the poster reports. Only reads.
 
 The states of a run:
   waiting     nothing has been done
@@ -10,7 +10,7 @@ The states of a run:
   trained     its boxes are not scored yet
   done        nothing is left to do
   foreign     its folder holds another run's record
-  unknown     another user's, who alone may ask whether a process works on it
+  unknown     it is another user's, who alone may check whether a process works on it
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """All runs by the table that shows them first, and the jobs on the data that are going on."""
+    """All runs by the table that shows them first, and the jobs on the data that are in progress."""
 
     groups: dict[str, list[RunStatus]]
     jobs: dict[str, Progress | None]
@@ -133,7 +133,7 @@ def run_status(plan: Plan, run: Run, name: str) -> RunStatus:
 
 
 def _state(folder: Path, run: Run) -> tuple[str, str, float | None, Progress | None]:
-    """The state, the step of how many, the seconds that go with it, and the progress of an active run."""
+    """The state, the step out of all, the seconds taken or left, and the progress of an active run."""
     trained = _record(read_run, folder, RUN)
     if held := is_held(folder / "state"):
         return _active(folder / "state", trained is not None)
@@ -146,14 +146,14 @@ def _state(folder: Path, run: Run) -> tuple[str, str, float | None, Progress | N
         return "failed", step, None, None
     if held is None or not step:
         return "unknown" if held is None else "waiting", step, None, None
-    # a stopped run goes on at its checkpoint, not at the step that it last reported
+    # a stopped run resumes at its checkpoint, not at the step that it last reported
     last = read(folder / "state")
     lacks = last.seconds_each * (total - saved) if last and last.seconds_each and total else None
     return "stopped", step, lacks, None
 
 
 def _active(state: Path, trained: bool) -> tuple[str, str, float | None, Progress | None]:
-    """The same of a run on which a process works."""
+    """The same as `_state`, for a run on which a process works."""
     saved, total = _checkpoint(state / "head.json")
     since = (state / LOCK).stat().st_mtime
     progress = read(state)
@@ -163,7 +163,7 @@ def _active(state: Path, trained: bool) -> tuple[str, str, float | None, Progres
         return STAGES.get(progress.stage, "running"), _step(progress), progress.seconds_left(), progress
     if progress is None:
         return "running", f"{saved}/{total}" if total else "", None, None
-    if progress.time < since:  # left by an earlier process; the present process goes on at the checkpoint
+    if progress.time < since:  # left by an earlier process; the present one resumes at the checkpoint
         progress = replace(progress, time=since, done=saved)
     return "running", _step(progress), progress.seconds_left(), progress
 

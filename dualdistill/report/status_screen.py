@@ -77,7 +77,7 @@ def _whole(status: Status, width: int, ids: bool) -> Group:
 
 
 def _active(status: Status, width: int) -> list[RenderableType]:
-    """A progress bar for every job that is going on, and the losses of a training."""
+    """A progress bar for every job in progress, and the losses of a training."""
     jobs = [(name, job.stage if job else "", job) for name, job in status.jobs.items()]
     jobs += [(run.name, run.state, run.progress) for run in status.runs if run.state in ACTIVE]
     parts: list[RenderableType] = []

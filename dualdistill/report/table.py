@@ -124,7 +124,7 @@ class Table:
     title: str
     columns: tuple[Column, ...]  # in the order of the CSV file
     rows: tuple[Row, ...]
-    about: dict[str, str] = field(default_factory=dict)  # what holds for all rows
+    about: dict[str, str] = field(default_factory=dict)  # facts about all rows
     synthetic: bool = False  # measured in the synthetic world
     preface: tuple[str, ...] = ()  # sentences above the printed table
     note: str = ""  # paragraph above the table of the page

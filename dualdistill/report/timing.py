@@ -1,6 +1,6 @@
 """Time and memory of a plan's jobs by stage, from the benchmark files of snakemake. Only reads.
 
-Snakemake keeps the last attempt only: an interrupted training counts with its last part.
+Snakemake keeps the last attempt only: of an interrupted training, only the last part is counted.
 """
 
 from __future__ import annotations

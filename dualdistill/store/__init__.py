@@ -1,1 +1,1 @@
-"""Files, records and where they came from."""
+"""Files, records and their provenance."""

@@ -55,7 +55,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Indented JSON without NaN."""
+    """Write indented JSON without NaN."""
     atomic_write(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""One process at a time in a run's folder. A kernel lock, which ends with the process that holds it.
+"""A lock that admits one process at a time to a run's folder; the kernel frees it when that process ends.
 
 Snakemake's own lock can be lost while a training still runs.
 """
@@ -17,12 +17,12 @@ from filelock import FileLock, Timeout
 from dualdistill.errors import BusyError
 
 LOCK = "lock"
-PATIENCE_S = 1.0  # `is_held` takes a free lock for an instant, which must not refuse a training that starts
+PATIENCE_S = 1.0  # `is_held` takes a free lock for an instant, which must not keep a training from starting
 
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Hold a run's folder; refuse a second holder with the name of the first."""
+    """Hold a run's folder; refuse a second process with an error that names the first."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / LOCK
     try:

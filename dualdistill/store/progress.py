@@ -1,4 +1,4 @@
-"""How far a long job is: a line in its log now and then, and a file that `status` reads."""
+"""Progress of a long job: a line in its log from time to time, and a file that `status` reads."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read(folder: Path) -> Progress | None:
 def track(
     items: Iterable[Item], total: int, stage: str, *, folder: Path | None = None, each: int = 1
 ) -> Iterator[Item]:
-    """Pass items on and count `each` for every item; log and write the count every EVERY_S and at the end."""
+    """Yield the items, counting `each` for each; log and write the count every EVERY_S and at the end."""
     started = shown = time.monotonic()
     done = 0
     if folder:

@@ -1,7 +1,7 @@
 """The records beside a result: run.json of the training, metrics.json of the evaluation.
 
-Both carry their schema. metrics.json has a checksum over its content: a number edited by hand is
-noticed.
+Both carry their schema. metrics.json has a checksum over its content, so that a number edited by
+hand is detected.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def write_metrics(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """The record as `read_metrics` returns it."""
+    """Write the record; return it as `read_metrics` does."""
     record = {"schema": METRICS_SCHEMA, **record}
     write_json(folder / METRICS_JSON, record | {"seal": sha_of(record)})
     return record

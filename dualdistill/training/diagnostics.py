@@ -83,7 +83,7 @@ def label_encoder_precision(
 
 
 def average_precision(ground_truth: EvalBoxes, predicted: EvalBoxes) -> dict[str, float]:
-    """By class, averaged over the official distances."""
+    """Average precision by class, averaged over the official distances."""
     config = config_factory(CONFIG)
     precision = {}
     for name in CLASSES:

@@ -1,11 +1,13 @@
 """Initial weights that a run takes from a file; all others are drawn from its seed.
 
 A teacher takes all weights of another teacher of the same network. A student or detector takes, by
-`model.start`: * pretrained: the backbone of a classifier trained by this suite; * imagenet: a file of
-ImageNet weights under torchvision's names, which are also those of mmdet's ResNet; * detector: everything but
-the head of a detector trained by this suite on the same frames, without a teacher. A detector with `start:
-detector` grows: it takes all weights of a shallower one, so that it starts with the same function (Net2Net,
-arXiv 1511.05641).
+`model.start`:
+* pretrained: the backbone of a classifier trained by this suite;
+* imagenet: a file of ImageNet weights under torchvision's names, which are also those of mmdet's ResNet;
+* detector: everything but the head of a detector trained by this suite on the same frames, without a teacher.
+
+A detector with `start: detector` grows: it takes all weights of a shallower one, so that it starts with the
+same function (Net2Net, arXiv 1511.05641).
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from dualdistill.store.records import read_run
 from dualdistill.training.checkpoint import load_exactly, load_plain, load_weights, read_weights
 
 BACKBONE = "backbone."
-HEAD = "head"  # left out, or methods would start differently: some of them take their teacher's
+HEAD = "head"  # not loaded, so that methods start alike: some copy the head of their teacher
 CLASSIFIER = ("fc.weight", "fc.bias")  # of torchvision; a student has no such layer
 BLOCK = re.compile(r"(.*backbone\.layer\d\.)(\d+)(\..*)")  # stage, position in it, name within the block
 ADDED = (".bn3.weight", ".bn3.bias")  # at zero, a block adds nothing to its input

@@ -65,6 +65,6 @@ def moving_average(module: nn.Module, decay: float) -> AveragedModel:
     """An exponential average of weights and batch-norm statistics, which starts with the first update.
 
     Every floating-point entry of the state dict is averaged, as in Megvii's BEVDepth (ModelEMA in
-    bevdepth/callbacks/ema.py). Integer entries are step counters, which are never read.
+    bevdepth/callbacks/ema.py); integer entries are step counters, which are never read.
     """
     return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)

@@ -46,14 +46,14 @@ class Clock:
         self.shown = 0.0  # when the progress was last written
 
     def save_is_due(self) -> bool:
-        """True once every SAVE_EVERY_S: an epoch at full size takes hours, which a kill must not cost."""
+        """True once every SAVE_EVERY_S: at full size an epoch takes hours, too long to lose in a kill."""
         if time.monotonic() - self.saved < SAVE_EVERY_S:
             return False
         self.saved = time.monotonic()
         return True
 
     def progress_is_due(self) -> bool:
-        """True once every PROGRESS_EVERY_S, and at the first step: a step at full size takes seconds."""
+        """True at the first step and then every PROGRESS_EVERY_S, since a step at full size takes seconds."""
         if self.shown and time.monotonic() - self.shown < PROGRESS_EVERY_S:
             return False
         self.shown = time.monotonic()

@@ -14,13 +14,10 @@ FLUSH_S = 10.0
 
 
 class EventFiles:
-    """Writes the rows of history.jsonl as scalars.
+    """Writer of the rows of history.jsonl as scalars, to a new file in every process.
 
-    Every process starts a new file. The file opens with the start of a session, at which TensorBoard
-    drops what an earlier process wrote after the checkpoint, since those steps are trained again.
-
-    The writer under SummaryWriter is used: SummaryWriter itself writes from a thread that cannot be awaited,
-    so that a kill after a checkpoint would lose steps for good.
+    The file opens with the start of a session, at which TensorBoard drops what an earlier process wrote after
+    the checkpoint, since those steps are trained again.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -32,6 +29,8 @@ class EventFiles:
             raise UserError("tensorboard: true needs the package tensorboardX", hint=hint) from error
         (folder / FOLDER).mkdir(parents=True, exist_ok=True)
         self.new_event = Event
+        # not SummaryWriter: it writes from a thread that cannot be awaited, so that a kill after a checkpoint
+        # would lose steps for good
         self.writer = EventsWriter(str(folder / FOLDER / "events"), f".{os.getpid()}")
         start = SessionLog(status=SessionLog.START)
         self.writer.write_event(Event(wall_time=time.time(), step=step + 1, session_log=start))

@@ -274,7 +274,7 @@ def _diagnose(spec: RunSpec, data: DataPaths, state: State, teachers: Teachers |
     learner = state.objective.learner
     if not isinstance(learner, Classifier | LabelEncoder):
         return {}
-    from dualdistill.training import diagnostics  # loads the devkit, a second that other trainings save
+    from dualdistill.training import diagnostics  # loads the devkit, which takes a second
 
     learner.load_state_dict(state.weights())
     if isinstance(learner, Classifier):

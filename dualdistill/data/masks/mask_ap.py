@@ -22,7 +22,7 @@ MOST = 100  # best-scored instances per class that count in an image
 
 
 class MaskAP:
-    """Collects predicted and ground-truth masks image by image, then evaluates them."""
+    """Predicted and ground-truth masks, collected image by image and then evaluated."""
 
     def __init__(self) -> None:
         self.images: list[dict[str, int]] = []

@@ -90,7 +90,7 @@ def mask_quality(index: Index, root: Path, spec: VirtualSpec) -> dict[str, Any] 
 
 
 class PointWriter:
-    """Writes the virtual points of clouds; one per process."""
+    """Writer of the virtual points of clouds; one per process."""
 
     mine: PointWriter
 

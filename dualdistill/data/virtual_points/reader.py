@@ -30,7 +30,7 @@ VIRTUAL_INTENSITY = -1.0
 
 
 class VirtualClouds:
-    """Adds painted and virtual points to the clouds of another reader."""
+    """A reader that adds painted and virtual points to the clouds of another reader."""
 
     def __init__(self, folder: Path, index: Index, cloud: Callable[[int], Points]) -> None:
         self.folder, self.index, self._real = folder, index, cloud

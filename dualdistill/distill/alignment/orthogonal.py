@@ -30,8 +30,8 @@ class OrthogonalProjection(nn.Module):
 class FixedDiagonal(nn.Module):
     """A fixed diagonal of -1 in the trained parameter, its initial value in torch's Householder form.
 
-    torch reads the diagonal as signs by rounding toward zero. Weight decay moves it from -1 to -0.999998
-    in one step of AdamW; the signs become 0, and W stays 0 from then on.
+    torch reads the diagonal as signs by rounding toward zero: once weight decay has moved it from -1 to
+    -0.999998, in one step of AdamW, the signs become 0, and W stays 0 from then on.
     """
 
     def forward(self, parameter_TC: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def crd_loss(teacher_head: Head, aligned_BCHW: Tensor, labels: Labels) -> Tensor
 def soft_crd_loss(
     teacher_head: Head, aligned_BCHW: Tensor, teacher_predictions: Predictions, temperature: float
 ) -> Tensor:
-    """Like crd_loss with the teacher's raw outputs as targets, summed over tasks."""
+    """The counterpart of crd_loss with the teacher's raw outputs as targets, summed over tasks."""
     pairs = zip(teacher_head(aligned_BCHW), teacher_predictions, strict=True)
     velocity_weight = teacher_head.spec.velocity_weight
     return torch.stack([soft_task_loss(*pair, temperature, velocity_weight) for pair in pairs]).sum()
@@ -62,9 +62,9 @@ def soft_task_loss(
 ) -> Tensor:
     """Quality focal loss of the heatmap (beta 1, as in CrossKD) and L1 of the boxes, weighted by score.
 
-    With p = sigmoid(teacher logit / T) and q the student's probability, the heatmap term is
-    sum |p - q| BCE(q, p) / max(1, sum p); the L1 of a cell is weighted by its largest p. The normalisers are
-    ours: the sum of p replaces the number of peaks.
+    With p = sigmoid(teacher logit / T) and q the student's probability, the heatmap term is sum |p - q|
+    BCE(q, p) / max(1, sum p); the L1 of a cell is weighted by its largest p; the normalisers are ours, with
+    the sum of p in place of the number of peaks.
     """
     score_BGHW = (teacher["heatmap"] / temperature).sigmoid()
     logits_BGHW = student["heatmap"]

@@ -17,9 +17,9 @@ PROBABLE = (1e-4, 1 - 1e-4)  # avoids log(0)
 
 
 def heatmap_response(student: Predictions, teacher: Predictions, heatmap_BNHW: Tensor) -> Tensor:
-    """Focal loss against teacher score x ground-truth heatmap, by the number of peaks, summed over tasks.
+    """Focal loss against teacher score x ground-truth heatmap, over the number of peaks, summed over tasks.
 
-    As released: a focal loss has positive cells only where the target is 1, which the product never is. So
+    As released: a focal loss has positive cells only where the target is 1, which the product never is, so
     the loss only lowers scores, least where teacher and ground truth agree.
     """
     student_BNHW, teacher_BNHW = (
@@ -34,7 +34,7 @@ def heatmap_response(student: Predictions, teacher: Predictions, heatmap_BNHW: T
 
 
 def box_response(student: Predictions, teacher: Predictions, targets: Targets, history_s_B: Tensor) -> Tensor:
-    """L1 of all ten values at the ground-truth centres, by the number of boxes, summed over tasks.
+    """L1 of all ten values at the ground-truth centres, over the number of boxes, summed over tasks.
 
     The teacher's velocity becomes the displacement that the student regresses; it is not compared where the
     targets have none.

@@ -33,7 +33,7 @@ def keypoints(boxes_K9: Tensor, grid: GridSpec, count: int, enlarge_m: float) ->
     """Coordinates for grid_sample, [K, P, 2]: a grid over the box, enlarged on every side.
 
     As released: coordinates are divided by cells - 1 but sampled with corners not aligned, which moves a
-    keypoint up to one cell outward. Keypoints beyond the map are moved to its border.
+    keypoint up to one cell outward; keypoints beyond the map are moved to its border.
     """
     step = torch.linspace(-0.5, 0.5, count, dtype=boxes_K9.dtype, device=boxes_K9.device)
     u_P, v_P = (share.flatten() for share in torch.meshgrid(step, step, indexing="ij"))
@@ -61,8 +61,8 @@ def relation_loss(student_KRF: Tensor, teacher_KRF: Tensor) -> Tensor:
 def overlap(first_KRF: Tensor, second_KRG: Tensor) -> Tensor:
     """The inner product of two relation matrices, row by row, [K, R].
 
-    A box of 576 keypoints has 331,776 relations. With fewer features than keypoints they are not computed:
-    row r is f_r f^T, and the product of two such rows is f_r (f^T g) g_r.
+    A box of 576 keypoints has 331,776 relations, which are not computed if there are fewer features than
+    keypoints: row r is f_r f^T, and the product of two such rows is f_r (f^T g) g_r.
     """
     if first_KRF.shape[1] <= max(first_KRF.shape[2], second_KRG.shape[2]):
         return ((first_KRF @ first_KRF.mT) * (second_KRG @ second_KRG.mT)).sum(dim=2)

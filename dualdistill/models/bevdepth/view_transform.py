@@ -48,7 +48,7 @@ def camera_numbers(intrinsics_BN33: Tensor, affine_BN33: Tensor, camera_to_lidar
 class DepthNet(nn.Module):
     """Context features and depth logits; a gate computed from the camera parameters scales the depth branch.
 
-    No deformable convolution: the published one is a known cause of divergence and brings nothing.
+    No deformable convolution: the published one is a known cause of divergence and brings no gain.
     """
 
     def __init__(self, spec: BEVDepthSpec) -> None:
@@ -129,9 +129,9 @@ def plan_splat(points_BNhwD3: Tensor, grid: GridSpec) -> Splat:
 def splat(context_MChw: Tensor, depth_MDhw: Tensor, plan: Splat) -> Tensor:
     """Sum of context x depth over the points of each cell, [B, C, Y, X], without building the volume.
 
-    An embedding bag is gather, scale and segment sum in one operation with gradients to both factors:
-    exact, deterministic on a CPU, and several times faster than gather and index_add. It sums in the dtype of
-    the depth, which is float32 under autocast too.
+    An embedding bag is gather, scale and segment sum in one operation with gradients to both factors: exact,
+    deterministic on a CPU, several times faster than gather and index_add, and summed in the dtype of the
+    depth, which is float32 under autocast too.
     """
     context_PC = context_MChw.permute(0, 2, 3, 1).reshape(-1, context_MChw.shape[1]).to(depth_MDhw.dtype)
     depth_L = depth_MDhw.permute(0, 2, 3, 1).reshape(-1)[plan.point_L]

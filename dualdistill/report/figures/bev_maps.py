@@ -75,7 +75,7 @@ def boxes_in_camera(
 
 
 def on_ground(axes: Axes, map_HW: Array, half_extent_m: float, **style: Any) -> AxesImage:
-    """A BEV map in metres: x to the right, y ahead."""
+    """Draw a BEV map in metres: x to the right, y ahead."""
     side = (-half_extent_m, half_extent_m)
     image = axes.imshow(map_HW, origin="lower", extent=(*side, *side), **style)
     frame_ground(axes, half_extent_m)

@@ -47,7 +47,7 @@ def draw(plan: Plan, view: FigureView) -> Figure:
         axes.set_title(term)
         axes.set_ylim(bottom=0)
     for place in range(len(terms) - COLUMNS, len(terms)):
-        # the lowest panel of its column, which need not be in the last line
+        # the lowest panel of its column, which need not be in the last row
         if place >= 0:
             grid.flat[place].tick_params(axis="x", labelbottom=True)
     below.supxlabel(
@@ -101,7 +101,7 @@ def means(step_S: Array, loss_S: Array, every: int) -> tuple[Array, Array]:
 
 
 def _order(histories: dict[str, dict[str, Array]]) -> Any:
-    """First the terms of all runs, then those of some runs, each by name."""
+    """Sort key: first the terms of all runs, then those of some runs, each by name."""
     return lambda term: (sum(term not in history for history in histories.values()), term)
 
 

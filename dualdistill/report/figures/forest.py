@@ -74,14 +74,14 @@ def _sentence(row: Row) -> str:
 
 
 def _verdict(axes: Axes, row: Row, place: float) -> None:
-    """Beside the panel."""
+    """Write the number of seeds and the verdict beside the panel."""
     words = f"n = {row.seeds}, {row.labels['verdict']}" if row.measured else "not measured"
     style: dict[str, Any] = {"va": "center", "fontsize": layout.small()}
     axes.text(1.02, place, words, transform=axes.get_yaxis_transform(), **style)
 
 
 def _measured(axes: Axes, effect: Measured, place: float, number: int, reach: float) -> None:
-    """The effect, with its interval if it has one."""
+    """Draw the effect, with its interval if it has one."""
     axes.plot(float(effect.value), place, MARKS[number], color=layout.colour(number))
     if effect.interval is None:
         return

@@ -45,7 +45,7 @@ def draw(plan: Plan, view: FigureView) -> Figure:
 
 
 def style(who: str) -> dict[str, Any]:
-    """Ground truth is a broad line under the thin lines of the two networks."""
+    """Line styles: broad for ground truth, which lies under the thin lines of the two networks."""
     styles: dict[str, dict[str, Any]] = {
         "truth": {"colors": layout.colour(4), "linewidths": 2.0},
         "teacher": {"colors": layout.colour(2), "linewidths": 1.1, "linestyles": (0, (3, 1.5))},

@@ -1,6 +1,6 @@
 """A sweep: a label or a measure of a table is the axis, and the scores are lines over it.
 
-A row that lacks the measure, as a student without a teacher lacks teacher_mAP, is a level across the panel.
+A row that lacks the measure, e.g. teacher_mAP for a student without a teacher, is a level across the panel.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def draw(plan: Plan, view: FigureView) -> Figure:
 
 
 def _points(view: FigureView, table: Table, metric: str, *, measured: bool) -> dict[tuple[str, ...], Point]:
-    """By the runs of a row. Beside a point stands its name, or its number where the axis names it."""
+    """Points by the runs of a row, labelled with the row's name if x is a measure, else with the score."""
     points = {}
     for row, name in zip(table.rows, table_charts.names(table), strict=True):
         number = table_charts.value(row, metric, measured=measured)
@@ -79,7 +79,7 @@ def _is_measure(table: Table, x: str) -> bool:
 
 
 def _place(view: FigureView, table: Table, row: Row) -> float:
-    """On the axis; NaN for a row that lacks its measure."""
+    """Position on the axis; NaN for a row that lacks its measure."""
     x = view.options["x"]
     if _is_measure(table, x):
         return float(row.measured[x].value) if x in row.measured else math.nan
@@ -103,7 +103,7 @@ def _refuse_unlined(view: FigureView, table: Table, lines: Sequence[Sequence[Row
 
 
 def _panel(axes: Axes, points: dict[tuple[str, ...], Point], lines: Sequence[Sequence[Row]]) -> None:
-    """Lines, with their words above and below them in turn, then their common points, then levels."""
+    """Draw the lines, labelled above and below in turn, then their common points, then levels."""
     placed = {run: point for run, point in points.items() if math.isfinite(point.x)}
     runs = [[row.runs for row in line if row.runs in placed] for line in lines]
     common = [run for run in placed if sum(run in line for line in runs) > 1]
@@ -128,7 +128,7 @@ def _line(axes: Axes, points: Sequence[Point], style: dict[str, Any]) -> None:
 
 
 def _level(axes: Axes, point: Point) -> None:
-    """A horizontal line, its deviation as a band, its name beside the panel."""
+    """Draw a horizontal line, its deviation as a band, and its name beside the panel."""
     axes.axhline(point.y, color="black", linestyle="--", linewidth=1.0)
     if point.error is not None:
         axes.axhspan(point.y - point.error, point.y + point.error, color="0.9", zorder=0)

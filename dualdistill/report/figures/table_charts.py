@@ -1,6 +1,6 @@
 """Shared by the charts of tables: the rows that a figure shows, panels, bars and numbers.
 
-A reported number never stands in the panel of a measured one: its bars are hollow, its axis names nuScenes.
+Reported and measured numbers never share a panel: reported bars are hollow, and their axis names nuScenes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def measured_only(table: Table) -> Table:
 
 
 def _marked(row: Row, naming: str) -> Row:
-    """A row with a remark has a dagger, as in the printed tables."""
+    """Mark a row that has a remark with a dagger, as in the printed tables."""
     return replace(row, labels={**row.labels, naming: row.labels[naming] + DAGGER}) if row.remark else row
 
 
@@ -63,7 +63,7 @@ def names(table: Table) -> list[str]:
 
 
 def _name(row: Row, headings: Mapping[str, str]) -> str:
-    """Without labels that are empty, or a dash because the option has no effect."""
+    """Labels of a row, without those that are empty, or a dash because the option has no effect."""
     words = {label: row.labels[label] for label in headings if row.labels[label] not in SILENT}
     parts = [_part(label, word, headings[label]) for label, word in words.items()]
     parts = [part.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}") for part in parts]
@@ -74,7 +74,7 @@ def _name(row: Row, headings: Mapping[str, str]) -> str:
 def _part(label: str, word: str, heading: str) -> str:
     if label in SPEAKING:
         return word
-    # amid words, a heading that is no abbreviation loses its capital
+    # within a phrase, a heading that is no abbreviation loses its capital
     heading = heading.lower() if heading == heading.capitalize() else heading
     return {"yes": f"with {heading}", "no": f"without {heading}"}.get(word, f"{heading} {word}")
 
@@ -85,7 +85,7 @@ def metrics(table: Table) -> list[str]:
 
 
 def value(row: Row, metric: str, *, measured: bool) -> Decimal | None:
-    """In points; None where a row has no such number."""
+    """The number in points; None for a row that has none."""
     if measured:
         return row.measured[metric].value
     return row.reported[metric].value if metric in row.reported else None
@@ -111,14 +111,14 @@ def name_axis(table: Table, metric: str, *, measured: bool) -> str:
 
 
 def face(number: int, *, measured: bool) -> dict[str, Any]:
-    """How a bar is filled: solid if measured, hollow and hatched if reported."""
+    """Fill of a bar: solid if measured, hollow and hatched if reported."""
     if measured:
         return {"facecolor": layout.colour(number), "edgecolor": layout.colour(number)}
     return {"facecolor": "white", "edgecolor": layout.colour(number), "hatch": "//////"}
 
 
 def footer(figure: Figure, table: Table) -> None:
-    """Sentences to read before comparing a number with another."""
+    """Sentences to read before comparing numbers."""
     counts = {cell.score.n for row in table.rows for cell in row.measured.values()}
     seeds = f"{max(counts)} seed{'s' if max(counts) > 1 else ''} per row"
     spread_is = ", error bars: standard deviation" if max(counts) > 1 else ", so no error bars"

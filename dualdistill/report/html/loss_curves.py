@@ -38,7 +38,7 @@ class Panel:
 
 
 class Pen:
-    """Draws all panels on one matplotlib axes, because making new axes takes most of the time.
+    """Panels drawn on one set of matplotlib axes, because making new axes takes most of the time.
 
     The style is the caller's.
     """
@@ -111,7 +111,7 @@ def inline(svg: str) -> str:
 
 
 def _tenths(coordinates: str) -> str:
-    """Tenths of a point are enough, and a page has hundreds of curves."""
+    """Round to tenths of a point, which are enough: a page has hundreds of curves."""
     return LONG.sub(lambda number: f"{float(number[0]):.1f}", " ".join(coordinates.split()))
 
 

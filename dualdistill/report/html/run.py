@@ -105,7 +105,7 @@ class RunPage:
 def build(
     records: Records, run: Run, labels: RunLabels, pen: Pen, pictures: tuple[Picture, ...], command: str
 ) -> RunPage | None:
-    """None where the run has not been trained."""
+    """The page of a run; None if it has not been trained."""
     plan = records.plan
     folder = plan.folder(run)
     if not (folder / RUN).exists():
@@ -143,7 +143,7 @@ def build(
 
 
 def _metrics(records: Records, run: str) -> dict[str, Any]:
-    """Empty where the evaluation has not run."""
+    """The content of metrics.json; empty if the evaluation has not run."""
     evidence = records.get(run)
     return evidence.metrics if evidence else {}
 
@@ -214,7 +214,7 @@ def _bars(
     quality: Quality | None,
     baseline: Mapping[str, Any],
 ) -> tuple[Bar, ...]:
-    """Best first; equal values by name."""
+    """Bars by class, best first; equal values by name."""
     boxes, before = metrics.get("ground_truth_boxes", {}), baseline.get("mean_dist_aps", {})
     unscored = record.get(quality.record, {}) if quality else {}
     shares = metrics.get("mean_dist_aps") or unscored.get("by_class", {})

@@ -38,7 +38,7 @@ def of_shown_runs(plan: Plan) -> dict[str, RunLabels]:
 
 
 def _row(plan: Plan, run: Run) -> str | None:
-    """The first row of variants.yaml that is this run; None of a run that only others need."""
+    """The first row of variants.yaml that is this run; None for a run that only others need."""
     return next((row for row in plan.named if row in run.rows), None)
 
 

@@ -1,4 +1,4 @@
-"""A table as the page shows it: spread, gain and interval stand in the cell of their number."""
+"""A table as the page shows it: spread, gain and interval are in the cell of their number."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class HtmlRow:
     runs: tuple[str, ...]
     facets: dict[str, str]
     remark: str
-    missing: str  # which seeds the row lacks
+    missing: str  # the seeds that the row lacks
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class HtmlTable:
     title: str
     columns: tuple[HtmlColumn, ...]
     rows: tuple[HtmlRow, ...]
-    about: tuple[str, ...]  # what holds for all of it
+    about: tuple[str, ...]  # facts about all of it
     groups: tuple[tuple[str, int], ...]  # group and width, from left to right
     note: str
     damaged: bool
@@ -164,7 +164,7 @@ def _with_shares(table: Table, column: Column, cells: Sequence[HtmlCell]) -> lis
 
 
 def _facets(row: Row, facets: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Those of the row's run, or else of its labels."""
+    """Facets of the row's run, or else those among its labels."""
     if row.runs and row.runs[0] in facets:
         return dict(facets[row.runs[0]])
     return {name: row.labels[name] for name in NAMED if row.labels.get(name)}

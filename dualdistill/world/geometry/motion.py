@@ -92,7 +92,7 @@ class Motion:
 
 
 def _stack_xy(x_T: Array, y_T: Array) -> Array:
-    """Like np.stack([x, y], 1), which is slow for a few numbers."""
+    """Equivalent of np.stack([x, y], 1), which is slow for a few numbers."""
     xy_T2 = np.empty((len(x_T), 2))
     xy_T2[:, 0], xy_T2[:, 1] = x_T, y_T
     return xy_T2

@@ -17,7 +17,7 @@ FAR_M = np.float32(1e4)  # the distance recorded for rays that hit nothing
 
 @functools.cache
 def _device() -> EmbreeDevice:
-    """Shared by all meshes of a process: setting it up takes longer than building a small mesh."""
+    """The device shared by all meshes of a process: setting it up takes longer than building a small mesh."""
     return EmbreeDevice()
 
 
@@ -35,7 +35,7 @@ class RayTracer:
         return hits["primID"], np.minimum(hits["tfar"], FAR_M)
 
     def occludes(self, points_N3: Floats, direction_3: Floats) -> NDArray[np.bool_]:
-        """True for each point from which a ray in the direction hits this mesh."""
+        """Mask of the points from which a ray in the direction hits this mesh."""
         rays_N3 = np.broadcast_to(direction_3, points_N3.shape)
         return self._scene.run(points_N3, rays_N3, query="OCCLUDED") >= 0
 

@@ -56,7 +56,7 @@ def build_world(spec: WorldSpec, root: Path, workers: int, state: Path | None = 
 
 
 def _check(spec: WorldSpec, workers: int) -> None:
-    """Refuse what the ranges of single knobs allow."""
+    """Refuse an image size or worker count that the ranges of single knobs allow."""
     if spec.image_height > spec.image_width * SOURCE_SIZE[1] / SOURCE_SIZE[0] + 1:
         size = f"world.image_height is {spec.image_height} for a width of {spec.image_width}"
         raise UserError(f"{size}, but a camera image is at most 16 by 9", where="world")

@@ -56,7 +56,7 @@ def record_scene(spec: WorldSpec, split: str, number: int, root: Path) -> None:
 
 
 class SceneRecorder:
-    """Drives through one scene, writes the sensors' files and collects the rows of the tables."""
+    """Recorder of one scene, which writes the sensors' files and collects the rows of the tables."""
 
     def __init__(self, scene: Scene, root: Path) -> None:
         self.scene, self.root, self.spec = scene, root, scene.spec

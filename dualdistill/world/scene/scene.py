@@ -84,7 +84,7 @@ class Scene:
     def cast_rays(self, time: float, sensor: Sensor, rays_N3: Floats) -> Hits:
         """Cast a sensor's rays at an instant.
 
-        Each LiDAR ray hits moving objects where they were when the ray was emitted. The ego motion is
+        Each LiDAR ray hits moving objects where they were when the ray was emitted; the ego motion is
         compensated, as in nuScenes: all rays start from the sensor's position at the revolution's end.
         """
         pose, size = self.ego_pose(time) @ sensor, (self.spec.image_height, self.spec.image_width)

@@ -83,7 +83,7 @@ def ego_drive(rng: np.random.Generator, town: Town, seconds: float) -> Drive:
 
 
 class Placer:
-    """Draws places for actors and adds the actors that collide with nothing."""
+    """Random places for actors, and the actors added there because they collide with nothing."""
 
     def __init__(
         self, rng: np.random.Generator, town: Town, drive: Drive, obstacles_K4: Array, radius: float

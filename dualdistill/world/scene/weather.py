@@ -14,7 +14,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Weather:
-    """Colours are in linear light; a value is drawn from each range once per scene."""
+    """A kind of weather: colours in linear light, and ranges from which values are drawn once per scene."""
 
     label: str  # the beginning of the scene's description
     sun_colour: Colour

@@ -33,7 +33,7 @@ class Mover:
     instance: int = 0
 
     def nearest_hit(self, origin_3: Floats, rays_N3: Floats, age_N: Floats | None) -> tuple[Indices, Floats]:
-        """Like RayTracer.nearest_hit; each ray tests the object where it was `age_N` seconds ago."""
+        """Nearest hit as in RayTracer, but each ray tests the object where it was `age_N` seconds ago."""
         offset = origin_3 - self.at_3
         origins = offset if age_N is None else offset + age_N[:, None] * self.velocity_3
         return self.body.tracer.nearest_hit(

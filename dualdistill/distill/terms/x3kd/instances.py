@@ -29,7 +29,7 @@ ANCHORS_PER_IMAGE = 256  # in the loss
 
 
 class InstanceHead(nn.Module):
-    """First stage, box head and mask head; half as wide as the map, so as published for a map of 512."""
+    """First stage, box head and mask head; half as wide as the map, as published for 512 channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -47,7 +47,7 @@ def box_error(
 ) -> Tensor:
     """L1 over all regression values of a cell.
 
-    The teacher's m/s become the metres since the previous frame that the student regresses. Velocity, the
+    The teacher's m/s become the metres since the previous frame that the student regresses; velocity, the
     last two values, does not count where the two frames are the same.
     """
     sample_K, row_K, column_K = at_K

@@ -90,7 +90,7 @@ def proposals(
 def crops(map_BCHW: Tensor, boxes_BK4: Tensor, side: int) -> Tensor:
     """RoIAlign, [B, K, C, side, side]: each cell of a crop is the mean of 2 x 2 bilinear samples.
 
-    Bilinear sampling is separable, so a crop is two matrix products. The library's version would need its
+    Bilinear sampling is separable, so a crop is two matrix products; the library's version would need its
     CUDA operations on a GPU.
     """
     left_BK, top_BK, right_BK, bottom_BK = boxes_BK4.unbind(dim=2)
