@@ -35,7 +35,7 @@ def span(counts: Sequence[int]) -> str:
 
 
 def points(value: Decimal | None, *, places: int = 1, sign: bool = False) -> str:
-    """A metric of 0..1 in points, rounded half up; empty for None."""
+    """A metric of 0..1 in points, rounded as `rounded` does; empty for None."""
     return "" if value is None else rounded(value * 100, places=places, sign=sign)
 
 
