@@ -15,6 +15,8 @@ from typing import Any
 
 from pyquaternion import Quaternion
 
+from dualdistill.config.nuscenes import CLASSES
+
 VERSION, SPLIT = "v1.0-hand", "hand_val"
 SIZES_WLH = {
     "vehicle.car": (1.9, 4.6, 1.7),
@@ -28,23 +30,7 @@ SIZES_WLH = {
     "human.pedestrian.adult": (0.7, 0.6, 1.8),
     "movable_object.trafficcone": (0.4, 0.5, 1.1),
 }
-CATEGORY_OF = dict(
-    zip(
-        (
-            "car",
-            "truck",
-            "construction_vehicle",
-            "bus",
-            "trailer",
-            "barrier",
-            "motorcycle",
-            "bicycle",
-            "pedestrian",
-        ),
-        SIZES_WLH,
-        strict=False,
-    )
-) | {"traffic_cone": "movable_object.trafficcone"}
+CATEGORY_OF = dict(zip(CLASSES, SIZES_WLH, strict=True))
 RESTING = {"vehicle": "vehicle.parked", "cycle": "cycle.without_rider", "human": "pedestrian.standing"}
 GOING = {"vehicle": "vehicle.moving", "cycle": "cycle.with_rider", "human": "pedestrian.moving"}
 FRAMES, INTERVAL_S = 3, 0.5
