@@ -7,7 +7,6 @@ import resource
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,18 +25,23 @@ ROW = "x: {from: dualdistill-r50-centerpoint, temperature: 0.5}"
 LINE = "      - {row: x, baseline: bevdepth-r50, shown: {method: x}}"
 
 
-def planning_seconds(checkout: Checkout) -> float:
+def processor_seconds(folder: Path) -> float:
     """Processor time of a dry run, because wall-clock time includes other work on this machine."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert checkout.jobs() == FULL
+    line = [sys.executable, "-m", "snakemake", "--cores", "2", "-n"]
+    subprocess.run(line, cwd=folder, capture_output=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def test_the_full_plan_is_ready_within_two_seconds(checkout: Checkout):
-    # idle: 1.6 s, 1.3 of them in snakemake; a busy process on the same core adds half of that
-    timed = replace(checkout, timed=True)
-    assert min(planning_seconds(timed) for _ in range(3)) < 2 * 1.5
+def test_the_full_plan_takes_little_longer_than_snakemake_itself(checkout: Checkout, tmp_path: Path):
+    # 2.3 s and 1.8 s where neither waits; a ratio holds on a slower or busier machine as well
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "Snakefile").write_text('rule all:\n    output: "x"\n    shell: "touch x"\n')
+    assert checkout.jobs() == FULL
+    planned = min(processor_seconds(checkout.root) for _ in range(3))
+    assert planned < 1.6 * min(processor_seconds(empty) for _ in range(3))
 
 
 def test_every_profile_can_be_planned(checkout: Checkout):
