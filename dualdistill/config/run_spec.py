@@ -107,6 +107,8 @@ class HeadSpec:
 
     share_channels: Count = 64
     velocity_weight: Weight = 1.0  # code weight of vx and vy
+    # run the head in float32 in mixed precision too, where the rest of the network runs under autocast
+    float32: bool = True
     score_threshold: Share = 0.1
     nms_iou: PositiveShare = 0.2
     # scale of each class's footprint during NMS, in the order of CLASSES

@@ -40,7 +40,9 @@ class LabelEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         boxes_BYX9, classes_BYXG = paint(batch.boxes_K9, batch.labels_K, self.grid)
-        joined_BYXC = self.join(self.box(boxes_BYX9) + self.label(classes_BYXG))
+        # bfloat16 would round x and y to 25 cm at the edge of the grid
+        with torch.autocast(boxes_BYX9.device.type, enabled=False):
+            joined_BYXC = self.join(self.box(boxes_BYX9) + self.label(classes_BYXG))
         mixed_BCYX = self.mix(joined_BYXC.permute(0, 3, 1, 2).contiguous())
         return {
             tap: self.branches[tap](mixed_BCYX)

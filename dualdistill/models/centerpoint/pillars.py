@@ -29,7 +29,9 @@ class PillarEncoder(nn.Module):
         kept_PI, cell_P, centre_P2 = self._assign(points_PI)
         cell_Q, pillar_P = torch.unique(cell_P, return_inverse=True)
         features_PI = decorate(kept_PI, pillar_P, centre_P2, len(cell_Q))
-        features_PC = torch.relu(self.norm(self.linear(features_PI)))
+        # bfloat16 would round x and y to 25 cm at the edge of the grid; mmdet3d 0.17 has force_fp32 here
+        with torch.autocast(features_PI.device.type, enabled=False):
+            features_PC = torch.relu(self.norm(self.linear(features_PI)))
         channels = features_PC.shape[1]
         # features are non-negative, so starting the maximum at zero changes nothing
         pillars_QC = features_PC.new_zeros(len(cell_Q), channels).scatter_reduce(
