@@ -184,6 +184,7 @@ class BEVDepthSpec(StudentSpec):
 
     neck_channels: Count = 512
     depth_channels: Count = 256
+    depth_deformable: bool = True  # DCNv2 and BN before the depth logits
     context_channels: Count = 64
     depth_bins_m: tuple[Positive, Positive, Positive] = (1.0, 60.0, 1.0)  # from, to, step
     # bevdet: sigmoid BCE, mean over all cells | megvii: softmax BCE, mean over cells with a LiDAR return
