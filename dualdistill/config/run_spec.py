@@ -87,6 +87,8 @@ class InputSpec:
     sweeps: Count = 10  # LiDAR sweeps, including the key frame
     history_train_s: Interval = (0.75, 2.25)  # age of the previous camera frame, drawn uniformly
     history_test_s: Positive = 1.5
+    # previous frame at a scene's start: the key frame itself (DistillBEV, DualDistill) | the next (TiG-BEV)
+    scene_start: Literal["current", "next"] = "current"
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -138,7 +138,7 @@ class FrameDataset(Dataset[Sample]):
     def _cameras(self, sample: int, affine: Array, boxes_K9: Array, draws: Draws | None) -> CameraSample:
         index, spec = self.index, self.spec.input
         age = spec.history_test_s if draws is None else between(*spec.history_train_s, draws.history)
-        history = choose_previous_frame(index, sample, age)
+        history = choose_previous_frame(index, sample, age, spec.scene_start)
         keys = index.sample_key_record[sample]
         pose = index.record_sensor_to_global
         lidar_now, lidar_then = pose[keys[LIDAR_COLUMN]], pose[history.lidar_record]

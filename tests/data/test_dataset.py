@@ -148,6 +148,24 @@ def test_all_matrices_map_a_fixed_point_consistently(toy, dataset) -> None:
                 assert np.abs(position - expected).max() < 2e-4
 
 
+@pytest.mark.parametrize("train", [True, False])
+def test_a_scene_starts_with_the_same_frame_twice_or_with_a_later_one(
+    dataset, student_spec: RunSpec, train: bool
+) -> None:
+    """As in DistillBEV and DualDistill (prev_only) or as in BEVDet and TiG-BEV."""
+    later = replace(student_spec.input, scene_start="next")
+    first, second = (
+        collate([data[(0, 1)]]) for data in (dataset(train=train), dataset(train=train, input=later))
+    )
+    assert torch.equal(first.images_BFNCHW[:, 0], first.images_BFNCHW[:, 1])
+    assert torch.equal(first.camera_to_lidar_BFN44[:, 0], first.camera_to_lidar_BFN44[:, 1])
+    assert torch.allclose(first.previous_to_current_B44[0], torch.eye(4), atol=1e-6)
+    assert first.history_s_B.item() == pytest.approx(1 / 12)
+    assert torch.equal(first.images_BFNCHW[:, 0], second.images_BFNCHW[:, 0])
+    assert not torch.equal(second.images_BFNCHW[:, 0], second.images_BFNCHW[:, 1])
+    assert second.history_s_B.item() < -0.5
+
+
 def test_points_and_boxes_share_the_bev_augmentation(toy, dataset) -> None:
     plain = collate([dataset(train=False)[3]])
     moved = collate([dataset()[(3, 2)]])
