@@ -15,8 +15,8 @@ from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.errors import DataError
 
 FRONT = CHANNELS.index("CAM_FRONT")
-# Age given to a key frame that is its own previous frame, in displacement targets and in decoding: the interval
-# of nuScenes' cameras, as in DistillBEV (mmdet3d/datasets/nuscenes_dataset.py, camera_interval).
+# Age given to a key frame that is its own previous frame, in displacement targets and in decoding: one
+# interval of nuScenes' cameras, as in DistillBEV (mmdet3d/datasets/nuscenes_dataset.py, camera_interval).
 CAMERA_INTERVAL_S = 1 / 12
 
 

@@ -189,6 +189,25 @@ def test_depth_follows_the_image_but_not_the_bev_scale(dataset, student_spec: Ru
     assert plain.depth_BNhw[plain.depth_BNhw > 0].min() >= 1
 
 
+def test_random_sweeps_are_those_of_the_draw_in_training_alone(dataset, student_spec: RunSpec) -> None:
+    """The toy's third sample has eight sweeps behind it, of which three are taken at 8 Hz."""
+    nearest = replace(student_spec.input, random_sweeps=False)
+
+    def ages(train: bool, draw: int, **changes) -> set[float]:
+        points_PI = dataset(train=train, images=False, **changes).get(2, draw).points_PI
+        return {round(age, 3) for age in points_PI[:, -1].tolist()}
+
+    choices = [ages(True, draw) for draw in range(30)]
+    assert {frozenset(chosen) for chosen in choices} == {
+        frozenset(chosen) for chosen in ({0, 0.125, 0.25}, {0, 0.125, 0.375}, {0, 0.25, 0.375})
+    }
+    assert choices == [ages(True, draw) for draw in range(30)]
+    assert ages(False, 7) == ages(True, 7, input=nearest) == {0, 0.125, 0.25}
+    changed, same_sample = dataset().get(2, 7), dataset(input=nearest).get(2, 7)
+    assert torch.equal(changed.bev_affine_44, same_sample.bev_affine_44)
+    assert torch.equal(changed.cameras.image_affine_FN33, same_sample.cameras.image_affine_FN33)
+
+
 def test_images_are_imagenet_normalised_rgb(toy, dataset) -> None:
     plain = replace(dataset().spec.input, resize_test=0.0)
     image = collate([dataset(train=False, input=plain)[1]]).images_BFNCHW[0, 0, 1]
