@@ -107,6 +107,21 @@ def test_the_published_differences(folder: Path):
     assert jitter == [(-0.054, 0.11), (-0.108, 0.22)]
 
 
+def test_tig_bev_does_not_double_the_resize_range_with_the_image(folder: Path):
+    matched, other = planned(folder, profile="nuscenes"), published(folder, "nuscenes")
+    wide, narrow = (plan.run("tigbev-r101-centerpoint").spec.input for plan in (matched, other))
+    assert (narrow.image_height, narrow.image_width) == (wide.image_height, wide.image_width) == (512, 1408)
+    assert (wide.resize_jitter, wide.resize_test) == ((-0.12, 0.22), 0.08)
+    assert (narrow.resize_jitter, narrow.resize_test) == ((-0.06, 0.11), 0.04)
+
+
+@pytest.mark.parametrize("profile", ["smoke", "world"])
+def test_no_student_of_a_short_run_has_averaged_weights(folder: Path, profile: str):
+    """At a decay of 0.999, 93 % of the average would be the initial weights after the world's 68 steps."""
+    runs = published(folder, profile).runs.values()
+    assert not [run.id for run in runs if run.spec.kind == "student" and run.spec.schedule.ema]
+
+
 def test_rows_that_two_recipes_resolve_equally_share_a_run(folder: Path):
     matched, other = planned(folder, profile="nuscenes"), published(folder, "nuscenes")
     ours = {name for name, run in matched.runs.items() if "dualdistill-r101-mvp" in run.rows}
