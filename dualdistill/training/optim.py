@@ -6,7 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
 from dualdistill.config.run_spec import ScheduleSpec
 
@@ -70,7 +70,7 @@ def moving_average(module: nn.Module, decay: float) -> AveragedModel:
     """
     update = get_ema_multi_avg_fn(decay)
 
-    def update_floats(averaged: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
+    def update_floats(averaged: PARAM_LIST, current: PARAM_LIST, updates: Tensor | int) -> None:
         if averaged[0].is_floating_point():  # all entries of a call have the same type
             update(averaged, current, updates)
 
