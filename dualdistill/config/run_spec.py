@@ -255,6 +255,9 @@ class LabelEncoderSpec:
     """Encoder from ground-truth boxes to a teacher's features, as in LabelDistill."""
 
     channels: Count = 256  # per cell, before the branches of the three taps
+    # cells of a box, halved: exact, whose centre lies in it | released, LabelDistill's polygon of cut corners
+    painting: Literal["exact", "released"] = "exact"
+    velocity_weight: Weight = 0.2  # code weight of vx and vy in its loss; that of the teacher's head
 
 
 @dataclass(frozen=True, config=STRICT)
