@@ -97,8 +97,11 @@ class InputSpec:
     bev_scale: Interval = (0.95, 1.05)
     bev_flip: bool = True
     sweeps: Count = 10  # LiDAR sweeps, including the key frame
+    random_sweeps: bool = True  # in training, of one earlier sweep more a random one is left out
     history_train_s: Interval = (0.75, 2.25)  # age of the previous camera frame, drawn uniformly
     history_test_s: Positive = 1.5
+    # previous frame at a scene's start: the key frame itself (DistillBEV, DualDistill) | the next (TiG-BEV)
+    scene_start: Literal["current", "next"] = "current"
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -43,6 +43,7 @@ CAMERA_FIELDS = (
     "image_rotate_deg",
     "history_train_s",
     "history_test_s",
+    "scene_start",
 )
 
 

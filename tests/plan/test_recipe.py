@@ -105,6 +105,8 @@ def test_the_published_differences(folder: Path):
     assert [plan.run(row).spec.model.extra_norm for row in rows] == [False, False, True]
     jitter = [plan.run(row).spec.input.resize_jitter for row in ("bevdepth-r50", "bevdepth-r101")]
     assert jitter == [(-0.054, 0.11), (-0.108, 0.22)]
+    rows = ("tigbev-r50-centerpoint", "tigbev-r101-centerpoint", "dualdistill-r50-mvp", "distillbev-r50-mvp")
+    assert [plan.run(row).spec.input.scene_start for row in rows] == ["next", "next", "current", "current"]
 
 
 def test_rows_that_two_recipes_resolve_equally_share_a_run(folder: Path):

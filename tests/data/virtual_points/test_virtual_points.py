@@ -164,7 +164,7 @@ def test_virtual_points_of_a_sweep_move_with_it(make_index: Callable[..., Index]
     index = make_index()
     key = int(index.sample_key_record[3, LIDAR_COLUMN])
     real, added = np.array([[9.0, 4, 0, 1]], np.float32), np.array([[-6.0, 8, 1, -1, CAR, 0.5]], np.float32)
-    points = load_sweeps(index, key, 2, lambda record: with_virtual(real, added))
+    points = load_sweeps(index, [key, key - 1], lambda record: with_virtual(real, added))
     assert points.shape == (4, 17)
     moved = inverse(index.record_sensor_to_global[key]) @ index.record_sensor_to_global[key - 1]
     assert np.allclose(points[3, :3], (moved @ (-6, 8, 1, 1))[:3], atol=1e-4)
