@@ -16,10 +16,9 @@ from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import layout
 from dualdistill.store.files import sha256_file
-from dualdistill.store.records import read_run
+from dualdistill.store.records import NOT_LOSSES, read_run
 
 HISTORY = "history.jsonl"
-NOT_LOSSES = ("step", "lr", "grad_norm")
 COLUMNS = 4
 Array = NDArray[np.float64]
 
