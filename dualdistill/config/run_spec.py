@@ -55,6 +55,18 @@ class DataSpec:
     val_split: str
     pretrain_split: str | None = None  # None without pre-training
     world: WorldSpec | None = None
+    stand_in: bool = (
+        False  # a synthetic root under nuScenes' names; set where data_root holds one, never written
+    )
+
+    @property
+    def synthetic(self) -> bool:
+        return self.stand_in or self.world is not None
+
+    @property
+    def printed_name(self) -> str:
+        """Name of the data set in tables and folders."""
+        return f"{self.name}-stand-in" if self.stand_in else self.name
 
     def splits(self) -> dict[str, str]:
         """Name of each split in the devkit."""
