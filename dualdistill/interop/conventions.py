@@ -10,6 +10,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+Z = 2  # column of a point
+PADDING = "pillars.padding_C"  # of models/centerpoint/pillars.py
+MIDDLE_M = -1.0  # of pillars from -5 to 3 m
 DIM = re.compile(r"\.dim\.\d+\.(weight|bias)$")  # the last convolution: those before it end in conv.weight
 ROT = re.compile(r"\.rot\.\d+\.(weight|bias)$")
 
@@ -27,3 +30,23 @@ def _rewritten(name: str, tensor_O: Tensor) -> Tensor:
     if DIM.search(name):
         return tensor_O[[1, 0, 2]]
     return -tensor_O[[1, 0]] if ROT.search(name) else tensor_O
+
+
+def fold_height(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Remove the eleventh input of mmdet3d's pillars, a point's height above the middle of its pillar.
+
+    All pillars have the same middle m, so w (z - m) is w z, added to the weight of z, and a constant -w m,
+    which the norm behind the layer subtracts by a mean that is w m larger. A padded point has no such
+    constant: its 0 is w m for the folded layer.
+    """
+    linear_CI, mean_C = weights["pillars.linear.weight"], weights["pillars.norm.running_mean"]
+    height_C = linear_CI[:, -1]
+    constant_C = height_C * MIDDLE_M
+    folded_CI = linear_CI[:, :-1].clone()
+    folded_CI[:, Z] += height_C
+    return {
+        **weights,
+        "pillars.linear.weight": folded_CI,
+        "pillars.norm.running_mean": mean_C + constant_C,
+        PADDING: constant_C,
+    }

@@ -36,25 +36,29 @@ class Checkpoint:
 
 def read(path: Path) -> Checkpoint:
     """Read a file without running anything in it."""
-    if path.suffix == ".safetensors" and path.is_file():
-        content, inert = dict(read_weights(path)), []
-    else:
-        _check_form(path)
-        content, inert = _load(path)
+    content, inert = _content(path)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"holds {type(content).__name__}, not named weights", where=str(path))
     holder = next((name for name in HOLDERS if isinstance(content.get(name), Mapping)), None)
-    weights = _tensors(content[holder] if holder else content)
+    weights = _tensors(content[holder]) if holder else _tensors(content)
     beside = tuple(str(name) for name in content if holder and name != holder)
     if not weights:
         held = ", ".join(str(name) for name in list(content)[:4]) or "nothing"
         optimizer = {"optimizer", "param_groups"} & set(content)
         what = "an optimizer and no weights" if optimizer else f"no weights, but {held}"
         raise CheckpointError(f"the file holds {what}", where=str(path))
-    meta = content.get("meta", {}) if holder else {}
+    meta: Any = content.get("meta") if holder else None
     prefix = _wrapper(weights)
     bare = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
-    return Checkpoint(bare, meta if isinstance(meta, Mapping) else {}, prefix, beside, tuple(inert))
+    return Checkpoint(bare, meta if isinstance(meta, dict) else {}, prefix, beside, tuple(inert))
+
+
+def _content(path: Path) -> tuple[Any, list[str]]:
+    """The content of a file, and the classes in it that were not loaded."""
+    if path.suffix == ".safetensors" and path.is_file():
+        return read_weights(path), []
+    _check_form(path)
+    return _load(path)
 
 
 def _check_form(path: Path) -> None:

@@ -1,7 +1,8 @@
 """Read a torch file that holds objects of other code bases without running or importing anything.
 
-A pickle names classes and functions and says with which arguments they are called. Here only tensors and plain
-containers are made; every other name becomes a placeholder that accepts whatever is done to it and does nothing.
+A pickle names classes and functions and says with which arguments they are called. Here only tensors and
+plain containers are made; every other name becomes a placeholder that accepts whatever is done to it and does
+nothing.
 """
 
 from __future__ import annotations

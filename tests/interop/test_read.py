@@ -1,4 +1,4 @@
-"""Files of other code bases are read without running anything in them; what is no checkpoint is one sentence."""
+"""Files are read without running anything in them; what is no checkpoint is one sentence."""
 
 from __future__ import annotations
 
