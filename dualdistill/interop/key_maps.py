@@ -20,7 +20,7 @@ STUDENT = HEAD | {
     "img_view_transformer.se.input_conv.": "view_transform.depth_net.reduce.",
     "img_view_transformer.se.fc.": "view_transform.depth_net.gate.",
     "img_view_transformer.extra_depthnet.layers.0.": "view_transform.depth_net.trunk.",
-    "img_view_transformer.dcn.0.conv_offset.": "view_transform.depth_net.deformable.0.offsets.",
+    "img_view_transformer.dcn.0.conv_offset.": "view_transform.depth_net.deformable.0.taps.",
     "img_view_transformer.dcn.": "view_transform.depth_net.deformable.",
     "img_view_transformer.depthnet.": "view_transform.depth_net.logits.",
     "pre_process_net.layers.0.": "refine.",

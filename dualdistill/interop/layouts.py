@@ -28,9 +28,14 @@ class Layout:
 OTHER_STUDENT = (
     "another network (ego frame, other neck, depth network and trunk), and such a student is not here yet"
 )
-STUDENT = {"names": key_maps.STUDENT, "aside": key_maps.STUDENT_ASIDE}
 BEVDET = ("img_backbone.", "img_view_transformer.depthnet.", "pre_process_net.", "pts_bbox_head.task_heads.")
 PILLARS = ("pts_backbone.", "pts_neck.", "pts_bbox_head.task_heads.")
+
+
+def _student(name: str, *marks: str) -> Layout:
+    return Layout(name, (*marks, *BEVDET), names=key_maps.STUDENT, aside=key_maps.STUDENT_ASIDE)
+
+
 # a layout stands before those whose marks it has too
 LAYOUTS = (
     Layout(
@@ -50,10 +55,10 @@ LAYOUTS = (
         ("img_view_transformer.depth_net.", "img_bev_encoder_backbone."),
         refused="its depth network is another one",
     ),
-    Layout("DualDistill", ("channel_wise_adaptations.0.0.pos_embed", *BEVDET), **STUDENT),
-    Layout("DistillBEV", ("channel_wise_adaptations.", *BEVDET), **STUDENT),
-    Layout("TiG-BEV", ("embed.", "pts_middle_encoder.", *BEVDET), **STUDENT),
-    Layout("BEVDepth4D of the BEVDet code base", BEVDET, **STUDENT),
+    _student("DualDistill", "channel_wise_adaptations.0.0.pos_embed"),
+    _student("DistillBEV", "channel_wise_adaptations."),
+    _student("TiG-BEV", "embed.", "pts_middle_encoder."),
+    _student("BEVDepth4D of the BEVDet code base"),
     Layout(
         "CenterPoint on voxels",
         ("pts_middle_encoder.", *PILLARS),
