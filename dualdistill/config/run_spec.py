@@ -223,6 +223,8 @@ class TeacherSpec:
     pillar_m: Positive = 0.2
     z_range_m: Interval = (-5.0, 3.0)
     pillar_channels: Count = 64
+    # 0: every point | n: the first n of a pillar, padded with zeros, as in mmdet3d's CenterPoint (20)
+    pillar_points: Whole = 0
     layers: Triple = (3, 5, 5)
     channels: Triple = (64, 128, 256)
     neck_channels: Count = 128  # of each of the three levels
