@@ -123,8 +123,8 @@ def _check(profile: Profile, document: Document) -> None:
         if schedule and schedule.fault:
             raise UserError(schedule.fault, where=document.where(("schedules", kind)))
     for name in ("train_scenes", "dev_scenes", "val_scenes", "density"):
-        # an empty split or an empty scene is useful in tests only
-        if world and getattr(world, name) == 0:
+        # an empty split or an empty scene is useful in tests only; nuScenes has no dev split
+        if world and getattr(world, name) == 0 and not (name == "dev_scenes" and world.official_names):
             what = f"'{name}' in 'data.world' must be above 0"
             raise UserError(what, where=document.where(("data", "world", name)))
 

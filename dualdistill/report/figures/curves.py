@@ -69,7 +69,7 @@ def _origin(plan: Plan, view: FigureView) -> str:
     seeds = plan.settings.seeds
     several = f"seeds {', '.join(map(str, seeds))}, a line each"
     taught = any(plan.runs[run].teacher for run in view.runs)
-    words = [f"{plan.data.name}, split train", several if len(seeds) > 1 else f"seed {seeds[0]}"]
+    words = [f"{plan.data.printed_name}, split train", several if len(seeds) > 1 else f"seed {seeds[0]}"]
     return "; ".join([*words, *[f"teacher of seed {plan.settings.teacher_seed}"] * taught]) + "."
 
 
