@@ -290,6 +290,9 @@ class ScheduleSpec:
     head_rate: Positive = 1.0  # factor on lr for layers that start untrained: the head, a method's layers
     weight_decay: NotNegative = 0.01
     policy: Literal["step", "cosine", "cyclic"] = "step"
+    cycle_momentum: bool = (
+        False  # with policy cyclic: AdamW's beta1 falls while the rate rises, as in mmdet3d
+    )
     steps: tuple[Count, ...] = (16, 22)  # epochs at which the step policy divides by ten
     warmup_iters: Whole = 500
     clip_norm: Positive = 5.0
@@ -307,6 +310,8 @@ class ScheduleSpec:
         """A sentence on keys that contradict each other; empty if none do."""
         if self.batch % self.per_device:
             return f"a batch of {self.batch} is not a multiple of batch_per_device {self.per_device}"
+        if self.cycle_momentum and self.policy != "cyclic":
+            return f"cycle_momentum belongs to policy cyclic, and the policy is {self.policy}"
         return ""
 
     def parts(self, devices: int) -> int:
