@@ -21,6 +21,7 @@ from dualdistill.config.ranges import (
     STRICT,
     Count,
     Degrees,
+    Distinct,
     Interval,
     NotNegative,
     Positive,
@@ -39,6 +40,7 @@ from dualdistill.store.files import sha_of
 DataName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
 ImageSide = Annotated[int, Field(ge=32, multiple_of=16)]
 RingStep = Annotated[int, Field(ge=1, le=32)]
+Stage = Literal["layer1", "layer2", "layer3", "layer4", "depth_net", "bev_encoder", "bev_neck"]
 T = TypeVar("T")
 PerTask = Annotated[tuple[T, ...], Field(min_length=len(TASKS), max_length=len(TASKS))]  # in their order
 PerClass = Annotated[tuple[T, ...], Field(min_length=len(CLASSES), max_length=len(CLASSES))]  # likewise
@@ -213,7 +215,8 @@ class BEVDepthSpec(StudentSpec):
     bev_channels: Triple = (128, 256, 512)
     bev_out_channels: Count = 256
     extra_norm: bool = True  # BN + ReLU after the BEV neck, in baseline and distilled students alike
-    activation_checkpoint: bool = False  # saves memory, costs time
+    # stages whose activations are computed again in the backward pass: saves memory, costs time
+    activation_checkpoint: Distinct[Stage] = ()
 
 
 @dataclass(frozen=True, config=STRICT)
