@@ -192,6 +192,8 @@ class BEVDepthSpec(StudentSpec):
     depth_weight: Weight = 100.0
     bev_channels: Triple = (128, 256, 512)
     bev_out_channels: Count = 256
+    # conventions of the lift and the alignment in time: exact | as in the released code, for its checkpoints
+    geometry: Literal["exact", "released"] = "exact"
     extra_norm: bool = True  # BN + ReLU after the BEV neck, in baseline and distilled students alike
     activation_checkpoint: bool = False  # saves memory, costs time
 
