@@ -55,6 +55,18 @@ class DataSpec:
     val_split: str
     pretrain_split: str | None = None  # None without pre-training
     world: WorldSpec | None = None
+    stand_in: bool = (
+        False  # a synthetic root under nuScenes' names; set where data_root holds one, never written
+    )
+
+    @property
+    def synthetic(self) -> bool:
+        return self.stand_in or self.world is not None
+
+    @property
+    def printed_name(self) -> str:
+        """Name of the data set in tables and folders."""
+        return f"{self.name}-stand-in" if self.stand_in else self.name
 
     def splits(self) -> dict[str, str]:
         """Name of each split in the devkit."""
@@ -88,8 +100,13 @@ class InputSpec:
     bev_scale: Interval = (0.95, 1.05)
     bev_flip: bool = True
     sweeps: Count = 10  # LiDAR sweeps, including the key frame
+    random_sweeps: bool = True  # in training, of one earlier sweep more a random one is left out
     history_train_s: Interval = (0.75, 2.25)  # age of the previous camera frame, drawn uniformly
     history_test_s: Positive = 1.5
+    # points of the depth targets: those of the LiDAR | with the virtual points that the teacher mvp reads
+    depth_points: Literal["lidar", "virtual"] = "lidar"
+    # previous frame at a scene's start: the key frame itself (DistillBEV, DualDistill) | the next (TiG-BEV)
+    scene_start: Literal["current", "next"] = "current"
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -192,6 +209,8 @@ class BEVDepthSpec(StudentSpec):
     depth_weight: Weight = 100.0
     bev_channels: Triple = (128, 256, 512)
     bev_out_channels: Count = 256
+    # conventions of the lift and the alignment in time: exact | as in the released code, for its checkpoints
+    geometry: Literal["exact", "released"] = "exact"
     extra_norm: bool = True  # BN + ReLU after the BEV neck, in baseline and distilled students alike
     activation_checkpoint: bool = False  # saves memory, costs time
 
@@ -252,6 +271,9 @@ class LabelEncoderSpec:
     """Encoder from ground-truth boxes to a teacher's features, as in LabelDistill."""
 
     channels: Count = 256  # per cell, before the branches of the three taps
+    # cells of a box, halved: exact, whose centre lies in it | released, LabelDistill's polygon of cut corners
+    painting: Literal["exact", "released"] = "exact"
+    velocity_weight: Weight = 0.2  # code weight of vx and vy in its loss; that of the teacher's head
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -62,14 +62,23 @@ class Head(nn.Module):
         return centre_targets(boxes_K9, labels_K, self.grid).heatmap_BGYX
 
     def loss(
-        self, predictions: list[dict[str, Tensor]], boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...]
+        self,
+        predictions: list[dict[str, Tensor]],
+        boxes_K9: tuple[Tensor, ...],
+        labels_K: tuple[Tensor, ...],
+        velocity_weight: float | None = None,
     ) -> dict[str, Tensor]:
-        """Heatmap and box loss, summed over tasks, in float32; a NaN velocity is not supervised."""
+        """Heatmap and box loss, summed over tasks, in float32; a NaN velocity is not supervised.
+
+        The velocity weight is the spec's by default.
+        """
+        if velocity_weight is None:
+            velocity_weight = self.spec.velocity_weight
         targets = centre_targets(boxes_K9, labels_K, self.grid)
         with torch.autocast(targets.heatmap_BGYX.device.type, enabled=False):
             return {
                 "heatmap": self._heatmap_loss(predictions, targets),
-                "box": self._box_loss(predictions, targets),
+                "box": self._box_loss(predictions, targets, velocity_weight),
             }
 
     def _heatmap_loss(self, predictions: list[dict[str, Tensor]], targets: Targets) -> Tensor:
@@ -82,9 +91,11 @@ class Head(nn.Module):
             [loss.sum() / peak.sum().clamp(min=1) for loss, peak in zip(losses, peaks, strict=True)]
         ).sum()
 
-    def _box_loss(self, predictions: list[dict[str, Tensor]], targets: Targets) -> Tensor:
+    def _box_loss(
+        self, predictions: list[dict[str, Tensor]], targets: Targets, velocity_weight: float
+    ) -> Tensor:
         weight_10 = targets.values_K10.new_ones(10)
-        weight_10[8:] = self.spec.velocity_weight
+        weight_10[8:] = velocity_weight
         total = targets.values_K10.new_zeros(())
         for prediction, first, size in zip(predictions, FIRST_LABEL, TASK_SIZES, strict=True):
             in_task_K = (targets.label_K >= first) & (targets.label_K < first + size)

@@ -23,8 +23,8 @@ from dualdistill.report.table import NOT_COMPARABLE, Column, Kind, Measured, Rep
 from dualdistill.store.files import sha256_file
 from dualdistill.store.records import METRICS_JSON, RESULTS, RUN, WEIGHTS, read_metrics, read_run
 
-# Points by which an imported row may miss its published score: NMS by distance instead of overlap moves mAP by
-# 0.05 (mmdet3d's table of CenterPoint), precision and libraries by tenths, a wrong convention NDS by ten.
+# Points by which an imported row may miss its published score: NMS by distance instead of overlap moves mAP
+# by 0.05 (mmdet3d's table of CenterPoint), precision and libraries by tenths, a wrong convention NDS by ten.
 TOLERANCE = Decimal("0.5")
 
 
@@ -88,7 +88,7 @@ def gather(
         columns=_columns(spec, imported=plan.data.world is None),
         rows=compared,
         about=about(plan, plan.shown / f"{name}.csv"),
-        synthetic=plan.data.world is not None,
+        synthetic=plan.data.synthetic,
     )
     return replace(table, preface=tuple(_preface(plan, spec, table, evidence)))
 
@@ -105,7 +105,7 @@ def about(plan: Plan, file: Path) -> dict[str, str]:
 
 def provenance(plan: Plan) -> list[str]:
     """The first sentences above a printed table."""
-    data = f"{plan.measured_on} ({NOT_COMPARABLE})" if plan.data.world else plan.measured_on
+    data = f"{plan.measured_on} ({NOT_COMPARABLE})" if plan.data.synthetic else plan.measured_on
     settings = plan.settings
     return [f"Data: {data}; profile: {settings.profile}.", f"Recipe: {settings.recipe} ({plan.recipe})."]
 

@@ -83,7 +83,7 @@ def test_wrappers_change_nothing(plan: Plan, tmp_path: Path, prefix: str):
 
 def test_mmdet3d_s_file_without_a_version_asks_for_one(plan: Plan, tmp_path: Path):
     file = saved(tmp_path / "zoo.pth", "teacher_zoo", {})
-    with pytest.raises(CheckpointError, match="which way boxes turn .add --mmdet3d with the version"):
+    with pytest.raises(CheckpointError, match=r"which way boxes turn \(add --mmdet3d with the version"):
         import_checkpoint(plan, "released-mmdet3d", file)
     import_checkpoint(plan, "released-mmdet3d", file, "1.0.0")
     new = loaded(plan, "released-mmdet3d")["head.layers.task_heads.0.rot.1.bias"]
@@ -156,7 +156,7 @@ def test_a_wrong_file_is_one_sentence_and_leaves_nothing(
 
 def test_a_row_that_is_trained_here_takes_no_file(plan: Plan, tmp_path: Path):
     file = saved(tmp_path / "epoch_20.pth", "teacher_pillar", OLD)
-    with pytest.raises(UserError, match="row 'centerpoint' is trained here .a row with weights: file takes"):
+    with pytest.raises(UserError, match="row 'centerpoint' is trained here"):
         import_checkpoint(plan, "centerpoint", file)
 
 
