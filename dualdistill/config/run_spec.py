@@ -322,6 +322,7 @@ class RunSpec:
     distill: DistillSpec | None = None
     teacher: RunSpec | None = None
     pretraining: RunSpec | None = None  # the run that gives it its initial weights
+    imported: str | None = None  # the row whose weights come from a released file; nothing is trained
 
     def prerequisites(self) -> list[RunSpec]:
         """Runs that initialise this run or encode its labels, directly or through other runs."""

@@ -27,12 +27,15 @@ CACHE = 1  # decoding of images and points
 MASKS = 1  # instance masks given to a student's method
 VIRTUAL = 1  # masks and the virtual points made from them
 TRAIN = 2  # models, losses, methods, crops, augmentation, optimisation
+IMPORT = 1  # the conversion of released checkpoints
 PREDICT = 1  # prediction of boxes for the scored split
 EVALUATE = 1  # this suite's code around the official evaluation
 
 
 def label(spec: RunSpec) -> str:
     """The part of a run's id in words, e.g. dualdistill-r50-mvp."""
+    if spec.imported:
+        return spec.imported
     if isinstance(spec.model, ClassifierSpec):
         return f"pretrain-r{spec.model.depth}"
     if isinstance(spec.model, LabelEncoderSpec) and spec.teacher:
@@ -69,6 +72,14 @@ def of_data(data: DataSpec) -> dict[str, int]:
 
 def of_training(data: DataSpec, model: object = None, distill: DistillSpec | None = None) -> dict[str, int]:
     """Versions that a run depends on; those of virtual points and masks only if it reads them."""
-    virtual = {"virtual": VIRTUAL} if isinstance(model, MVPSpec) else {}
     masks = {"masks": MASKS} if distill and distill.masks else {}
-    return {**of_data(data), **virtual, **masks, "train": TRAIN}
+    return {**of_data(data), **_of_virtual(model), **masks, "train": TRAIN}
+
+
+def of_import(data: DataSpec, model: object) -> dict[str, int]:
+    """Versions that an imported run depends on."""
+    return {**of_data(data), **_of_virtual(model), "import": IMPORT}
+
+
+def _of_virtual(model: object) -> dict[str, int]:
+    return {"virtual": VIRTUAL} if isinstance(model, MVPSpec) else {}
