@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 from dualdistill.config import method_options
 from dualdistill.config.profile import Profile
 from dualdistill.config.ranges import STRICT
-from dualdistill.config.row_keys import block, numbers
+from dualdistill.config.row_keys import block, label_encoder_numbers, numbers
 from dualdistill.config.run_spec import TEACHERS
 from dualdistill.config.validation import check
 from dualdistill.config.yaml import Document
@@ -44,20 +44,20 @@ class Recipe:
 def _shape(profile: Profile) -> type[BaseModel]:
     """The type of a recipe, from all methods and models and the backbones of the profile."""
     data_sets = ("world", "nuscenes", profile.data.name)
-    students = {name: _entry(name, profile.backbones, data_sets) for name in profile.students}
+    students = {name: _entry(numbers(name), profile.backbones, data_sets) for name in profile.students}
+    teachers = {name: _entry(numbers(name), (), data_sets) for name in TEACHERS}
     # a method is compared on every student, so its entry takes the numbers of the first
-    first = next(iter(profile.students), None)
-    distilled = _entry(first, (*profile.backbones, *TEACHERS), data_sets) if first else None
-    methods = dict.fromkeys(method_options.methods(), distilled)
-    teachers = {name: _entry(name, (), data_sets) for name in TEACHERS}
-    entries: dict[str, Any] = {
-        name: (entry, {}) for name, entry in (methods | students | teachers).items() if entry
+    parts = (*profile.backbones, *TEACHERS)
+    methods = {
+        method: _entry(numbers(first) | label_encoder_numbers(method), parts, data_sets)
+        for first in list(profile.students)[:1]
+        for method in method_options.methods()
     }
+    entries: dict[str, Any] = {name: (entry, {}) for name, entry in (methods | students | teachers).items()}
     return create_model("Recipe", __config__=ConfigDict(**STRICT), title=(str, ...), **entries)
 
 
-def _entry(network: str, parts: Iterable[str], data_sets: Iterable[str]) -> type[BaseModel]:
+def _entry(changes: dict[str, Any], parts: Iterable[str], data_sets: Iterable[str]) -> type[BaseModel]:
     """The type of an entry: numbers, and blocks of numbers for data sets, backbones and teachers."""
-    changes = numbers(network)
     wide = changes | dict.fromkeys(data_sets, block(changes))
     return block(wide | dict.fromkeys(parts, block(wide)))

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from dualdistill.config import method_options
-from dualdistill.config.row_keys import block, numbers, row
+from dualdistill.config.row_keys import block, method_keys, numbers, row
 from dualdistill.config.run_spec import (
     TEACHERS,
     DistillSpec,
     InputSpec,
+    LabelEncoderSpec,
     MaskSpec,
     MVPSpec,
     RunSpec,
@@ -92,6 +93,7 @@ class Resolver:
             "input": asdict(self._input(variant.kind)),
             "model": asdict(self._preset(variant)),
             "schedule": asdict(self._schedule(variant.kind)),
+            "label_encoder": asdict(self.profile.label_encoder),
         }
         backbone = self.profile.backbones[variant.backbone] if variant.backbone else {}
         teaching = self.variants[variant.teacher].model if variant.teacher else None
@@ -105,7 +107,8 @@ class Resolver:
         distill, teacher = None, None
         if variant.method and variant.teacher:
             teacher = self.spec(variant.teacher, self.config.settings.teacher_seed)
-            distill = self._distill(name, variant, teacher)
+            encoder = build(LabelEncoderSpec, values["label_encoder"])
+            distill = self._distill(name, variant, teacher, encoder)
         return RunSpec(
             kind=variant.kind,
             seed=seed,
@@ -125,13 +128,15 @@ class Resolver:
             ),
         )
 
-    def _distill(self, name: str, variant: Variant, teacher: RunSpec) -> DistillSpec:
+    def _distill(
+        self, name: str, variant: Variant, teacher: RunSpec, encoder: LabelEncoderSpec
+    ) -> DistillSpec:
         """The row's method, with the label encoder and masks that its class asks for."""
         method = str(variant.method)
         options = method_options.fill(method, variant.options)
         label_encoder, masks = None, None
         if method_options.trait(method, "label_encoder"):
-            label_encoder = self.upstream.label_encoder(teacher)
+            label_encoder = self.upstream.label_encoder(teacher, encoder)
         if options.get(method_options.trait(method, "masks_option")):
             # the profile's masks for the teacher mvp
             virtual = self._checked_masks(name, self.profile.teachers.mvp).virtual
@@ -226,7 +231,7 @@ class Resolver:
             inherited = self._merge(parent) if parent else {}
             before, after = inherited.get("method"), written.get("method", inherited.get("method"))
             if before != after:
-                dropped = method_options.options(before) if before else {}
+                dropped = method_keys(before) if before else {}
                 inherited = {key: value for key, value in inherited.items() if key not in dropped}
             self.merged[name] = inherited | written
             self._check_keys(name, self.merged[name])

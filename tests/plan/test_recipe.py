@@ -71,7 +71,8 @@ def test_every_row_differs_exactly_in_the_numbers_of_the_recipe(folder: Path, pr
             )
             old["teacher"] = new["teacher"] = None
             for each in (old, new):
-                each["distill"].pop("label_encoder", None)  # depends on the teacher only
+                encoder = each["distill"].pop("label_encoder")  # its spec holds the teacher's
+                each["label_encoder"] = encoder and encoder["model"]
         changed = {key.lstrip(".") for key, value in dotted(new).items() if value != dotted(old)[key]}
         # the detectors that give a student its initial weights are the same network and change with it
         changed = {key.replace("pretraining.", "") for key in changed}
@@ -111,6 +112,21 @@ def test_the_published_differences(folder: Path):
     rows = ("dualdistill-r101-mvp", "distillbev-r50-mvp", "dualdistill-r50-centerpoint", "bevdepth-r50")
     depth = [plan.run(row).spec.input.depth_points for row in rows]
     assert depth == ["virtual", "virtual", "lidar", "lidar"]
+
+
+def test_tig_bev_does_not_double_the_resize_range_with_the_image(folder: Path):
+    matched, other = planned(folder, profile="nuscenes"), published(folder, "nuscenes")
+    wide, narrow = (plan.run("tigbev-r101-centerpoint").spec.input for plan in (matched, other))
+    assert (narrow.image_height, narrow.image_width) == (wide.image_height, wide.image_width) == (512, 1408)
+    assert (wide.resize_jitter, wide.resize_test) == ((-0.12, 0.22), 0.08)
+    assert (narrow.resize_jitter, narrow.resize_test) == ((-0.06, 0.11), 0.04)
+
+
+@pytest.mark.parametrize("profile", ["smoke", "world"])
+def test_no_student_of_a_short_run_has_averaged_weights(folder: Path, profile: str):
+    """At a decay of 0.999, 93 % of the average would be the initial weights after the world's 68 steps."""
+    runs = published(folder, profile).runs.values()
+    assert not [run.id for run in runs if run.spec.kind == "student" and run.spec.schedule.ema]
 
 
 def test_rows_that_two_recipes_resolve_equally_share_a_run(folder: Path):
@@ -172,6 +188,10 @@ FAULTS: dict[str, tuple[str, str]] = {
     "out of range": (
         "tigbev: {world: {schedule.epochs: -1}}",
         "'schedule.epochs' in 'tigbev.world' must be at least 0, not -1",
+    ),
+    "a label encoder of another method": (
+        "tigbev: {label_encoder.painting: released}",
+        "unknown key 'label_encoder.painting' in 'tigbev'",
     ),
     "a method's option": ("tigbev: {keypoints: 4}", "unknown key 'keypoints' in 'tigbev'"),
 }
