@@ -111,8 +111,9 @@ class InputSpec:
 
 @dataclass(frozen=True, config=STRICT)
 class TeacherInputSpec(InputSpec):
-    """Input of a LiDAR teacher, degraded to measure how a student depends on its teacher's quality."""
+    """Input of a LiDAR teacher; degraded to measure how a student depends on its teacher's quality."""
 
+    paste: bool = True  # in training, fill frames up with objects of other frames (data/pasted_objects/)
     every_ring: RingStep = 1  # keep every n-th ring
     range_noise_m: NotNegative = 0.0  # standard deviation along the ray; drawn once per return, not per epoch
 
@@ -334,6 +335,12 @@ class RunSpec:
         """Virtual points in the input of the run or of its teacher."""
         model = self.teacher.model if self.teacher else self.model
         return model.virtual if isinstance(model, MVPSpec) else None
+
+    @property
+    def pastes(self) -> bool:
+        """Whether objects of other frames are pasted in its training."""
+        spec = self.input
+        return isinstance(spec, TeacherInputSpec) and spec.paste and self.schedule.epochs > 0
 
     @property
     def label_encoder(self) -> RunSpec | None:

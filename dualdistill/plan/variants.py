@@ -127,7 +127,7 @@ class Resolver:
             model=model,
             schedule=build(ScheduleSpec, values["schedule"]),
             threads=self.profile.threads,
-            versions=identity.of_training(self.data, model, distill),
+            versions=identity.of_training(self.data, model, distill, input_spec),
             distill=distill,
             teacher=teacher,
             pretraining=(
