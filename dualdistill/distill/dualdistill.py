@@ -12,7 +12,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from dualdistill.config.ranges import OpenShare, Positive, PositiveShare, Weight
+from dualdistill.config.ranges import OpenShare, Positive, PositiveShare, Several, Weight
 from dualdistill.distill import alignment as alignments
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import LEVELS, FeaturePair, Shape
@@ -26,9 +26,10 @@ class DualDistill(Distiller):
     def __init__(
         self,
         *,
-        alignment: Literal["aoa", "upsample_conv3", "orthogonal", "attention"] = "aoa",
+        alignment: Literal["aoa", "upsample_conv3", "orthogonal", "attention", "aoa_released"] = "aoa",
         aoa_out_act: Literal["none", "relu"] = "none",  # teacher maps are post-ReLU, AOA's output is signed
         mfd: bool = True,
+        mfd_levels: Several[Literal["s2", "s3", "head"]] = ("s2", "s3", "head"),
         mfd_weight: Weight = 1.0,  # multiplies all MFD terms, whose sums grow with cells and channels
         fg_weight: Weight = 6e-3,  # alpha
         tn_weight: Weight = 4e-2,  # beta
@@ -54,6 +55,7 @@ class DualDistill(Distiller):
         self.gt_velocity = gt_velocity
         self.mfd = (
             MFD(
+                mfd_levels,
                 weight=mfd_weight,
                 fg_weight=fg_weight,
                 tn_weight=tn_weight,
@@ -68,7 +70,8 @@ class DualDistill(Distiller):
 
     def bind(self, student_shapes: Mapping[str, Shape], teacher_shapes: Mapping[str, Shape]) -> None:
         """Create the adapters of the levels in use; MFD and CRD share that of the head level."""
-        levels = LEVELS if self.mfd else LEVELS[-1:] if self.crd else ()
+        taps = {*(self.mfd.taps if self.mfd else ()), *(("head",) if self.crd else ())}
+        levels = [level for level in LEVELS if level[0] in taps]
         self.adapters = alignments.adapters(
             self.alignment, levels, student_shapes, teacher_shapes, out_act=self.aoa_out_act
         )
