@@ -89,10 +89,10 @@ def load(config: Path, profile: str | None, split: str | None, pairs: Sequence[s
     return planning.load(config, overrides, results)
 
 
-def _override(text: str) -> tuple[str, str]:
+def _override(text: str, option: str = "--set ") -> tuple[str, str]:
     key, sign, value = text.partition("=")
     if not sign:
-        raise UserError(f"--set {text} has no value", hint=f"--set {key}=VALUE")
+        raise UserError(f"{option}{text} has no value", hint=f"{option}{key}=VALUE")
     return key, value
 
 
@@ -312,6 +312,21 @@ def resolve(plan: Plan, run: str | None) -> None:
         return
     planned = plan.run(run)
     print(json.dumps({"run": planned.id, "rows": planned.rows, "spec": contents(planned.spec)}, indent=1))
+
+
+@cli.command("stand-in")
+@click.argument("folder", type=FILE)
+@click.argument("keys", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--workers", type=click.IntRange(min=1), default=2, help="Processes that render.")
+def make_stand_in(folder: Path, keys: tuple[str, ...], workers: int) -> None:
+    """Render a synthetic stand-in for nuScenes, to rehearse with.
+
+    KEY is one of data.world: train_scenes=20 image_width=1600 image_height=900, for example.
+    """
+    from dualdistill.data import stand_in
+
+    stand_in.build(folder, dict(_override(key, "") for key in keys), workers)
+    print(f"data_root={folder} masks={folder / stand_in.MASKS}")
 
 
 @cli.command("schema")

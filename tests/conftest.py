@@ -26,6 +26,17 @@ def checkout() -> Path:
     return TESTS.parent
 
 
+@pytest.fixture(scope="session")
+def official_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small synthetic root under nuScenes' names at its rates, with masks; shared and read-only."""
+    from dualdistill.data import stand_in
+
+    root = tmp_path_factory.mktemp("official") / "root"
+    sizes = {"frames_per_scene": "3", "image_height": "90", "image_width": "160", "lidar_azimuths": "180"}
+    stand_in.build(root, sizes, workers=1)
+    return root
+
+
 @pytest.fixture
 def whole_folder(tmp_path: Path) -> Path:
     """A copy of config/ that a test may spoil."""

@@ -120,8 +120,8 @@ def _check(profile: Profile, document: Document) -> None:
         what = f"a grid of {size} is not a multiple of 8 cells"
         raise UserError(what, where=document.where(("grid",)))
     for name in ("train_scenes", "dev_scenes", "val_scenes", "density"):
-        # an empty split or an empty scene is useful in tests only
-        if world and getattr(world, name) == 0:
+        # an empty split or an empty scene is useful in tests only; nuScenes has no dev split
+        if world and getattr(world, name) == 0 and not (name == "dev_scenes" and world.official_names):
             what = f"'{name}' in 'data.world' must be above 0"
             raise UserError(what, where=document.where(("data", "world", name)))
 

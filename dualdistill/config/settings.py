@@ -11,7 +11,7 @@ import json
 import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -104,6 +104,8 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
         return _chosen(folder / f"{key}s", key, getattr(settings, key), where)
 
     profile, profile_document = profiles.load(chosen("profile"))
+    if profile.data.world is None and settings.data_root and is_stand_in(settings.data_root):
+        profile = replace(profile, data=replace(profile.data, stand_in=True))
     variants = yaml.read(folder / "variants.yaml")
     tables, claims = (yaml.read(folder / f"{name}.yaml") for name in ("tables", "claims"))
     for document, kind in ((variants, Rows), (tables, TablesFile), (claims, ClaimsFile)):
@@ -119,6 +121,11 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
         reported=_reported(folder / "reported.csv"),
         arguments=_arguments(path, overridden.value),
     )
+
+
+def is_stand_in(root: Path) -> bool:
+    """Whether a data root is a world that this suite rendered, which leaves its manifest there."""
+    return (root / "world.json").is_file()
 
 
 def _overrides(given: Mapping[str, Any]) -> Document:

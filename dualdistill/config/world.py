@@ -29,7 +29,12 @@ class WorldSpec:
     lidar_azimuths: Count = 540
     lidar_noise_m: NotNegative = 0.02
     lidar_dropout: Share = 0.0  # share of returns lost at random
-    sweeps_per_frame: Count = 2  # LiDAR sweeps per key-frame interval, including the key frame's
+    sweeps_per_frame: Count = (
+        2  # LiDAR sweeps per key-frame interval, including the key frame's; nuScenes: 10
+    )
+    images_per_frame: Count = 1  # images of a camera per key-frame interval, likewise; nuScenes: 6
+    lead_in: bool = True  # a frame before the first key frame; a scene of nuScenes begins with its key frame
+    official_names: bool = False  # version, scene names and splits of nuScenes, for tools that know no others
     density: NotNegative = 1.0  # objects per scene, relative to the default traffic
     occlusion: NotNegative = 1.0  # walls, trees, bushes, parked trucks, relative to the default town
     weather: Share = 1.0  # share of bad light and weather, relative to the default mix; 0: always a clear day

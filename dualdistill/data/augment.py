@@ -29,11 +29,14 @@ class Draws:
     bev_4: Array  # rotation, scale, flip in x, flip in y
     history: float  # age of the previous frame
     image_N4: Array  # scale, crop, flip, rotation
+    sweep: float  # the LiDAR sweep that is left out
 
     @staticmethod
     def take(generator: np.random.Generator) -> Draws:
-        numbers = generator.random(5 + 4 * len(CAMERAS))
-        return Draws(numbers[:4], float(numbers[4]), numbers[5:].reshape(len(CAMERAS), 4))
+        # a new number is drawn after the others, so that these stay
+        numbers = generator.random(6 + 4 * len(CAMERAS))
+        images_N4 = numbers[5:-1].reshape(len(CAMERAS), 4)
+        return Draws(numbers[:4], float(numbers[4]), images_N4, float(numbers[-1]))
 
 
 def between(low: float, high: float, share: float) -> float:

@@ -49,9 +49,9 @@ class Batch:
     image_affine_BFN33: Tensor | None = None  # stored pixel (u, v, 1) -> network pixel
     camera_to_lidar_BFN44: Tensor | None = None  # each camera -> augmented LIDAR_TOP at the time of its frame
     previous_to_current_B44: Tensor | None = None  # augmented LIDAR_TOP then -> augmented LIDAR_TOP now
-    # age of the previous frame in seconds; negative at the start of a scene, where it is the next frame
+    # age of the previous frame in seconds; at the start of a scene see choose_previous_frame
     history_s_B: Tensor | None = None
-    # metres to the nearest key-frame LiDAR point per cell of the lifted map, 0 = none
+    # metres to the nearest point of the key frame per cell of the lifted map, 0 = none
     depth_BNhw: Tensor | None = None
     owner_BNhw: Tensor | None = None  # 1 + index of the box that contains this point, 0 = none
     instances: tuple[tuple[Instances, ...], ...] = ()  # of the current images, B x N

@@ -23,7 +23,7 @@ from dualdistill.data.cache import Cache
 from dualdistill.data.depth_targets import depth_targets, owners, projection
 from dualdistill.data.geometry import Array, inverse, move_boxes, move_points
 from dualdistill.data.index import LIDAR_COLUMN, Index
-from dualdistill.data.lidar_sweeps import DegradedClouds, load_sweeps
+from dualdistill.data.lidar_sweeps import DegradedClouds, choose_sweeps, load_sweeps
 from dualdistill.data.masks.provider import MaskProvider, warp_instances
 from dualdistill.data.previous_frame import choose_previous_frame
 from dualdistill.data.sensor_files import Pixels, SensorFiles
@@ -88,12 +88,14 @@ class FrameDataset(Dataset[Sample]):
         # of the depth targets; a teacher has none and loads no images
         self.stride = spec.model.feature_stride if isinstance(spec.model, StudentSpec) else 0
         self.source: SensorFiles | Cache = SensorFiles(index, root) if cache is None else Cache(cache, index)
-        # depth targets come from the plain clouds, whatever the teacher reads
-        self.cloud = self.source.cloud
+        self.cloud = self.depth_cloud = self.source.cloud
         if points and (degraded := spec.degraded):
             self.cloud = DegradedClouds(SensorFiles(index, root), degraded).cloud
         if points and virtual:
             self.cloud = VirtualClouds(virtual, index, self.source.cloud).cloud
+        if train and images and spec.input.depth_points == "virtual":
+            assert virtual is not None  # the plan refuses a row whose teacher has none
+            self.depth_cloud = VirtualClouds(virtual, index, self.source.cloud).cloud
         # OpenCV's own threads do not survive a forked loader process, and an image is too small for them
         cv2.setNumThreads(0)
 
@@ -117,7 +119,7 @@ class FrameDataset(Dataset[Sample]):
             boxes_K9=_float32(boxes_K9),
             labels_K=torch.from_numpy(labels_K),
             bev_affine_44=_float32(affine),
-            points_PI=self._points(sample, affine) if self.points else None,
+            points_PI=self._points(sample, affine, draws) if self.points else None,
             cameras=self._cameras(sample, affine, boxes_K9, draws) if self.images else None,
         )
 
@@ -129,16 +131,17 @@ class FrameDataset(Dataset[Sample]):
         keep = on_grid & self.index.has_points()[rows]
         return boxes_K9[keep], self.index.annotation_label[rows][keep].astype(np.int64)
 
-    def _points(self, sample: int, affine: Array) -> Tensor:
-        key = int(self.index.sample_key_record[sample, LIDAR_COLUMN])
-        points_PI = load_sweeps(self.index, key, self.spec.input.sweeps, self.cloud)
+    def _points(self, sample: int, affine: Array, draws: Draws | None) -> Tensor:
+        spec, key = self.spec.input, int(self.index.sample_key_record[sample, LIDAR_COLUMN])
+        left_out = draws.sweep if draws and spec.random_sweeps else None
+        points_PI = load_sweeps(self.index, choose_sweeps(self.index, key, spec.sweeps, left_out), self.cloud)
         points_PI[:, :3] = move_points(affine, points_PI[:, :3])
         return torch.from_numpy(points_PI)
 
     def _cameras(self, sample: int, affine: Array, boxes_K9: Array, draws: Draws | None) -> CameraSample:
         index, spec = self.index, self.spec.input
         age = spec.history_test_s if draws is None else between(*spec.history_train_s, draws.history)
-        history = choose_previous_frame(index, sample, age)
+        history = choose_previous_frame(index, sample, age, spec.scene_start)
         keys = index.sample_key_record[sample]
         pose = index.record_sensor_to_global
         lidar_now, lidar_then = pose[keys[LIDAR_COLUMN]], pose[history.lidar_record]
@@ -191,7 +194,7 @@ class FrameDataset(Dataset[Sample]):
             )
             for n, key in enumerate(keys[1:])
         ]
-        points_P3 = np.ascontiguousarray(self.source.cloud(int(keys[LIDAR_COLUMN]))[:, :3])
+        points_P3 = np.ascontiguousarray(self.depth_cloud(int(keys[LIDAR_COLUMN]))[:, :3])
         size = (self.spec.input.image_height, self.spec.input.image_width)
         depth_Nhw, nearest_Nhw = depth_targets(points_P3, np.stack(projections), size, self.stride)
         owner_Nhw = owners(nearest_Nhw, move_points(affine, points_P3), boxes_K9)

@@ -18,6 +18,7 @@ from dualdistill.config.nuscenes import CHANNELS, CLASSES, LIDAR
 from dualdistill.data.geometry import rigid
 from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.errors import DataError
+from dualdistill.store.files import read_json
 
 Row = dict[str, Any]
 
@@ -85,11 +86,19 @@ def _scenes_of(nusc: NuScenes, split: str) -> set[str]:
         raise DataError(
             f"no split named {split}", where=where, hint="a root names splits beyond nuScenes' in splits.json"
         ) from error
+    if (listed := _listed(Path(where))) and split in listed:
+        names &= set(listed[split])
     absent = names - {row["name"] for row in nusc.scene}
     if absent or not names:
         what = f"split {split} has {len(names)} scenes and the tables lack {len(absent)} of them"
         raise DataError(what, where=where, hint="does the split belong to this version?")
     return names
+
+
+def _listed(folder: Path) -> dict[str, list[str]]:
+    """Scenes by split in splits.json, where a root with part of nuScenes lists those that it has."""
+    file = folder / "splits.json"
+    return read_json(file) if file.is_file() else {}
 
 
 def _records(nusc: NuScenes, scene_rank: dict[str, int]) -> tuple[list[Row], dict[str, int]]:

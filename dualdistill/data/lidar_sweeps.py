@@ -6,7 +6,7 @@ is not used. Axes: P points, C columns of a cloud, I = C + 1 with the age.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -20,19 +20,33 @@ RING = 4  # column of a stored return
 SELF_M = 1.0  # half side of the square around the sensor that contains the car itself
 
 
-def load_sweeps(index: Index, key_record: int, sweeps: int, cloud: Callable[[int], Points]) -> Points:
-    """Points [P, I] of the key frame and the sweeps before it.
+def choose_sweeps(index: Index, key_record: int, sweeps: int, left_out: float | None = None) -> list[int]:
+    """Records of a key frame and the sweeps before it, nearest first; fewer in the first frames of a scene.
+
+    The nearest are taken, or all but one of one more: `left_out` in [0, 1) says which. mmdet3d's CenterPoint
+    is trained so, on nine random sweeps of the ten in its info files (LoadPointsFromMultiSweeps).
+    """
+    first = max(index.chain(key_record).start, key_record - sweeps)
+    earlier = list(range(key_record - 1, first - 1, -1))
+    if len(earlier) == sweeps:
+        del earlier[-1 if left_out is None else int(left_out * sweeps)]
+    return [key_record, *earlier]
+
+
+def load_sweeps(index: Index, records: Sequence[int], cloud: Callable[[int], Points]) -> Points:
+    """Points [P, I] of a key frame, the first of the records, and of sweeps before it.
 
     Columns: x, y, z in the key LIDAR_TOP frame, the remaining columns of the cloud, age in seconds.
 
     As in mmdet3d's CenterPoint configuration, earlier sweeps lose the points within one metre of the sensor
-    in both x and y and the key frame keeps them; unlike there, the nearest sweeps are taken, not random ones,
-    and the first frames of a scene have fewer.
+    in both x and y and the key frame keeps them. A key frame without earlier sweeps is not repeated in their
+    place as there (pad_empty_sweeps): neither the mean nor the maximum of a pillar changes when all of its
+    points are repeated.
     """
-    first = max(index.chain(key_record).start, key_record - sweeps + 1)
+    key_record = records[0]
     global_to_key = inverse(index.record_sensor_to_global[key_record])
     parts = []
-    for record in range(key_record, first - 1, -1):
+    for record in records:
         points_PC = cloud(record)
         if record != key_record:
             near = (np.abs(points_PC[:, 0]) < SELF_M) & (np.abs(points_PC[:, 1]) < SELF_M)

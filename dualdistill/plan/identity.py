@@ -53,7 +53,7 @@ def run_id(spec: RunSpec) -> str:
 
 
 def data_id(data: DataSpec) -> str:
-    return f"{data.name}-{sha_of({'data': contents(data), 'versions': of_data(data)})[:DIGITS]}"
+    return f"{data.printed_name}-{sha_of({'data': contents(data), 'versions': of_data(data)})[:DIGITS]}"
 
 
 def virtual_id(virtual: VirtualSpec) -> str:

@@ -125,7 +125,8 @@ class Plan:
     def measured_on(self) -> str:
         """The data set, with the split if it is not val."""
         split = self.settings.split
-        return self.data.name if split == "val" else f"{self.data.name}, split {split}"
+        name = self.data.printed_name
+        return name if split == "val" else f"{name}, split {split}"
 
     def teacher_folder(self, run: Run) -> Path | None:
         return self.results / "runs" / run.teacher if run.teacher else None

@@ -47,6 +47,7 @@ class UpstreamRuns:
             start = self._backbone(name, model)
             schedule = self._need(name, ("schedules", "detector"))
         changes = {key: value for key, value in vars(config.input).items() if value is not None}
+        changes["depth_points"] = "lidar"  # a detector has no teacher whose virtual points it could load
         return replace(
             self._run("detector", self.profile.grid, replace(input_spec, **changes), model, schedule),
             pretraining=start,

@@ -44,6 +44,8 @@ CAMERA_FIELDS = (
     "image_rotate_deg",
     "history_train_s",
     "history_test_s",
+    "scene_start",
+    "depth_points",
 )
 
 
@@ -94,7 +96,8 @@ class Resolver:
             "label_encoder": asdict(self.profile.label_encoder),
         }
         backbone = self.profile.backbones[variant.backbone] if variant.backbone else {}
-        recipe = self.recipe.changes(variant.method or variant.model, variant.backbone)
+        teaching = self.variants[variant.teacher].model if variant.teacher else None
+        recipe = self.recipe.changes(variant.method or variant.model, variant.backbone, teaching)
         for key, value in {**backbone, **recipe, **variant.changes}.items():
             values = _changed(values, key.split("."), value)
         model, input_spec = (
@@ -175,9 +178,16 @@ class Resolver:
         return model
 
     def _checked_input(self, variant: Variant, values: Mapping[str, Any]) -> InputSpec:
-        """Refuse a degraded LiDAR for a teacher with virtual points."""
+        """Refuse a degraded LiDAR under virtual points, and depth from virtual points that no teacher has."""
         if variant.kind == "student":
             student_input: InputSpec = build(InputSpec, values)
+            teacher = self.variants[variant.teacher].model if variant.teacher else None
+            if student_input.depth_points == "virtual" and teacher != MVPSpec.network:
+                what = (
+                    f"row '{variant.name}' takes depth from virtual points, which its teacher does not have"
+                )
+                where = self.where(variant.name, "input.depth_points")
+                raise UserError(what, where=where, hint="teacher: mvp, or input.depth_points: lidar")
             return student_input
         teacher_input: TeacherInputSpec = build(TeacherInputSpec, values)
         if TEACHERS[variant.model] is MVPSpec and teacher_input.degraded:

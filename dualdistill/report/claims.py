@@ -94,7 +94,7 @@ def tables(plan: Plan, *, allow_missing: bool = False, records: Records | None =
     )
     about = {"level": str(level), **collect.about(plan, plan.shown / f"{NAME}.csv")}
     note = RULE.format(level=f"{100 * level:g}\N{NO-BREAK SPACE}%")
-    synthetic = plan.data.world is not None
+    synthetic = plan.data.synthetic
     preface = tuple(_preface(plan, parts))
     columns, alone = _columns("Pairs", "Weakest pair"), _columns("", "Pair")
     return (

@@ -84,7 +84,7 @@ def gather(
         columns=_columns(spec),
         rows=compared,
         about=about(plan, plan.shown / f"{name}.csv"),
-        synthetic=plan.data.world is not None,
+        synthetic=plan.data.synthetic,
     )
     return replace(table, preface=tuple(_preface(plan, spec, table, evidence)))
 
@@ -101,7 +101,7 @@ def about(plan: Plan, file: Path) -> dict[str, str]:
 
 def provenance(plan: Plan) -> list[str]:
     """The first sentences above a printed table."""
-    data = f"{plan.measured_on} ({NOT_COMPARABLE})" if plan.data.world else plan.measured_on
+    data = f"{plan.measured_on} ({NOT_COMPARABLE})" if plan.data.synthetic else plan.measured_on
     settings = plan.settings
     return [f"Data: {data}; profile: {settings.profile}.", f"Recipe: {settings.recipe} ({plan.recipe})."]
 

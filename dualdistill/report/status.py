@@ -97,7 +97,7 @@ def gather(plan: Plan) -> Status:
     }
     folders = sorted(plan.job_state("").glob("*"))
     jobs = {folder.name: read(folder) for folder in folders if is_held(folder)}
-    here = f"; here: {plan.data.name}, not comparable" if plan.data.world else ""
+    here = f"; here: {plan.data.printed_name}, not comparable" if plan.data.synthetic else ""
     split = "" if plan.settings.split == "val" else f"; scores: split {plan.settings.split}"
     return Status(groups, jobs, f"poster: nuScenes, full size{here}{split}")
 

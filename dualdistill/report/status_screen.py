@@ -105,7 +105,8 @@ def _bar(stage: str, progress: Progress | None) -> list[RenderableType]:
 def _losses(progress: Progress) -> str:
     epoch = "" if progress.epoch is None else f"epoch {progress.epoch:.1f}  "
     terms = "  ".join(f"{name} {value:.3g}" for name, value in progress.losses.items())
-    return f"{epoch}loss {sum(progress.losses.values()):.4g}:  {terms}"
+    skipped = f"  ({progress.skipped} steps skipped)" if progress.skipped else ""
+    return f"{epoch}loss {sum(progress.losses.values()):.4g}:  {terms}{skipped}"
 
 
 def _overview(status: Status, width: int, ids: bool) -> Table:

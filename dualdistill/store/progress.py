@@ -29,6 +29,7 @@ class Progress:
     time: float = field(default_factory=time.time)
     epoch: float | None = None
     losses: dict[str, float] = field(default_factory=dict)
+    skipped: int = 0  # steps whose gradient overflowed
 
     def leave(self, folder: Path) -> None:
         write_json(folder / FILE, asdict(self))

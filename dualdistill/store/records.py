@@ -14,6 +14,8 @@ from dualdistill.store.files import read_json, sha_of, write_json
 
 WEIGHTS, RUN, RESULTS, METRICS_JSON = "model.safetensors", "run.json", "results_nusc.json", "metrics.json"
 EVENTS = "events.jsonl"  # in state/: starts and failures, which snakemake never deletes
+# columns of history.jsonl that are no losses; a step without grad_norm was skipped, its gradient overflowed
+NOT_LOSSES = ("step", "lr", "grad_norm", "loss_scale")
 SCORED = ("val", "dev")  # splits that are predicted and scored
 RUN_SCHEMA = 1
 METRICS_SCHEMA = 1

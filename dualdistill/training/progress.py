@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -67,18 +68,21 @@ class Clock:
         """Seconds per step of this process; an earlier one may have run on another machine."""
         return (self.seconds - self.before) / (step - self.first)
 
-    def write_progress(self, folder: Path, step: int, epoch: float, losses: dict[str, float]) -> None:
+    def write_progress(
+        self, folder: Path, step: int, epoch: float, losses: dict[str, float], skipped: int
+    ) -> None:
         """Write the file from which `status` shows a running training."""
-        pace = self.pace(step)
-        Progress("train", step, self.total, pace, epoch=round(epoch, 2), losses=losses).leave(folder)
+        progress = Progress("train", step, self.total, self.pace(step), losses=losses, skipped=skipped)
+        replace(progress, epoch=round(epoch, 2)).leave(folder)
 
-    def line(self, step: int, epoch: float, losses: dict[str, float]) -> str:
-        """Progress in one line: step, losses, pace, time left, memory."""
+    def line(self, step: int, epoch: float, losses: dict[str, float], skipped: int) -> str:
+        """Progress in one line: step, losses, skipped steps, pace, time left, memory."""
         pace = self.pace(step)
         left = duration(pace * (self.total - step))
         terms = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
+        left_out = f"{skipped} skipped  " if skipped else ""
         return (
-            f"step {step}/{self.total}  epoch {epoch:.1f}  loss {sum(losses.values()):.4g}  "
+            f"step {step}/{self.total}  epoch {epoch:.1f}  loss {sum(losses.values()):.4g}  {left_out}"
             f"{pace:.2f} s/step  eta {left}  {peak_memory_mb():.0f} MB  |  {terms}"
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dualdistill.errors import UserError
+from dualdistill.store.records import NOT_LOSSES
 
 FOLDER = "tensorboard"  # in the run's folder
 FLUSH_S = 10.0
@@ -37,8 +38,9 @@ class EventFiles:
         self.flush()
 
     def write(self, row: Mapping[str, float]) -> None:
-        losses = {f"losses/{name}": row[name] for name in row if name not in ("step", "lr", "grad_norm")}
-        scalars = {"loss": sum(losses.values()), "lr": row["lr"], "grad_norm": row["grad_norm"], **losses}
+        losses = {f"losses/{name}": row[name] for name in row if name not in NOT_LOSSES}
+        others = {name: row[name] for name in NOT_LOSSES[1:] if name in row}
+        scalars = {"loss": sum(losses.values()), **others, **losses}
         event = self.new_event(wall_time=time.time(), step=int(row["step"]))
         for name, value in scalars.items():
             event.summary.value.add(tag=name, simple_value=value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.optim.swa_utils import AveragedModel
 
 from dualdistill.config.run_spec import RunSpec, ScheduleSpec, contents
@@ -31,7 +33,7 @@ from dualdistill.store.files import replacing, sha256_file, write_json
 from dualdistill.store.lock import run_lock
 from dualdistill.store.provenance import collect
 from dualdistill.store.records import RUN_SCHEMA
-from dualdistill.training import optim
+from dualdistill.training import optim, precision
 from dualdistill.training.checkpoint import load_state, save_state, save_weights
 from dualdistill.training.objective import Networks, Objective, Teachers, Upstream, build_networks
 from dualdistill.training.progress import Clock, StopSignal, log_event, log_failure, peak_memory_mb
@@ -48,7 +50,9 @@ class State:
     objective: Objective
     optimizer: torch.optim.Optimizer
     average: AveragedModel | None  # of the learner
+    scaler: GradScaler | None = None  # of the loss in 16-mixed
     step: int = 0
+    skipped: int = 0  # steps whose gradient overflowed in 16-mixed
     history: list[dict[str, Any]] = field(default_factory=list)
     earlier_peak_mb: float = 0.0  # memory, of the processes that trained this run before
 
@@ -62,6 +66,8 @@ class State:
             "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average else {},
+            "scaler": self.scaler.state_dict() if self.scaler else {},
+            "skipped": self.skipped,
             "random": random_state(),
             "history": self.history,
             "seconds": seconds,
@@ -74,8 +80,10 @@ class State:
         self.optimizer.load_state_dict(plain["optimizer"])
         if self.average:
             self.average.load_state_dict(plain["average"])
+        if self.scaler:
+            self.scaler.load_state_dict(plain["scaler"])
         restore_random_state(plain["random"])
-        self.step, self.history = plain["step"], plain["history"]
+        self.step, self.history, self.skipped = plain["step"], plain["history"], plain["skipped"]
         self.earlier_peak_mb = plain["memory_mb"]
 
     def weights(self) -> dict[str, Tensor]:
@@ -111,7 +119,7 @@ def train(
     lock = run_lock(state_dir) if os.environ.get("RANK", "0") == "0" else nullcontext()
     with lock, log_failure(state_dir):
         pin(spec.threads)
-        fabric = _launch(spec.schedule)
+        fabric = launch(spec.schedule)
         networks = build_networks(spec, upstream)
         feed = _feed(spec, data, networks.objective)
         state, setup = set_up(spec, state_dir, fabric, feed, networks)
@@ -144,9 +152,9 @@ def train_steps(
             events.write(state.history[-1])
         ended, epoch = state.step == feed.total, state.step / feed.steps_per_epoch
         if first_process and (clock.progress_is_due() or ended):
-            clock.write_progress(setup.folder, state.step, epoch, losses)
+            clock.write_progress(setup.folder, state.step, epoch, losses, state.skipped)
         if state.step % log_every == 0 or ended:
-            log.info("%s", clock.line(state.step, epoch, losses))
+            log.info("%s", clock.line(state.step, epoch, losses, state.skipped))
         due = state.step % feed.steps_per_epoch == 0 or clock.save_is_due()
         if (due or ended or stop.received) and first_process:
             if events:
@@ -173,14 +181,24 @@ def train_step(state: State, setup: Setup, batches: Iterator[Any]) -> dict[str, 
             fabric.backward(torch.stack(list(terms.values())).sum() / schedule.accumulate)
         for name, value in terms.items():
             losses[name] = losses.get(name, 0.0) + value.item() / schedule.accumulate
-    norm = _clip_gradients(setup, state.step, batch)
-    setup.stepper.step()
+    row = {"step": state.step + 1, "lr": rate, **_update(state, setup, batch), **losses}
+    state.step += 1
+    state.history.append(row)
+    return losses
+
+
+def _update(state: State, setup: Setup, batch: Any) -> dict[str, float]:
+    """Clip, step and average; a step whose gradient overflows in 16-mixed is skipped and counted."""
+    scale = {"loss_scale": state.scaler.get_scale()} if state.scaler else {}
+    norm = _clip_gradients(setup, state.scaler, state.step, batch)
+    setup.stepper.step()  # the scaler leaves it out after an overflow
     setup.stepper.zero_grad(set_to_none=True)
+    if not math.isfinite(norm):
+        state.skipped += 1
+        return scale
     if state.average:
         state.average.update_parameters(state.objective.learner)
-    state.step += 1
-    state.history.append({"step": state.step, "lr": rate, "grad_norm": norm, **losses})
-    return losses
+    return scale | {"grad_norm": norm}
 
 
 def _check_finite(losses: dict[str, Tensor], step: int, batch: Any) -> None:
@@ -193,11 +211,13 @@ def _check_finite(losses: dict[str, Tensor], step: int, batch: Any) -> None:
         )
 
 
-def _clip_gradients(setup: Setup, step: int, batch: Any) -> float:
-    """Clip the norm of all gradients together; return the norm before."""
+def _clip_gradients(setup: Setup, scaler: GradScaler | None, step: int, batch: Any) -> float:
+    """Clip the norm of all gradients together; return the norm before, not finite after an overflow."""
     limit = setup.spec.schedule.clip_norm
     norm = setup.fabric.clip_gradients(setup.module, setup.stepper, max_norm=limit, error_if_nonfinite=False)
-    if norm is None or not torch.isfinite(norm):
+    assert norm is not None
+    overflow = scaler is not None and scaler.get_scale() >= precision.SMALLEST_SCALE
+    if not torch.isfinite(norm) and not overflow:
         raise NumericsError(
             f"the gradient is not finite at step {step}",
             where=f"samples {', '.join(batch.tokens)}",
@@ -206,7 +226,7 @@ def _clip_gradients(setup: Setup, step: int, batch: Any) -> float:
     return float(norm)
 
 
-def _launch(schedule: ScheduleSpec) -> Fabric:
+def launch(schedule: ScheduleSpec) -> Fabric:
     """One process unless torchrun started several."""
     local, world = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("WORLD_SIZE", "1"))
     if schedule.batch % (schedule.accumulate * world):
@@ -215,9 +235,11 @@ def _launch(schedule: ScheduleSpec) -> Fabric:
             f"{world} processes x {schedule.accumulate} parts",
             hint="change schedule.batch or schedule.accumulate",
         )
-    precision: Any = schedule.precision
-    fabric = Fabric(accelerator="auto", devices=local, num_nodes=world // local, precision=precision)
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    plugin = precision.plugin(schedule.precision, device.type)
+    fabric = Fabric(accelerator=device.type, devices=local, num_nodes=world // local, plugins=[plugin])
     fabric.launch()
+    precision.check_in_effect(fabric, schedule.precision)
     return fabric
 
 
@@ -239,7 +261,8 @@ def set_up(
     if networks.teachers is not None:
         place(networks.teachers, fabric.device)
     average = optim.moving_average(objective.learner, schedule.ema) if schedule.ema else None
-    state = State(objective, optim.optimizer(objective, schedule), average)
+    scaler = getattr(fabric.strategy.precision, "scaler", None)
+    state = State(objective, optim.optimizer(objective, schedule), average, scaler)
     module, stepper = fabric.setup(objective, state.optimizer)
     return state, Setup(spec, folder, fabric, feed, module, stepper, networks.teachers)
 
@@ -256,6 +279,7 @@ def _write_outputs(run_dir: Path, spec: RunSpec, state: State) -> dict[str, Any]
         "spec": contents(spec),
         "spec_sha": spec.sha,
         "outputs": {name: sha256_file(run_dir / name) for name in OUTPUTS},
+        "skipped_steps": state.skipped,
         "peak_memory_mb": state.peak_memory_mb,
         "parameters": {
             "learner": _count_parameters(objective.learner),

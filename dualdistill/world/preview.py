@@ -17,7 +17,7 @@ from nuscenes.utils.geometry_utils import BoxVisibility
 from PIL import Image
 
 from dualdistill.errors import UserError
-from dualdistill.world.nuscenes.tables import VERSION
+from dualdistill.store.files import read_json
 from dualdistill.world.sensors.rig import LIDAR
 
 # left to right as seen by a viewer turning around; front above back
@@ -27,7 +27,8 @@ WIDTH, TITLE = 22.0, 0.5  # inches
 
 def show(root: Path, out_png: Path, scene: str, frame: int) -> None:
     """Draw key frame `frame` (from 0) of the scene named `scene`."""
-    nusc = NuScenes(version=VERSION, dataroot=str(root), verbose=False)
+    version = read_json(root / "world.json")["version"]
+    nusc = NuScenes(version=version, dataroot=str(root), verbose=False)
     record, sample = _find_sample(nusc, scene, frame)
     camera = nusc.get("sample_data", sample["data"][LAYOUT[0][0]])
     # side of the square plot, in widths of an image: the height of two images with their titles

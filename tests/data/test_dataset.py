@@ -148,6 +148,24 @@ def test_all_matrices_map_a_fixed_point_consistently(toy, dataset) -> None:
                 assert np.abs(position - expected).max() < 2e-4
 
 
+@pytest.mark.parametrize("train", [True, False])
+def test_a_scene_starts_with_the_same_frame_twice_or_with_a_later_one(
+    dataset, student_spec: RunSpec, train: bool
+) -> None:
+    """As in DistillBEV and DualDistill (prev_only) or as in BEVDet and TiG-BEV."""
+    later = replace(student_spec.input, scene_start="next")
+    first, second = (
+        collate([data[(0, 1)]]) for data in (dataset(train=train), dataset(train=train, input=later))
+    )
+    assert torch.equal(first.images_BFNCHW[:, 0], first.images_BFNCHW[:, 1])
+    assert torch.equal(first.camera_to_lidar_BFN44[:, 0], first.camera_to_lidar_BFN44[:, 1])
+    assert torch.allclose(first.previous_to_current_B44[0], torch.eye(4), atol=1e-6)
+    assert first.history_s_B.item() == pytest.approx(1 / 12)
+    assert torch.equal(first.images_BFNCHW[:, 0], second.images_BFNCHW[:, 0])
+    assert not torch.equal(second.images_BFNCHW[:, 0], second.images_BFNCHW[:, 1])
+    assert second.history_s_B.item() < -0.5
+
+
 def test_points_and_boxes_share_the_bev_augmentation(toy, dataset) -> None:
     plain = collate([dataset(train=False)[3]])
     moved = collate([dataset()[(3, 2)]])
@@ -169,6 +187,25 @@ def test_depth_follows_the_image_but_not_the_bev_scale(dataset, student_spec: Ru
     assert torch.equal(plain.depth_BNhw, scaled.depth_BNhw)
     assert (plain.depth_BNhw > 0).float().mean() > 0.1
     assert plain.depth_BNhw[plain.depth_BNhw > 0].min() >= 1
+
+
+def test_random_sweeps_are_those_of_the_draw_in_training_alone(dataset, student_spec: RunSpec) -> None:
+    """The toy's third sample has eight sweeps behind it, of which three are taken at 8 Hz."""
+    nearest = replace(student_spec.input, random_sweeps=False)
+
+    def ages(train: bool, draw: int, **changes) -> set[float]:
+        points_PI = dataset(train=train, images=False, **changes).get(2, draw).points_PI
+        return {round(age, 3) for age in points_PI[:, -1].tolist()}
+
+    choices = [ages(True, draw) for draw in range(30)]
+    assert {frozenset(chosen) for chosen in choices} == {
+        frozenset(chosen) for chosen in ({0, 0.125, 0.25}, {0, 0.125, 0.375}, {0, 0.25, 0.375})
+    }
+    assert choices == [ages(True, draw) for draw in range(30)]
+    assert ages(False, 7) == ages(True, 7, input=nearest) == {0, 0.125, 0.25}
+    changed, same_sample = dataset().get(2, 7), dataset(input=nearest).get(2, 7)
+    assert torch.equal(changed.bev_affine_44, same_sample.bev_affine_44)
+    assert torch.equal(changed.cameras.image_affine_FN33, same_sample.cameras.image_affine_FN33)
 
 
 def test_images_are_imagenet_normalised_rgb(toy, dataset) -> None:

@@ -145,7 +145,7 @@ def test_the_hash_depends_on_every_column(toy) -> None:
 
 
 def test_batches_are_read_from_a_tiny_world(world, student_spec: RunSpec) -> None:
-    small = InputSpec(image_height=32, image_width=48, sweeps=2)
+    small = InputSpec(image_height=32, image_width=48, sweeps=2, scene_start="next")
     spec = replace(student_spec, input=small, grid=GridSpec(25.6, 0.8))
     data = FrameDataset(
         world.index, world.root, None, "world_train", spec, train=True, images=True, points=True

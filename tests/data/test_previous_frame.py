@@ -10,7 +10,7 @@ import pytest
 
 from dualdistill.config.nuscenes import CHANNELS, LIDAR
 from dualdistill.data.index import Index
-from dualdistill.data.previous_frame import choose_previous_frame
+from dualdistill.data.previous_frame import PreviousFrame, choose_previous_frame
 from dualdistill.errors import DataError
 
 
@@ -27,7 +27,7 @@ def test_the_frame_nearest_to_the_wanted_age_is_taken(
     make_index: Callable[..., Index], wanted: float, got: float
 ) -> None:
     index = make_index()
-    history = choose_previous_frame(index, 4, wanted)
+    history = choose_previous_frame(index, 4, wanted, "current")
     assert history.age_s == pytest.approx(got, abs=2e-6)
     for column, record in enumerate(history.camera_records, start=1):
         assert index.channel(record) == CHANNELS[column]
@@ -38,7 +38,7 @@ def test_the_lidar_frame_is_the_nearest_in_time_to_the_front_image(
     make_index: Callable[..., Index],
 ) -> None:
     index = make_index()
-    history = choose_previous_frame(index, 4, 0.8)
+    history = choose_previous_frame(index, 4, 0.8, "current")
     front = history.camera_records[1]
     lidar = [record for record in range(len(index.record_path)) if index.channel(record) == LIDAR]
     gap = [abs(int(index.record_timestamp_us[record] - index.record_timestamp_us[front])) for record in lidar]
@@ -50,20 +50,29 @@ def test_the_first_frame_of_a_scene_uses_a_later_frame(
     make_index: Callable[..., Index],
 ) -> None:
     index = make_index()
-    history = choose_previous_frame(index, 0, 1.5)
+    history = choose_previous_frame(index, 0, 1.5, "next")
     assert history.age_s == pytest.approx(-1.5, abs=2e-6)
     assert all(age_s(index, 0, record) == pytest.approx(-1.5, abs=2e-6) for record in history.camera_records)
 
 
 def test_a_short_past_gives_the_oldest_frame(make_index: Callable[..., Index]) -> None:
-    history = choose_previous_frame(make_index(), 1, 1.5)
+    history = choose_previous_frame(make_index(), 1, 1.5, "current")
     assert history.age_s == pytest.approx(0.5, abs=2e-6)
 
 
-def test_a_scene_with_a_single_image_is_refused(make_index: Callable[..., Index]) -> None:
+def test_a_scene_with_a_single_image_has_no_later_frame(make_index: Callable[..., Index]) -> None:
     index = make_index(key_frames=1)
     with pytest.raises(DataError, match=r"token0.*single CAM_FRONT"):
-        choose_previous_frame(index, 0, 1.5)
+        choose_previous_frame(index, 0, 1.5, "next")
+
+
+def test_the_first_frame_of_a_scene_is_its_own_previous_frame_as_published(
+    make_index: Callable[..., Index],
+) -> None:
+    for index in (make_index(), make_index(key_frames=1)):
+        history = choose_previous_frame(index, 0, 1.5, "current")
+        keys = index.sample_key_record[0].tolist()
+        assert history == PreviousFrame(tuple(keys[1:]), keys[0], 1 / 12)
 
 
 def test_chains_do_not_run_into_the_next_scene(make_index: Callable[..., Index]) -> None:
@@ -75,6 +84,8 @@ def test_chains_do_not_run_into_the_next_scene(make_index: Callable[..., Index])
     for start in cut:
         scene[start : index.chain(start).stop] = 1
     two = replace(index, record_prev=prev, record_scene=scene, sample_scene=np.array([0, 0, 1, 1, 1]))
-    assert choose_previous_frame(two, 2, 0.5).age_s == pytest.approx(-0.5, abs=2e-6)
-    assert choose_previous_frame(two, 3, 1.5).age_s == pytest.approx(0.5, abs=2e-6)
-    assert all(two.record_scene[record] == 1 for record in choose_previous_frame(two, 3, 1.5).camera_records)
+    assert choose_previous_frame(two, 2, 0.5, "next").age_s == pytest.approx(-0.5, abs=2e-6)
+    assert choose_previous_frame(two, 3, 1.5, "next").age_s == pytest.approx(0.5, abs=2e-6)
+    assert all(
+        two.record_scene[record] == 1 for record in choose_previous_frame(two, 3, 1.5, "next").camera_records
+    )

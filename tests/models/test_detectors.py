@@ -18,6 +18,7 @@ from dualdistill.config.run_spec import (
     TeacherSpec,
 )
 from dualdistill.data.batch import Batch, Output
+from dualdistill.data.previous_frame import CAMERA_INTERVAL_S
 from dualdistill.errors import UserError
 from dualdistill.models import Detector, Teacher, build
 from dualdistill.models.bevdepth.student import BEVDepth
@@ -198,6 +199,18 @@ def test_displacement_is_velocity_times_the_age_of_the_previous_frame():
     assert backward[0, 7:].tolist() == [-1.5, 0.5]
     assert same[0, 7:].isnan().all()
     assert box[0, 7:].tolist() == [3.0, -1.0]
+
+
+def test_at_a_scene_start_velocity_is_a_twelfth_of_a_second_of_displacement_in_training_and_in_decoding():
+    box, label = torch.tensor([[6.0, 2.0, 0, 4.0, 2, 1.5, 0, 3.0, -1.0]]), torch.tensor([0])
+    history_s_B = torch.tensor([CAMERA_INTERVAL_S])
+    target = displaced((box,), history_s_B)[0]
+    assert target[0, 7:].tolist() == pytest.approx([3 / 12, -1 / 12])
+    student = BEVDepth(SLIM_STUDENT, SLIM_GRID)
+    batch = Batch(("one",), (box,), (label,), torch.eye(4)[None], history_s_B=history_s_B)
+    output = Output({}, perfect_predictions((target,), (label,), SLIM_GRID), torch.zeros(1, 6, 35, 2, 2))
+    decoded = student.decode(output, batch)[0]
+    assert torch.allclose(decoded.boxes_K9[decoded.scores_K.argmax(), 7:], box[0, 7:], atol=1e-4)
 
 
 def test_equal_frames_decode_to_zero_velocity():

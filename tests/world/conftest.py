@@ -9,7 +9,6 @@ from nuscenes.nuscenes import NuScenes
 
 from dualdistill.config.world import WorldSpec
 from dualdistill.world.nuscenes.build import build_world
-from dualdistill.world.nuscenes.tables import VERSION
 
 
 @pytest.fixture(scope="session")
@@ -37,4 +36,4 @@ def root(spec: WorldSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def nusc(root: Path) -> NuScenes:
-    return NuScenes(version=VERSION, dataroot=str(root), verbose=False)
+    return NuScenes(version="v1.0-world", dataroot=str(root), verbose=False)

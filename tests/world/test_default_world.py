@@ -16,7 +16,6 @@ from nuscenes.nuscenes import NuScenes
 from dualdistill.config.nuscenes import CLASSES
 from dualdistill.plan import plan
 from dualdistill.world.nuscenes.build import build_world
-from dualdistill.world.nuscenes.tables import VERSION
 
 MIN_BOXES = 20
 
@@ -27,7 +26,7 @@ def test_every_class_has_enough_evaluated_boxes(checkout: Path, tmp_path: Path) 
     spec = plan.load(checkout / "config" / "config.yaml", {"profile": "world"}).data.world
     assert spec is not None
     build_world(replace(spec, train_scenes=0, dev_scenes=0, pretrain_scenes=0), tmp_path, workers=2)
-    nusc = NuScenes(VERSION, str(tmp_path), verbose=False)
+    nusc = NuScenes("v1.0-world", str(tmp_path), verbose=False)
     config = config_factory("detection_cvpr_2019")
     tokens = [row["token"] for row in nusc.sample]
     boxes = add_center_dist(nusc, load_gt_of_sample_tokens(nusc, tokens, DetectionBox))

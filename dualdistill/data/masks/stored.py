@@ -6,6 +6,7 @@ masks [M, H, W] of zeros and ones, at the stored image's size.
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,6 +17,17 @@ from dualdistill.config.nuscenes import CLASSES
 from dualdistill.data.index import Index
 from dualdistill.data.masks.provider import Instance
 from dualdistill.errors import DataError
+from dualdistill.store.files import atomic_write
+
+
+def write_masks(folder: Path, image: str, instances: list[Instance], size: tuple[int, int]) -> None:
+    """Write the instances of an image, which is named by its path in the data set."""
+    content = io.BytesIO()
+    masks_MHW = np.array([instance.mask_HW for instance in instances], dtype=np.uint8).reshape(-1, *size)
+    labels_M = np.array([instance.label for instance in instances], dtype=np.int64)
+    scores_M = np.array([instance.score for instance in instances], dtype=np.float32)
+    np.savez_compressed(content, labels=labels_M, scores=scores_M, masks=masks_MHW)
+    atomic_write(folder / f"{image}.npz", content.getvalue())
 
 
 class StoredMasks:

@@ -45,7 +45,7 @@ def read(view: FigureView, *names: str) -> dict[str, NDArray[Any]]:
 def caption(plan: Plan, view: FigureView) -> str:
     """The key frame and the networks in words."""
     place = f"key frame {view.options['frame']} of scene {view.options['scene']}"
-    return f"{plan.data.name}, split {plan.settings.split}, {place}; {layout.networks(plan, view)}."
+    return f"{plan.data.printed_name}, split {plan.settings.split}, {place}; {layout.networks(plan, view)}."
 
 
 def boxes_above(axes: Axes, boxes_K9: Array, **style: Any) -> None:

@@ -16,10 +16,9 @@ from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
 from dualdistill.report.figures import layout
 from dualdistill.store.files import sha256_file
-from dualdistill.store.records import read_run
+from dualdistill.store.records import NOT_LOSSES, read_run
 
 HISTORY = "history.jsonl"
-NOT_LOSSES = ("step", "lr", "grad_norm")
 COLUMNS = 4
 Array = NDArray[np.float64]
 
@@ -70,7 +69,7 @@ def _origin(plan: Plan, view: FigureView) -> str:
     seeds = plan.settings.seeds
     several = f"seeds {', '.join(map(str, seeds))}, a line each"
     taught = any(plan.runs[run].teacher for run in view.runs)
-    words = [f"{plan.data.name}, split train", several if len(seeds) > 1 else f"seed {seeds[0]}"]
+    words = [f"{plan.data.printed_name}, split train", several if len(seeds) > 1 else f"seed {seeds[0]}"]
     return "; ".join([*words, *[f"teacher of seed {plan.settings.teacher_seed}"] * taught]) + "."
 
 

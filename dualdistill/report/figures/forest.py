@@ -57,7 +57,7 @@ def draw(plan: Plan, view: FigureView) -> Figure:
 
 def _notes(plan: Plan, table: Table) -> list[str]:
     """The meaning of marks and lines, by the rule of claims.yaml."""
-    notes = [f"{plan.measured_on}: {NOT_COMPARABLE}."] if plan.data.world else []
+    notes = [f"{plan.measured_on}: {NOT_COMPARABLE}."] if plan.data.synthetic else []
     notes.append(
         "Marks: a claim's effect in points, the smallest over its pairs. "
         f"Lines: its {100 * plan.claims.level:g} % interval, Student's t over n paired seeds by the rule in "

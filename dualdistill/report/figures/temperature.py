@@ -46,7 +46,7 @@ def draw(plan: Plan, view: FigureView) -> Figure:
     left, right = below.subplots(1, 2)
     _agreement(left, seen)
     _counts(right, seen)
-    frames = f"{plan.data.name}, {seen['frames']} frames of split {plan.settings.split}"
+    frames = f"{plan.data.printed_name}, {seen['frames']} frames of split {plan.settings.split}"
     layout.small_print(
         figure,
         f"{frames}; {layout.networks(plan, view)}; no training. Boxes are compared to the bit.",

@@ -52,11 +52,11 @@ def gather(plan: Plan, figures: Sequence[Path], views: Mapping[str, Any]) -> Con
     shown = [to_html(table, facets) for table in tables if any(row.measured for row in table.rows)]
     images = pictures.load(figures, views, {name: table.title for name, table in plan.tables.items()})
     pages = [page for name in labels if (page := _run(records, name, labels[name], pen, images))]
-    place = "in a synthetic world" if plan.data.world else f"on {plan.measured_on}"
+    place = "in a synthetic world" if plan.data.synthetic else f"on {plan.measured_on}"
     return Content(
         title=f"LiDAR-to-camera distillation {place}",
         measured_on=plan.measured_on,
-        notice=NOT_COMPARABLE if plan.data.world else "",
+        notice=NOT_COMPARABLE if plan.data.synthetic else "",
         facts=_facts(plan, pages),
         tables=tuple(shown),
         facets=_choices(shown),
@@ -82,7 +82,7 @@ def _facts(plan: Plan, pages: Sequence[RunPage]) -> Facts:
     commits = {run.commit for run in pages}
     others = f" and {len(commits) - 1} more" if len(commits) > 1 else ""
     facts = {
-        "Data set": plan.data_id if plan.data.world else plan.data.version,
+        "Data set": plan.data_id if plan.data.synthetic else plan.data.version,
         "Profile": settings.profile,
         "Recipe": f"{settings.recipe}, {plan.recipe}",
         "Seeds": ", ".join(map(str, settings.seeds)),

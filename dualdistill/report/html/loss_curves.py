@@ -17,15 +17,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from dualdistill.report.figures.curves import HISTORY, NOT_LOSSES, Array, means, read
+from dualdistill.report.figures.curves import HISTORY, Array, means, read
 from dualdistill.report.figures.draw import METADATA
+from dualdistill.store.records import NOT_LOSSES
 
 BINS = 80  # points of a curve, at least
 SIZE_IN = (2.7, 0.95)
 INSIDE = (0.15, 0.19, 0.83, 0.74)  # left, bottom, width and height of the axes in their panel
 # letters of the page itself; axes that stay where they are
 LOOK: Any = {"svg.fonttype": "none", "figure.constrained_layout.use": False}
-OTHERS = {"lr": "learning rate", "grad_norm": "gradient norm"}
+OTHERS = {"lr": "learning rate", "grad_norm": "gradient norm", "loss_scale": "loss scale"}
 LONG = re.compile(r"\d+\.\d{2,}")
 
 
@@ -55,7 +56,7 @@ class Pen:
             background.set_visible(False)
 
     def panels(self, folder: Path) -> tuple[Panel, ...]:
-        """The sum of all losses, each loss by its size, then learning rate and gradient norm."""
+        """The sum of all losses, each loss by its size, then learning rate, gradient norm and loss scale."""
         history = read(folder) if (folder / HISTORY).exists() else {}
         losses = {name: values for name, values in history.items() if name not in NOT_LOSSES}
         curves = dict(sorted(losses.items(), key=lambda item: (-np.nansum(item[1]), item[0])))

@@ -229,6 +229,7 @@ def _facts(record: Mapping[str, Any], metrics: Mapping[str, Any], made_on: Mappi
     facts = {
         "trained": made_on.get("time", ""),
         "training took": duration(record["seconds"]) if "seconds" in record else "",
+        "skipped steps, gradient overflowed": record.get("skipped_steps") or "",
         "peak memory": f"{record['peak_memory_mb']:.0f} MB" if "peak_memory_mb" in record else "",
         "parameters": f"{parameters['learner']:,}" if "learner" in parameters else "",
         "of the method, in training only": f"{parameters['method']:,}" if parameters.get("method") else "",

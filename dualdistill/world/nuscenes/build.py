@@ -20,8 +20,9 @@ from dualdistill.config.world import WorldSpec
 from dualdistill.errors import DataError, DiskError, UserError
 from dualdistill.store.files import atomic_write, read_json, write_json
 from dualdistill.store.progress import track
+from dualdistill.world.nuscenes import names
 from dualdistill.world.nuscenes.record_scene import fingerprint, fragment_path, record_scene
-from dualdistill.world.nuscenes.tables import TABLES, VERSION, shared_tables
+from dualdistill.world.nuscenes.tables import TABLES, shared_tables
 from dualdistill.world.scene.sample import SPLITS
 from dualdistill.world.sensors.rig import LIDAR, MOUNTS, SOURCE_SIZE
 
@@ -34,11 +35,11 @@ def build_world(spec: WorldSpec, root: Path, workers: int, state: Path | None = 
     _check(spec, workers)
     started = time.monotonic()
     try:
-        _make_folders(root)
+        _make_folders(root, names.version(spec))
         jobs = _jobs(spec)
         missing = [job for job in jobs if not _finished(spec, root, job)]
         _record_scenes(spec, root, missing, workers, state)
-        counts = _merge(root, jobs)
+        counts = _merge(spec, root, jobs)
     except OSError as error:
         hint = "free space or permissions, then rerun: finished scenes are kept"
         raise DiskError(f"cannot write the world: {error.strerror}", where=str(root), hint=hint) from error
@@ -47,7 +48,7 @@ def build_world(spec: WorldSpec, root: Path, workers: int, state: Path | None = 
         {
             "spec": asdict(spec),
             "fingerprint": fingerprint(spec),
-            "version": VERSION,
+            "version": names.version(spec),
             "scenes": {split: sum(job[0] == split for job in jobs) for split in SPLITS},
             "boxes": counts,
             "seconds": round(time.monotonic() - started, 1),
@@ -56,28 +57,43 @@ def build_world(spec: WorldSpec, root: Path, workers: int, state: Path | None = 
 
 
 def _check(spec: WorldSpec, workers: int) -> None:
-    """Refuse an image size or worker count that the ranges of single knobs allow."""
+    """Refuse sizes or a worker count that the ranges of single knobs allow."""
     if spec.image_height > spec.image_width * SOURCE_SIZE[1] / SOURCE_SIZE[0] + 1:
         size = f"world.image_height is {spec.image_height} for a width of {spec.image_width}"
         raise UserError(f"{size}, but a camera image is at most 16 by 9", where="world")
+    if spec.official_names:
+        _check_official(spec)
     if workers < 1:
         raise UserError("at least one worker is needed", where="world")
 
 
-def _jobs(spec: WorldSpec) -> list[Job]:
+def _check_official(spec: WorldSpec) -> None:
+    """Refuse splits that nuScenes does not have, and more scenes than it has."""
+    for split, count in _scene_counts(spec).items():
+        official = names.OFFICIAL_SPLITS.get(split)
+        most = len(names.official_scenes(official)) if official else 0
+        if count > most:
+            what = f"'{split}' has {count} scenes, and under official names it has at most {most}"
+            raise UserError(what, where="world", hint="official_names: false has no such limit")
+
+
+def _scene_counts(spec: WorldSpec) -> dict[str, int]:
     sizes = (spec.train_scenes, spec.dev_scenes, spec.val_scenes, spec.pretrain_scenes)
-    counts = dict(zip(SPLITS, sizes, strict=True))
-    return [(split, number) for split in SPLITS for number in range(counts[split])]
+    return dict(zip(SPLITS, sizes, strict=True))
 
 
-def _make_folders(root: Path) -> None:
+def _jobs(spec: WorldSpec) -> list[Job]:
+    return [(split, number) for split, count in _scene_counts(spec).items() for number in range(count)]
+
+
+def _make_folders(root: Path, version: str) -> None:
     (root / "world.json").unlink(missing_ok=True)
     for folder in ("samples", "sweeps"):
         for channel in (LIDAR, *MOUNTS):
             (root / folder / channel).mkdir(parents=True, exist_ok=True)
             if channel != LIDAR:
                 (root / "masks" / folder / channel).mkdir(parents=True, exist_ok=True)
-    for folder in ("maps", "scenes", VERSION):
+    for folder in ("maps", "scenes", version):
         (root / folder).mkdir(exist_ok=True)
 
 
@@ -105,21 +121,23 @@ def _record_scenes(spec: WorldSpec, root: Path, jobs: list[Job], workers: int, s
                 waiting.cancel()
 
 
-def _merge(root: Path, jobs: list[Job]) -> dict[str, dict[str, dict[str, int]]]:
+def _merge(spec: WorldSpec, root: Path, jobs: list[Job]) -> dict[str, dict[str, dict[str, int]]]:
     """Write the tables and the splits; count annotated and hit boxes by split and class."""
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES} | shared_tables()
-    splits: dict[str, list[str]] = {split: [] for split in SPLITS}
+    kept = names.OFFICIAL_SPLITS if spec.official_names else SPLITS
+    splits: dict[str, list[str]] = {names.split_name(spec, split): [] for split in kept}
     counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+    folder = root / names.version(spec)
     for split, number in jobs:
         fragment = read_json(fragment_path(root, split, number))
-        splits[split].append(fragment["name"])
+        splits[names.split_name(spec, split)].append(fragment["name"])
         counts[split].update(fragment["counts"])
         for name, rows in fragment["tables"].items():
             tables[name] += rows
     for name, rows in tables.items():
         lines = ",\n".join(json.dumps(row, sort_keys=True, allow_nan=False) for row in rows)
-        atomic_write(root / VERSION / f"{name}.json", f"[\n{lines}\n]\n")
-    write_json(root / VERSION / "splits.json", splits)
+        atomic_write(folder / f"{name}.json", f"[\n{lines}\n]\n")
+    write_json(folder / "splits.json", splits)
     return {
         split: {name: {kind: boxes[f"{name}/{kind}"] for kind in ("annotated", "hit")} for name in CLASSES}
         for split, boxes in counts.items()

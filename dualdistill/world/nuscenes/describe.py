@@ -19,6 +19,7 @@ def scene_tables(scene: Scene, samples: list[Row], annotations: dict[int, list[R
     name = scene.name
     log_token = token(name, "log")
     moving = sum(actor.motion.moves for actor in scene.actors)
+    synthetic = ["synthetic, not nuScenes"] if scene.spec.official_names else []
     arms = {2: "straight street", 3: "T-junction", 4: "crossroads"}[len(scene.town.arms)]
     scene_row = {
         "token": token(name, "scene"),
@@ -27,11 +28,13 @@ def scene_tables(scene: Scene, samples: list[Row], annotations: dict[int, list[R
         "first_sample_token": samples[0]["token"],
         "last_sample_token": samples[-1]["token"],
         "name": name,
-        "description": ", ".join([scene.weather.label, arms, *_features(scene), f"{moving} moving objects"]),
+        "description": ", ".join(
+            [*synthetic, scene.weather.label, arms, *_features(scene), f"{moving} moving objects"]
+        ),
     }
     log_row = {
         "token": log_token,
-        "logfile": name,
+        "logfile": "-".join(["synthetic", name] if synthetic else [name]),
         "vehicle": "world",
         "date_captured": "2025-01-01",
         "location": f"town-{name}",

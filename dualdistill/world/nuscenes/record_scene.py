@@ -24,7 +24,7 @@ from dualdistill.world.nuscenes import describe, tables
 from dualdistill.world.nuscenes.names import mask_name, token
 from dualdistill.world.nuscenes.tables import Row
 from dualdistill.world.scene.sample import NOISE, SPLITS, draw_scene, scene_rng
-from dualdistill.world.scene.scene import Scene, round_to_us, sweep_times
+from dualdistill.world.scene.scene import Scene, first_frame, image_times, round_to_us, sweep_times
 from dualdistill.world.sensors import camera, lidar
 from dualdistill.world.sensors.rig import FRAME_S, LIDAR, MOUNTS, camera_rays, ground_pose, lidar_rays
 from dualdistill.world.sensors.visibility import CameraView, visibility_level
@@ -69,7 +69,7 @@ class SceneRecorder:
         self.rays = {channel: camera_rays(scene.sensors[channel], *size) for channel in MOUNTS}
 
     def run(self) -> dict[str, Any]:
-        for frame in range(-1, self.spec.frames_per_scene):
+        for frame in range(first_frame(self.spec), self.spec.frames_per_scene):
             self._record_frame(frame)
         for chain in (*self.chains.values(), *self.annotations.values(), self.tables["sample"]):
             tables.link(chain)
@@ -85,12 +85,14 @@ class SceneRecorder:
         }
 
     def _record_frame(self, frame: int) -> None:
-        """Record a key frame with the sweeps before it; frame -1 is the history of the first key frame."""
+        """Record a frame with the sweeps and images since the last; frame -1 is the lead-in of the first."""
         is_key = frame >= 0
         sample_token = token(self.scene.name, "sample", max(frame, 0))
         for time in sweep_times(self.spec, frame):
             cloud = self._record_sweep(time, sample_token, is_key and time == FRAME_S * frame)
-        views = [self._record_camera(channel, frame, sample_token) for channel in MOUNTS]
+        for time in image_times(self.spec, frame):
+            at_key = is_key and time == FRAME_S * frame
+            views = [self._record_camera(channel, time, sample_token, at_key) for channel in MOUNTS]
         if is_key:
             row = tables.sample_row(self.scene.name, sample_token, self._timestamp(FRAME_S * frame))
             self.tables["sample"].append(row)
@@ -127,13 +129,14 @@ class SceneRecorder:
         (self.root / filename).write_bytes(cloud.points_P5.tobytes())
         return cloud
 
-    def _record_camera(self, channel: str, frame: int, sample_token: str) -> CameraView:
+    def _record_camera(self, channel: str, end: float, sample_token: str, is_key: bool) -> CameraView:
+        """Record an image that precedes the LiDAR sweep ending at `end`."""
         sensor, size = self.scene.sensors[channel], (self.spec.image_height, self.spec.image_width)
-        time = round_to_us(FRAME_S * frame - sensor.lead_s)
+        time = round_to_us(end - sensor.lead_s)
         hits = self.scene.cast_rays(time, sensor, self.rays[channel])
         ego = self.scene.ego_pose(time)
         pixels = camera.render_image(hits, self.scene.light, ego, size, self._noise_rng(channel, time))
-        filename = self._add_sample_data(channel, time, sample_token, frame >= 0, size)
+        filename = self._add_sample_data(channel, time, sample_token, is_key, size)
         Image.fromarray(pixels).save(self.root / filename, quality=JPEG_QUALITY)
         instances = hits.instance_N.reshape(size)
         Image.fromarray(instances).save(self.root / mask_name(filename), **PNG)

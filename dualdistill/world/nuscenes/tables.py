@@ -13,7 +13,6 @@ from dualdistill.world.scene.traffic import Actor
 from dualdistill.world.sensors.rig import LIDAR, MOUNTS, Pose, Sensor, ground_quaternion, quaternion
 
 Row = dict[str, Any]
-VERSION = "v1.0-world"
 TABLES = (
     "category",
     "attribute",

@@ -17,6 +17,7 @@ from dualdistill.config.world import WorldSpec
 from dualdistill.world.geometry.mesh import Floats, floats, rotation
 from dualdistill.world.geometry.motion import Array, Motion
 from dualdistill.world.geometry.raytrace import RigidBody
+from dualdistill.world.nuscenes.names import scene_name
 from dualdistill.world.scene.light import Light
 from dualdistill.world.scene.town import Town
 from dualdistill.world.scene.traffic import Actor
@@ -55,7 +56,7 @@ class Scene:
 
     @property
     def name(self) -> str:
-        return f"{self.split.replace('_', '-')}-{self.number:04d}"
+        return scene_name(self.spec, self.split, self.number)
 
     @property
     def seconds(self) -> float:
@@ -114,13 +115,14 @@ class Scene:
     @functools.cached_property
     def _timeline(self) -> tuple[dict[float, int], Array]:
         """All places at all instants of the sensors, computed at once because it is slow one by one."""
-        frames = range(-1, self.spec.frames_per_scene)
+        frames = range(first_frame(self.spec), self.spec.frames_per_scene)
         times = sorted({round_to_us(time) for frame in frames for time in self._instants(frame)})
         table = _places_of([self.ego, *(actor.motion for actor in self.actors)], times)
         return {time: row for row, time in enumerate(times)}, table
 
     def _instants(self, frame: int) -> list[float]:
-        cameras = [FRAME_S * frame - sensor.lead_s for sensor in self.sensors.values()]
+        images = image_times(self.spec, frame)
+        cameras = [time - sensor.lead_s for time in images for sensor in self.sensors.values()]
         ends = [*sweep_times(self.spec, frame), *cameras]
         return [*ends, *(end - REVOLUTION_S for end in ends)]
 
@@ -177,11 +179,26 @@ def mover_at(body: RigidBody, places_23: Array, instance: int = 0) -> Mover:
     return Mover(body, floats(rotation(yaw)), floats([x, y, 0.0]), velocity, instance)
 
 
+def first_frame(spec: WorldSpec) -> int:
+    """Number of the first recorded frame: key frame 0, or the lead-in before it."""
+    return -1 if spec.lead_in else 0
+
+
 def sweep_times(spec: WorldSpec, frame: int) -> list[float]:
-    """Times of the LiDAR sweeps after the previous key frame up to this one; frame -1 has one sweep."""
-    if frame < 0:
+    """Times of the LiDAR sweeps after the previous frame up to this one."""
+    return _times(spec, frame, spec.sweeps_per_frame)
+
+
+def image_times(spec: WorldSpec, frame: int) -> list[float]:
+    """The same for the images, before each camera's lead."""
+    return _times(spec, frame, spec.images_per_frame)
+
+
+def _times(spec: WorldSpec, frame: int, count: int) -> list[float]:
+    """Even steps up to a frame; the first frame of a scene has nothing before it."""
+    if frame == first_frame(spec):
         return [FRAME_S * frame]
-    shares = np.arange(1, spec.sweeps_per_frame + 1) / spec.sweeps_per_frame
+    shares = np.arange(1, count + 1) / count
     return [FRAME_S * (frame - 1 + float(share)) for share in shares]
 
 
