@@ -16,7 +16,14 @@ from dualdistill.config.ranges import OpenShare, Positive, PositiveShare, Severa
 from dualdistill.distill import alignment as alignments
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import LEVELS, FeaturePair, Shape
-from dualdistill.distill.terms.crd import Labels, crd_loss, ground_truth_labels, soft_crd_loss, teacher_labels
+from dualdistill.distill.terms.crd import (
+    Labels,
+    crd_loss,
+    ground_truth_labels,
+    in_displacements,
+    soft_crd_loss,
+    teacher_labels,
+)
 from dualdistill.distill.terms.mfd import MFD
 
 
@@ -39,6 +46,7 @@ class DualDistill(Distiller):
         tau: Positive = 0.5,  # temperature of both attentions
         crd: bool = True,
         crd_weight: Weight = 1.0,
+        crd_head: Literal["teacher", "student"] = "teacher",  # student: its own head gets the labels
         labels: Literal[
             "teacher", "gt", "soft"
         ] = "teacher",  # soft: the teacher's raw outputs instead of its boxes
@@ -50,7 +58,7 @@ class DualDistill(Distiller):
     ) -> None:
         super().__init__(inherit_head=inherit_head)
         self.alignment, self.aoa_out_act = alignment, aoa_out_act
-        self.crd, self.crd_weight, self.labels = crd, crd_weight, labels
+        self.crd, self.crd_weight, self.crd_head, self.labels = crd, crd_weight, crd_head, labels
         self.temperature, self.crd_threshold, self.rank_by = temperature, crd_threshold, rank_by
         self.gt_velocity = gt_velocity
         self.mfd = (
@@ -70,7 +78,9 @@ class DualDistill(Distiller):
 
     def bind(self, student_shapes: Mapping[str, Shape], teacher_shapes: Mapping[str, Shape]) -> None:
         """Create the adapters of the levels in use; MFD and CRD share that of the head level."""
-        taps = {*(self.mfd.taps if self.mfd else ()), *(("head",) if self.crd else ())}
+        taps = set(self.mfd.taps if self.mfd else ())
+        if self.crd and self.crd_head == "teacher":
+            taps.add("head")
         levels = [level for level in LEVELS if level[0] in taps]
         self.adapters = alignments.adapters(
             self.alignment, levels, student_shapes, teacher_shapes, out_act=self.aoa_out_act
@@ -80,13 +90,17 @@ class DualDistill(Distiller):
         aligned_BCHW = {tap: adapter(pair.student_BCHW[tap]) for tap, adapter in self.adapters.items()}
         losses = self.mfd(aligned_BCHW, pair) if self.mfd else {}
         if self.crd:
-            losses["crd"] = self.crd_weight * self.crd_loss(aligned_BCHW["head"], pair)
+            losses["crd"] = self.crd_weight * self.crd_loss(aligned_BCHW, pair)
         return losses
 
-    def crd_loss(self, aligned_BCHW: Tensor, pair: FeaturePair) -> Tensor:
+    def crd_loss(self, aligned_BCHW: dict[str, Tensor], pair: FeaturePair) -> Tensor:
+        if self.crd_head == "student":
+            pair, predictions = in_displacements(pair), pair.student_predictions
+        else:
+            predictions = pair.teacher_head(aligned_BCHW["head"])
         if self.labels == "soft":
-            return soft_crd_loss(pair.teacher_head, aligned_BCHW, pair.teacher_predictions, self.temperature)
-        return crd_loss(pair.teacher_head, aligned_BCHW, self.crd_labels(pair))
+            return soft_crd_loss(pair.teacher_head, predictions, pair.teacher_predictions, self.temperature)
+        return crd_loss(pair.teacher_head, predictions, self.crd_labels(pair))
 
     def crd_labels(self, pair: FeaturePair) -> Labels:
         if self.labels == "gt":

@@ -101,7 +101,7 @@ def test_crd_loss_is_the_heads_detection_loss_on_the_students_feature() -> None:
     feature_BCHW = torch.randn_like(pair.teacher_BCHW["neck"])
     labels = teacher_labels(pair, temperature=0.5, threshold=0.1, rank_by="sharpened")
     expected = sum(pair.teacher_head.loss(pair.teacher_head(feature_BCHW), *labels).values())
-    torch.testing.assert_close(crd_loss(pair.teacher_head, feature_BCHW, labels), expected)
+    torch.testing.assert_close(crd_loss(pair.teacher_head, pair.teacher_head(feature_BCHW), labels), expected)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.1])
@@ -119,8 +119,7 @@ def test_the_teacher_meets_its_soft_targets_only_without_sharpening() -> None:
     pair = toy.make_pair()
     predictions = pair.teacher_head(pair.teacher_BCHW["neck"])
     plain, sharpened = (
-        soft_crd_loss(pair.teacher_head, pair.teacher_BCHW["neck"], predictions, temperature)
-        for temperature in (1.0, 0.1)
+        soft_crd_loss(pair.teacher_head, predictions, predictions, temperature) for temperature in (1.0, 0.1)
     )
     assert plain.item() == pytest.approx(0, abs=1e-6)
     assert sharpened > 0.01
@@ -131,8 +130,9 @@ def test_soft_targets_weight_velocity_like_the_teachers_head() -> None:
     feature_BCHW = torch.randn_like(pair.teacher_BCHW["neck"])
     by_velocity = []
     for shift in (0.0, 1.0):
-        moved = [{**task, "vel": task["vel"] + shift} for task in pair.teacher_head(feature_BCHW)]
-        by_velocity.append(soft_crd_loss(pair.teacher_head, feature_BCHW, moved, 1.0).item())
+        predictions = pair.teacher_head(feature_BCHW)
+        moved = [{**task, "vel": task["vel"] + shift} for task in predictions]
+        by_velocity.append(soft_crd_loss(pair.teacher_head, predictions, moved, 1.0).item())
     with torch.no_grad():
         scores = [task["heatmap"].sigmoid().amax(dim=1).sum() for task in pair.teacher_head(feature_BCHW)]
     # two columns, each off by one, at the head's weight 0.2 and the boxes' 0.25
@@ -151,6 +151,39 @@ def test_frozen_head_gets_no_gradient_while_conv_and_student_do(labels: str, mfd
     assert not any(module.training for module in pair.teacher_head.modules())
     assert method.adapters["head"].weight.grad.abs().sum() > 0
     assert pair.student_BCHW["head"].grad.abs().sum() > 0
+
+
+def test_with_the_students_head_its_own_predictions_get_the_teachers_boxes_as_displacements() -> None:
+    pair = replace(toy.make_pair(), history_s_B=torch.tensor([1.5, -0.5, 0.8]))
+    method = toy.bound(DualDistill(mfd=False, crd_head="student"))
+    boxes_K9, labels_K = teacher_labels(pair, temperature=0.1, threshold=0.1, rank_by="sharpened")
+    for sample_K9, seconds in zip(boxes_K9, (1.5, -0.5, 0.8), strict=True):
+        sample_K9[:, 7:] *= seconds
+    expected = sum(pair.teacher_head.loss(pair.student_predictions, boxes_K9, labels_K).values())
+    loss = method(pair)["crd"]
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert pair.student_BCHW["head"].grad.any()
+    assert not method.adapters
+
+
+def test_a_students_head_that_predicts_like_the_teachers_meets_its_soft_targets() -> None:
+    pair = toy.make_pair()
+    same = [task | {"vel": 1.5 * task["vel"]} for task in pair.teacher_predictions]
+    method = DualDistill(mfd=False, crd_head="student", labels="soft", temperature=1.0)
+    assert toy.bound(method)(replace(pair, student_predictions=same))["crd"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("labels", ["teacher", "gt", "soft"])
+def test_a_students_head_learns_no_velocity_from_two_equal_frames(labels: str) -> None:
+    pair = replace(toy.make_pair(), history_s_B=torch.zeros(3))
+    for task in pair.student_predictions:
+        task["vel"].retain_grad()
+        task["height"].retain_grad()
+    toy.bound(DualDistill(mfd=False, crd_head="student", labels=labels))(pair)["crd"].backward()
+    assert not any(task["vel"].grad.any() for task in pair.student_predictions)
+    assert any(task["height"].grad.any() for task in pair.student_predictions)
+    assert all(task["vel"].grad.isfinite().all() for task in pair.student_predictions)
 
 
 def test_crd_does_not_change_the_statistics_of_the_frozen_head() -> None:
