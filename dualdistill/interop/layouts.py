@@ -1,4 +1,4 @@
-"""Which code base a file of weights is from, told by its names."""
+"""The code base that a file of weights is from, told by its names."""
 
 from __future__ import annotations
 
