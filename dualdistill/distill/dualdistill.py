@@ -52,6 +52,7 @@ class DualDistill(Distiller):
         ] = "teacher",  # soft: the teacher's raw outputs instead of its boxes
         temperature: Positive = 0.1,
         crd_threshold: OpenShare = 0.1,  # score cut of the pseudo labels, after the temperature
+        crd_nms_iou: PositiveShare | None = None,  # of the pseudo labels; null: the teacher's own rules
         rank_by: Literal["sharpened", "logit"] = "sharpened",
         gt_velocity: bool = True,
         inherit_head: bool = True,
@@ -59,7 +60,8 @@ class DualDistill(Distiller):
         super().__init__(inherit_head=inherit_head)
         self.alignment, self.aoa_out_act = alignment, aoa_out_act
         self.crd, self.crd_weight, self.crd_head, self.labels = crd, crd_weight, crd_head, labels
-        self.temperature, self.crd_threshold, self.rank_by = temperature, crd_threshold, rank_by
+        self.temperature, self.rank_by = temperature, rank_by
+        self.crd_threshold, self.crd_nms_iou = crd_threshold, crd_nms_iou
         self.gt_velocity = gt_velocity
         self.mfd = (
             MFD(
@@ -106,5 +108,9 @@ class DualDistill(Distiller):
         if self.labels == "gt":
             return ground_truth_labels(pair, velocity=self.gt_velocity)
         return teacher_labels(
-            pair, temperature=self.temperature, threshold=self.crd_threshold, rank_by=self.rank_by
+            pair,
+            temperature=self.temperature,
+            threshold=self.crd_threshold,
+            rank_by=self.rank_by,
+            nms_iou=self.crd_nms_iou,
         )

@@ -26,10 +26,16 @@ Labels = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]  # boxes_K9 and labels_K 
 
 
 @torch.no_grad()
-def teacher_labels(pair: FeaturePair, *, temperature: float, threshold: float, rank_by: RankBy) -> Labels:
+def teacher_labels(
+    pair: FeaturePair, *, temperature: float, threshold: float, rank_by: RankBy, nms_iou: float | None = None
+) -> Labels:
     """The teacher's boxes as pseudo labels; sharpened scores tie where they round to 1, logits do not."""
     samples = pair.teacher_head.decode(
-        pair.teacher_predictions, temperature=temperature, score_threshold=threshold, rank_by=rank_by
+        pair.teacher_predictions,
+        temperature=temperature,
+        score_threshold=threshold,
+        rank_by=rank_by,
+        nms_iou=nms_iou,
     )
     return tuple(boxes.boxes_K9 for boxes in samples), tuple(boxes.labels_K for boxes in samples)
 

@@ -11,6 +11,7 @@ import yaml
 from distill import naive, toy
 from torch import Tensor
 
+from dualdistill.config.run_spec import TeacherHeadSpec
 from dualdistill.distill.dualdistill import DualDistill
 from dualdistill.distill.inputs import FeaturePair
 from dualdistill.distill.terms.crd import (
@@ -21,6 +22,7 @@ from dualdistill.distill.terms.crd import (
     soft_task_loss,
     teacher_labels,
 )
+from dualdistill.models.center_head import Head
 
 VARIANTS = Path(__file__).parents[3] / "config" / "variants.yaml"
 EFFECTIVE = {T: 1 / (1 + 9**T) for T in (1.0, 0.5, 0.1)}  # sigmoid(T ln(1/9)): the equivalent cut at T = 1
@@ -76,6 +78,21 @@ def test_lower_temperature_keeps_fewer_labels() -> None:
     ]
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > counts[-1] > 0
+
+
+def test_the_iou_of_nms_decides_how_many_overlapping_boxes_are_labels() -> None:
+    head = Head(12, TeacherHeadSpec(), toy.GRID)  # its own rule is 0.2 for every task
+    pair = replace(with_logits(toy.make_pair(), highest=0.8), teacher_head=head)
+    for task in pair.teacher_predictions:
+        task["dim"] = torch.full_like(task["dim"], 1.0)  # boxes of 2.7 m on cells of 0.8 m
+    counts = [
+        len(labels_K)
+        for method in (DualDistill(crd_nms_iou=iou) for iou in (0.05, 0.2, 0.9, 1.0))
+        for labels_K in method.crd_labels(pair)[1][:1]
+    ]
+    assert counts == sorted(counts)
+    assert 0 < counts[0] < counts[1] < counts[2]
+    assert_same(DualDistill(crd_nms_iou=0.2).crd_labels(pair), DualDistill().crd_labels(pair))
 
 
 def test_ground_truth_without_velocity_ignores_the_velocity_output() -> None:
