@@ -55,7 +55,10 @@ class Head(nn.Module):
             nn.init.constant_(task.heatmap[-1].bias, HEATMAP_BIAS)
 
     def forward(self, feature_BCYX: Tensor) -> list[dict[str, Tensor]]:
-        return [levels[0] for levels in self.layers([feature_BCYX])]
+        if not self.spec.float32:
+            return [levels[0] for levels in self.layers([feature_BCYX])]
+        with torch.autocast(feature_BCYX.device.type, enabled=False):
+            return [levels[0] for levels in self.layers([feature_BCYX.float()])]
 
     def heatmaps(self, boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...]) -> Tensor:
         """Gaussian targets in the order of CLASSES, [B, G, Y, X]."""
