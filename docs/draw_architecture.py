@@ -22,6 +22,7 @@ OFFSETS = {
     "probes": -0.75,
     "report": 1.0,
     "evaluation": -0.35,
+    "interop": 1.0,
     "training": -0.1,
     "distill": -0.35,
     "models": -0.1,

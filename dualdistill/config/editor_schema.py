@@ -29,7 +29,7 @@ def variants() -> dict[str, Any]:
     """Rows with the options of every method and the numbers of every network; a list is a sweep."""
     keys: dict[str, Any] = dict(row_keys.OF_EVERY_ROW)
     for method in method_options.methods():
-        keys |= method_options.options(method)
+        keys |= row_keys.method_keys(method)
     for network in (*students(), *TEACHERS):
         keys |= row_keys.numbers(network)
     swept: dict[str, Any] = {key: kind | list[kind] for key, kind in keys.items()}  # type: ignore[valid-type]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from dualdistill.config import method_options
 from dualdistill.config.ranges import STRICT
-from dualdistill.config.run_spec import TEACHERS, InputSpec, ScheduleSpec, TeacherInputSpec
+from dualdistill.config.run_spec import TEACHERS, InputSpec, LabelEncoderSpec, ScheduleSpec, TeacherInputSpec
 from dualdistill.config.students import students
 from dualdistill.config.validation import keys
 
@@ -28,8 +28,19 @@ OF_EVERY_ROW = {
 @functools.cache
 def row(network: str | None, method: str | None) -> type[BaseModel]:
     """A model of the keys of a row, given its network and its method."""
-    options = method_options.options(method) if method else {}
-    return block({**OF_EVERY_ROW, **options, **(numbers(network) if network else {})})
+    of_method = method_keys(method) if method else {}
+    return block({**OF_EVERY_ROW, **of_method, **(numbers(network) if network else {})})
+
+
+def method_keys(method: str) -> dict[str, Any]:
+    """Keys that a row has for its method: options, and numbers of the label encoder if it asks for one."""
+    return method_options.options(method) | label_encoder_numbers(method)
+
+
+def label_encoder_numbers(method: str) -> dict[str, Any]:
+    """Dotted keys of the label encoder of a method, with their types; none if it has no label encoder."""
+    asked = method_options.trait(method, "label_encoder", False)
+    return dict(_flat("label_encoder", LabelEncoderSpec)) if asked else {}
 
 
 @functools.cache

@@ -11,12 +11,12 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import field
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, StringConstraints
 from pydantic.dataclasses import dataclass
 
-from dualdistill.config.nuscenes import CLASSES
+from dualdistill.config.nuscenes import CLASSES, TASKS
 from dualdistill.config.ranges import (
     STRICT,
     Count,
@@ -38,6 +38,9 @@ from dualdistill.store.files import sha_of
 DataName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
 ImageSide = Annotated[int, Field(ge=32, multiple_of=16)]
 RingStep = Annotated[int, Field(ge=1, le=32)]
+T = TypeVar("T")
+PerTask = Annotated[tuple[T, ...], Field(min_length=len(TASKS), max_length=len(TASKS))]  # in their order
+PerClass = Annotated[tuple[T, ...], Field(min_length=len(CLASSES), max_length=len(CLASSES))]  # likewise
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -100,6 +103,8 @@ class InputSpec:
     random_sweeps: bool = True  # in training, of one earlier sweep more a random one is left out
     history_train_s: Interval = (0.75, 2.25)  # age of the previous camera frame, drawn uniformly
     history_test_s: Positive = 1.5
+    # points of the depth targets: those of the LiDAR | with the virtual points that the teacher mvp reads
+    depth_points: Literal["lidar", "virtual"] = "lidar"
     # previous frame at a scene's start: the key frame itself (DistillBEV, DualDistill) | the next (TiG-BEV)
     scene_start: Literal["current", "next"] = "current"
 
@@ -118,25 +123,29 @@ class TeacherInputSpec(InputSpec):
 
 @dataclass(frozen=True, config=STRICT)
 class HeadSpec:
-    """CenterHead on the BEV map: targets, loss and decoding of mmdet3d."""
+    """CenterHead on the BEV map: targets, loss and decoding of mmdet3d, NMS of BEVDet's students."""
 
     share_channels: Count = 64
     velocity_weight: Weight = 1.0  # code weight of vx and vy
     score_threshold: Share = 0.1
-    nms_iou: PositiveShare = 0.2
-    # scale of each class's footprint during NMS, in the order of CLASSES
-    nms_scale: Annotated[tuple[Positive, ...], Field(min_length=len(CLASSES), max_length=len(CLASSES))] = (
-        1.0,
-    ) * len(CLASSES)
+    # NMS per task: of rotated boxes from an IoU on, or of centres within a distance if that is above 0;
+    # mmdet3d's min_radius is the square of this distance
+    nms_iou: PerTask[PositiveShare] = (0.2, 0.2, 0.2, 0.2, 0.2, 0.5)  # per task
+    circle_nms_m: PerTask[NotNegative] = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0)  # per task; 0: rotated NMS
+    # scale of each class's footprint during rotated NMS
+    nms_scale: PerClass[Positive] = (1.0, 0.7, 0.7, 0.4, 0.55, 1.0, 1.0, 1.0, 4.5, 9.0)
     max_candidates: Annotated[int, Field(ge=1, le=500)] = 500  # boxes per task before NMS
     max_per_task: Annotated[int, Field(ge=1, le=83)] = 83  # boxes after NMS; 6 x 83 stays within 500
 
 
 @dataclass(frozen=True, config=STRICT)
 class TeacherHeadSpec(HeadSpec):
-    """The same head with CenterPoint's published velocity weight."""
+    """The same head with the velocity weight and NMS of the published CenterPoints."""
 
     velocity_weight: Weight = 0.2
+    nms_iou: PerTask[PositiveShare] = (0.2,) * len(TASKS)
+    circle_nms_m: PerTask[NotNegative] = (0.0,) * len(TASKS)
+    nms_scale: PerClass[Positive] = (1.0,) * len(CLASSES)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -192,6 +201,7 @@ class BEVDepthSpec(StudentSpec):
 
     neck_channels: Count = 512
     depth_channels: Count = 256
+    depth_deformable: bool = True  # DCNv2 and BN before the depth logits
     context_channels: Count = 64
     depth_bins_m: tuple[Positive, Positive, Positive] = (1.0, 60.0, 1.0)  # from, to, step
     # bevdet: sigmoid BCE, mean over all cells | megvii: softmax BCE, mean over cells with a LiDAR return
@@ -213,6 +223,8 @@ class TeacherSpec:
     pillar_m: Positive = 0.2
     z_range_m: Interval = (-5.0, 3.0)
     pillar_channels: Count = 64
+    # 0: every point | n: the first n of a pillar, padded with zeros, as in mmdet3d's CenterPoint (20)
+    pillar_points: Whole = 0
     layers: Triple = (3, 5, 5)
     channels: Triple = (64, 128, 256)
     neck_channels: Count = 128  # of each of the three levels
@@ -257,6 +269,9 @@ class LabelEncoderSpec:
     """Encoder from ground-truth boxes to a teacher's features, as in LabelDistill."""
 
     channels: Count = 256  # per cell, before the branches of the three taps
+    # cells of a box, halved: exact, whose centre lies in it | released, LabelDistill's polygon of cut corners
+    painting: Literal["exact", "released"] = "exact"
+    velocity_weight: Weight = 0.2  # code weight of vx and vy in its loss; that of the teacher's head
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -51,7 +51,7 @@ class Batch:
     previous_to_current_B44: Tensor | None = None  # augmented LIDAR_TOP then -> augmented LIDAR_TOP now
     # age of the previous frame in seconds; at the start of a scene see choose_previous_frame
     history_s_B: Tensor | None = None
-    # metres to the nearest key-frame LiDAR point per cell of the lifted map, 0 = none
+    # metres to the nearest point of the key frame per cell of the lifted map, 0 = none
     depth_BNhw: Tensor | None = None
     owner_BNhw: Tensor | None = None  # 1 + index of the box that contains this point, 0 = none
     instances: tuple[tuple[Instances, ...], ...] = ()  # of the current images, B x N

@@ -88,12 +88,14 @@ class FrameDataset(Dataset[Sample]):
         # of the depth targets; a teacher has none and loads no images
         self.stride = spec.model.feature_stride if isinstance(spec.model, StudentSpec) else 0
         self.source: SensorFiles | Cache = SensorFiles(index, root) if cache is None else Cache(cache, index)
-        # depth targets come from the plain clouds, whatever the teacher reads
-        self.cloud = self.source.cloud
+        self.cloud = self.depth_cloud = self.source.cloud
         if points and (degraded := spec.degraded):
             self.cloud = DegradedClouds(SensorFiles(index, root), degraded).cloud
         if points and virtual:
             self.cloud = VirtualClouds(virtual, index, self.source.cloud).cloud
+        if train and images and spec.input.depth_points == "virtual":
+            assert virtual is not None  # the plan refuses a row whose teacher has none
+            self.depth_cloud = VirtualClouds(virtual, index, self.source.cloud).cloud
         # OpenCV's own threads do not survive a forked loader process, and an image is too small for them
         cv2.setNumThreads(0)
 
@@ -192,7 +194,7 @@ class FrameDataset(Dataset[Sample]):
             )
             for n, key in enumerate(keys[1:])
         ]
-        points_P3 = np.ascontiguousarray(self.source.cloud(int(keys[LIDAR_COLUMN]))[:, :3])
+        points_P3 = np.ascontiguousarray(self.depth_cloud(int(keys[LIDAR_COLUMN]))[:, :3])
         size = (self.spec.input.image_height, self.spec.input.image_width)
         depth_Nhw, nearest_Nhw = depth_targets(points_P3, np.stack(projections), size, self.stride)
         owner_Nhw = owners(nearest_Nhw, move_points(affine, points_P3), boxes_K9)

@@ -1,8 +1,8 @@
 """Depth targets of the student: the nearest LiDAR point per cell of the lifted map, and the box it lies in.
 
-Only points of the key frame are used, without sweeps, and depth is camera z: BEV augmentation, its scale
-included, changes neither. As published, a pixel belongs to the cell round(pixel / stride), so
-cell j is centred on pixel stride x j. Binning is left to the model.
+Only points of the key frame are used, without sweeps (`depth_points` says which), and depth is camera z: BEV
+augmentation, its scale included, changes neither. As published, a pixel belongs to the cell
+round(pixel / stride), so cell j is centred on pixel stride x j. Binning is left to the model.
 Axes: N cameras, h w cells, c = h x w, P points, K boxes.
 """
 

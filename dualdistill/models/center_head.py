@@ -22,7 +22,7 @@ from dualdistill.config.nuscenes import TASKS
 from dualdistill.config.run_spec import GridSpec, HeadSpec
 from dualdistill.data.batch import Detections
 from dualdistill.models.center_targets import Targets, centre_targets
-from dualdistill.models.nms import rotated_nms
+from dualdistill.models.nms import circle_nms, rotated_nms
 
 REGRESSION = {"reg": 2, "height": 1, "dim": 3, "rot": 2, "vel": 2}  # in the order of the targets' columns
 TASK_SIZES = tuple(len(names) for names in TASKS)
@@ -62,14 +62,23 @@ class Head(nn.Module):
         return centre_targets(boxes_K9, labels_K, self.grid).heatmap_BGYX
 
     def loss(
-        self, predictions: list[dict[str, Tensor]], boxes_K9: tuple[Tensor, ...], labels_K: tuple[Tensor, ...]
+        self,
+        predictions: list[dict[str, Tensor]],
+        boxes_K9: tuple[Tensor, ...],
+        labels_K: tuple[Tensor, ...],
+        velocity_weight: float | None = None,
     ) -> dict[str, Tensor]:
-        """Heatmap and box loss, summed over tasks, in float32; a NaN velocity is not supervised."""
+        """Heatmap and box loss, summed over tasks, in float32; a NaN velocity is not supervised.
+
+        The velocity weight is the spec's by default.
+        """
+        if velocity_weight is None:
+            velocity_weight = self.spec.velocity_weight
         targets = centre_targets(boxes_K9, labels_K, self.grid)
         with torch.autocast(targets.heatmap_BGYX.device.type, enabled=False):
             return {
                 "heatmap": self._heatmap_loss(predictions, targets),
-                "box": self._box_loss(predictions, targets),
+                "box": self._box_loss(predictions, targets, velocity_weight),
             }
 
     def _heatmap_loss(self, predictions: list[dict[str, Tensor]], targets: Targets) -> Tensor:
@@ -82,9 +91,11 @@ class Head(nn.Module):
             [loss.sum() / peak.sum().clamp(min=1) for loss, peak in zip(losses, peaks, strict=True)]
         ).sum()
 
-    def _box_loss(self, predictions: list[dict[str, Tensor]], targets: Targets) -> Tensor:
+    def _box_loss(
+        self, predictions: list[dict[str, Tensor]], targets: Targets, velocity_weight: float
+    ) -> Tensor:
         weight_10 = targets.values_K10.new_ones(10)
-        weight_10[8:] = self.spec.velocity_weight
+        weight_10[8:] = velocity_weight
         total = targets.values_K10.new_zeros(())
         for prediction, first, size in zip(predictions, FIRST_LABEL, TASK_SIZES, strict=True):
             in_task_K = (targets.label_K >= first) & (targets.label_K < first + size)
@@ -116,12 +127,34 @@ class Head(nn.Module):
             [_cut(*sample, first, threshold) for sample in self._candidates(prediction, temperature, rank_by)]
             for prediction, first in zip(predictions, FIRST_LABEL, strict=True)
         ]
-        # one call for all tasks and samples takes little longer than one set of boxes
-        sets = [(self._footprint(boxes), rank_K) for task in tasks for boxes, rank_K in task]
-        kept = iter(rotated_nms(sets, self.spec.nms_iou))
         most = self.spec.max_per_task
-        by_task = [[_select(boxes, next(kept)[:most]) for boxes, _ in task] for task in tasks]
+        by_task = [
+            [_select(boxes, kept_K[:most]) for (boxes, _), kept_K in zip(task, kept, strict=True)]
+            for task, kept in zip(tasks, self._nms(tasks), strict=True)
+        ]
         return [_merge(sample) for sample in zip(*by_task, strict=True)]
+
+    def _nms(self, tasks: list[list[tuple[Detections, Tensor]]]) -> list[list[Tensor]]:
+        """Indices of the candidates that each task's rule keeps, best first, per task and sample."""
+        rules = list(zip(tasks, self.spec.nms_iou, self.spec.circle_nms_m, strict=True))
+        # one call for all tasks and samples takes little longer than one set of boxes
+        rotated = iter(
+            rotated_nms(
+                [
+                    (self._footprint(boxes), rank_K, iou)
+                    for task, iou, radius_m in rules
+                    for boxes, rank_K in task
+                    if not radius_m
+                ]
+            )
+        )
+        return [
+            [
+                circle_nms(boxes.boxes_K9[:, :2], rank_K, radius_m) if radius_m else next(rotated)
+                for boxes, rank_K in task
+            ]
+            for task, _, radius_m in rules
+        ]
 
     def _candidates(
         self, prediction: dict[str, Tensor], temperature: float, rank_by: str

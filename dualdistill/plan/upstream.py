@@ -9,6 +9,7 @@ from dualdistill.config.run_spec import (
     ClassifierSpec,
     GridSpec,
     InputSpec,
+    LabelEncoderSpec,
     RunSpec,
     ScheduleSpec,
     StudentSpec,
@@ -46,6 +47,7 @@ class UpstreamRuns:
             start = self._backbone(name, model)
             schedule = self._need(name, ("schedules", "detector"))
         changes = {key: value for key, value in vars(config.input).items() if value is not None}
+        changes["depth_points"] = "lidar"  # a detector has no teacher whose virtual points it could load
         return replace(
             self._run("detector", self.profile.grid, replace(input_spec, **changes), model, schedule),
             pretraining=start,
@@ -60,10 +62,10 @@ class UpstreamRuns:
         classifier = ClassifierSpec(model.depth, model.width, crops)
         return self._run("pretrain", GridSpec(), InputSpec(), classifier, schedule)
 
-    def label_encoder(self, teacher: RunSpec) -> RunSpec:
+    def label_encoder(self, teacher: RunSpec, model: LabelEncoderSpec) -> RunSpec:
         """The run that encodes ground-truth boxes as a teacher's features, augmented like the students'."""
         augmentation = {key: value for key, value in asdict(self.profile.input).items() if key in BEV_FIELDS}
-        model, schedule = self.profile.label_encoder, self.profile.schedules.labels
+        schedule = self.profile.schedules.labels
         return replace(
             self._run("labels", teacher.grid, InputSpec(**augmentation), model, schedule), teacher=teacher
         )

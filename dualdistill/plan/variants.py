@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from dualdistill.config import method_options
-from dualdistill.config.row_keys import block, numbers, row
+from dualdistill.config.row_keys import block, method_keys, numbers, row
 from dualdistill.config.run_spec import (
     TEACHERS,
     DistillSpec,
     InputSpec,
+    LabelEncoderSpec,
     MaskSpec,
     MVPSpec,
     RunSpec,
@@ -44,6 +45,7 @@ CAMERA_FIELDS = (
     "history_train_s",
     "history_test_s",
     "scene_start",
+    "depth_points",
 )
 
 
@@ -91,9 +93,11 @@ class Resolver:
             "input": asdict(self._input(variant.kind)),
             "model": asdict(self._preset(variant)),
             "schedule": asdict(self._schedule(variant.kind)),
+            "label_encoder": asdict(self.profile.label_encoder),
         }
         backbone = self.profile.backbones[variant.backbone] if variant.backbone else {}
-        recipe = self.recipe.changes(variant.method or variant.model, variant.backbone)
+        teaching = self.variants[variant.teacher].model if variant.teacher else None
+        recipe = self.recipe.changes(variant.method or variant.model, variant.backbone, teaching)
         for key, value in {**backbone, **recipe, **variant.changes}.items():
             values = _changed(values, key.split("."), value)
         model, input_spec = (
@@ -103,7 +107,8 @@ class Resolver:
         distill, teacher = None, None
         if variant.method and variant.teacher:
             teacher = self.spec(variant.teacher, self.config.settings.teacher_seed)
-            distill = self._distill(name, variant, teacher)
+            encoder = build(LabelEncoderSpec, values["label_encoder"])
+            distill = self._distill(name, variant, teacher, encoder)
         return RunSpec(
             kind=variant.kind,
             seed=seed,
@@ -123,13 +128,15 @@ class Resolver:
             ),
         )
 
-    def _distill(self, name: str, variant: Variant, teacher: RunSpec) -> DistillSpec:
+    def _distill(
+        self, name: str, variant: Variant, teacher: RunSpec, encoder: LabelEncoderSpec
+    ) -> DistillSpec:
         """The row's method, with the label encoder and masks that its class asks for."""
         method = str(variant.method)
         options = method_options.fill(method, variant.options)
         label_encoder, masks = None, None
         if method_options.trait(method, "label_encoder"):
-            label_encoder = self.upstream.label_encoder(teacher)
+            label_encoder = self.upstream.label_encoder(teacher, encoder)
         if options.get(method_options.trait(method, "masks_option")):
             # the profile's masks for the teacher mvp
             virtual = self._checked_masks(name, self.profile.teachers.mvp).virtual
@@ -171,9 +178,16 @@ class Resolver:
         return model
 
     def _checked_input(self, variant: Variant, values: Mapping[str, Any]) -> InputSpec:
-        """Refuse a degraded LiDAR for a teacher with virtual points."""
+        """Refuse a degraded LiDAR under virtual points, and depth from virtual points that no teacher has."""
         if variant.kind == "student":
             student_input: InputSpec = build(InputSpec, values)
+            teacher = self.variants[variant.teacher].model if variant.teacher else None
+            if student_input.depth_points == "virtual" and teacher != MVPSpec.network:
+                what = (
+                    f"row '{variant.name}' takes depth from virtual points, which its teacher does not have"
+                )
+                where = self.where(variant.name, "input.depth_points")
+                raise UserError(what, where=where, hint="teacher: mvp, or input.depth_points: lidar")
             return student_input
         teacher_input: TeacherInputSpec = build(TeacherInputSpec, values)
         if TEACHERS[variant.model] is MVPSpec and teacher_input.degraded:
@@ -217,7 +231,7 @@ class Resolver:
             inherited = self._merge(parent) if parent else {}
             before, after = inherited.get("method"), written.get("method", inherited.get("method"))
             if before != after:
-                dropped = method_options.options(before) if before else {}
+                dropped = method_keys(before) if before else {}
                 inherited = {key: value for key, value in inherited.items() if key not in dropped}
             self.merged[name] = inherited | written
             self._check_keys(name, self.merged[name])

@@ -109,8 +109,10 @@ class LabelEncoderObjective(Objective):
 
     def forward(self, batch: Batch, teachers: Teachers | None, progress: float) -> dict[str, Tensor]:
         assert teachers is not None
-        teacher = teachers.lidar
-        return teacher.losses(teacher.read(self.learner(batch)), batch)
+        assert isinstance(self.learner, models.LabelEncoder)
+        predictions = teachers.lidar.read(self.learner(batch)).predictions
+        weight = self.learner.spec.velocity_weight
+        return teachers.lidar.head.loss(predictions, batch.boxes_K9, batch.labels_K, weight)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
+from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
 from dualdistill.config.run_spec import ScheduleSpec
 
@@ -62,9 +62,18 @@ def _cyclic(progress: float) -> float:
 
 
 def moving_average(module: nn.Module, decay: float) -> AveragedModel:
-    """An exponential average of weights and batch-norm statistics, which starts with the first update.
+    """An exponential average of weights and batch-norm statistics, from the initial ones on.
 
-    Every floating-point entry of the state dict is averaged, as in Megvii's BEVDepth (ModelEMA in
-    bevdepth/callbacks/ema.py); integer entries are step counters, which are never read.
+    Megvii's BEVDepth likewise averages every floating-point entry of the state and leaves the integers, which
+    are step counters, at their initial values. Its ramp of the decay never acts: its counter starts at the
+    length of a whole training (ModelEMA in bevdepth/callbacks/ema.py).
     """
-    return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    update = get_ema_multi_avg_fn(decay)
+
+    def update_floats(averaged: PARAM_LIST, current: PARAM_LIST, updates: Tensor | int) -> None:
+        if averaged[0].is_floating_point():  # all entries of a call have the same type
+            update(averaged, current, updates)
+
+    average = AveragedModel(module, multi_avg_fn=update_floats, use_buffers=True)
+    average.n_averaged += 1  # the initial weights; otherwise the first update would replace them
+    return average

@@ -212,6 +212,11 @@ FAULTS = {
         row("x: {from: mvp, input.range_noise_m: 0.1}"),
         "row 'x' degrades the LiDAR of a teacher with virtual points (they are made from the whole cloud",
     ),
+    "depth from points that the teacher lacks": (
+        "variants.yaml",
+        row("x: {from: dualdistill-r50-centerpoint, input.depth_points: virtual}"),
+        "row 'x' takes depth from virtual points, which its teacher does not have (teacher: mvp, or",
+    ),
     "weights of an unknown row": (
         "variants.yaml",
         row("x: {from: mvp, weights: mvq}"),

@@ -233,6 +233,7 @@ class RealFrame:
 
     points_P5: np.ndarray
     boxes_K9: np.ndarray
+    labels_K: np.ndarray  # index in CLASSES; -1 for another category
     lidar_points_K: np.ndarray
     lidar_to_global_44: np.ndarray
     lidar_to_camera_N44: np.ndarray
@@ -249,15 +250,19 @@ def real_frame(checkout: Path) -> RealFrame:
     folder = shared / "data" / "nuscenes_frame"
     if not (folder / "info.json").is_file():
         pytest.skip("no real nuScenes frame: set DUALDISTILL_SHARED to a folder with data/nuscenes_frame")
-    info = json.loads((folder / "info.json").read_text())["data_list"][0]
+    info_file = json.loads((folder / "info.json").read_text())
+    info = info_file["data_list"][0]
     cloud = folder / info["lidar_points"]["lidar_path"]
     if not cloud.is_file():
         cloud = next(folder.glob("*LIDAR_TOP*.pcd.bin"))
     cameras = [info["images"][name] for name in CAMERAS]
     boxes = [[*row["bbox_3d"], *row["velocity"]] for row in info["instances"]]
+    names = {label: name for name, label in info_file["metainfo"]["categories"].items()}  # another order
+    labels = [names.get(row["bbox_label_3d"]) for row in info["instances"]]
     return RealFrame(
         points_P5=np.fromfile(cloud, dtype="<f4").reshape(-1, 5),
         boxes_K9=np.array(boxes, dtype=np.float64),
+        labels_K=np.array([CLASSES.index(name) if name else -1 for name in labels]),
         lidar_points_K=np.array([row["num_lidar_pts"] for row in info["instances"]]),
         lidar_to_global_44=np.array(info["ego2global"]) @ np.array(info["lidar_points"]["lidar2ego"]),
         lidar_to_camera_N44=np.array([camera["lidar2cam"] for camera in cameras]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from dualdistill.config.nuscenes import CLASSES, TASKS
-from dualdistill.config.run_spec import GridSpec, HeadSpec
+from dualdistill.config.run_spec import GridSpec, HeadSpec, TeacherHeadSpec
 from dualdistill.models.center_head import FIRST_LABEL, REGRESSION, TASK_SIZES, Head
 from dualdistill.models.center_targets import centre_targets
 from dualdistill.models.nms import rotated_nms
@@ -145,8 +146,8 @@ def test_gradients_of_the_losses_equal_those_of_the_library():
 
 def test_decoding_equals_that_of_the_library(monkeypatch: pytest.MonkeyPatch):
     """Except for NMS, which has to be compiled there; test_nms.py compares it."""
-    monkeypatch.setattr(box3d_nms, "nms_rotated", lambda *own: (own[0], *rotated_nms([own[:2]], own[2])))
-    spec = HeadSpec()
+    monkeypatch.setattr(box3d_nms, "nms_rotated", lambda *own: (own[0], *rotated_nms([own])))
+    spec = TeacherHeadSpec()
     predictions = random_predictions(2, GRID)
     for task in predictions:
         task["heatmap"] = task["heatmap"] * 2 - 8  # few candidates above the threshold
@@ -262,15 +263,42 @@ def test_ranking_by_logit_keeps_the_peak_where_a_sharpened_score_saturates():
     assert decoded.scores_K.tolist() == [1.0]
 
 
+def decoded(spec: HeadSpec, boxes: list[list[float]], label: int) -> list[list[float]]:
+    """Centres that are kept of boxes of one class, all of which the head predicts."""
+    boxes_K9 = torch.tensor(boxes)
+    labels_K = torch.full((len(boxes),), label)
+    predictions = perfect_predictions((boxes_K9,), (labels_K,), GRID)
+    kept_K9 = Head(16, spec, GRID).decode(predictions, score_threshold=0.9)[0].boxes_K9
+    return [[round(value, 3) for value in row] for row in kept_K9[:, :2].tolist()]
+
+
+PLAIN = TeacherHeadSpec()  # an IoU of 0.2 for all tasks, no scale
+
+
 def test_the_footprint_scale_decides_what_nms_merges():
-    draw = torch.tensor([[5.0, 5.0, 0, 0.6, 0.6, 1.8, 0, 0, 0], [6.7, 5.0, 0, 0.6, 0.6, 1.8, 0, 0, 0]])
-    predictions = perfect_predictions((draw,), (torch.tensor([8, 8]),), SMALL)
-    plain = Head(16, HeadSpec(), SMALL).decode(predictions, score_threshold=0.9)[0]
-    scaled = Head(16, HeadSpec(nms_scale=(1.0,) * 8 + (4.5, 9.0)), SMALL).decode(
-        predictions, score_threshold=0.9
-    )[0]
-    assert len(plain.boxes_K9) == 2
-    assert len(scaled.boxes_K9) == 1
+    pedestrians = [[x, 5.0, 0, 0.6, 0.6, 1.8, 0, 0, 0] for x in (5.0, 6.7)]
+    scaled = dataclasses.replace(PLAIN, nms_scale=(1.0,) * 8 + (4.5, 9.0))
+    assert len(decoded(PLAIN, pedestrians, 8)) == 2
+    assert len(decoded(scaled, pedestrians, 8)) == 1
+
+
+def test_pedestrians_of_published_students_may_overlap_by_less_than_a_half():
+    """Their footprints are scaled by 4.5, so 0.2 would merge pedestrians 1.3 m apart."""
+    pedestrians = [[x, -7.0, 0, 0.6, 0.6, 1.8, 0, 0, 0] for x in (11.0, 12.3)]
+    strict = dataclasses.replace(HeadSpec(), nms_iou=(0.2,) * 6)
+    assert len(decoded(HeadSpec(), pedestrians, 8)) == 2
+    assert len(decoded(strict, pedestrians, 8)) == 1
+
+
+def test_barriers_of_published_students_are_told_apart_by_distance_alone():
+    """Two rows that do not overlap, 0.9 m apart across and 1.7 m along x."""
+    barriers = [[x, y, 0, 0.4, 0.8, 1.0, 0, 0, 0] for x, y in ((11.0, -7.0), (11.0, -7.9), (12.7, -7.0))]
+    assert len(decoded(PLAIN, barriers, 5)) == 3
+    kept = decoded(HeadSpec(), barriers, 5)
+    assert len(kept) == 2
+    assert [12.7, -7.0] in kept
+    bicycles = [[*box[:3], 0.4, 0.8, *box[5:]] for box in barriers]
+    assert len(decoded(HeadSpec(), bicycles, 7)) == 3
 
 
 def test_a_fresh_head_predicts_scores_of_a_tenth():

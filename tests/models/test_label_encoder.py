@@ -1,82 +1,20 @@
-"""The label encoder: its painted input, its maps, and its training through a frozen neck and head."""
+"""The label encoder: its maps, and its training through a frozen neck and head."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
 import pytest
 import torch
 from batches import SLIM_GRID, SLIM_TEACHER, random_batch
-from torch import Tensor
 
 from dualdistill.config.run_spec import GridSpec, LabelEncoderSpec, TeacherSpec
 from dualdistill.errors import UserError
 from dualdistill.models import LabelEncoder, Teacher
-from dualdistill.models.label_encoder import owners, paint
 from dualdistill.training.objective import LabelEncoderObjective, Teachers
 
 GRID = GridSpec(half_extent_m=6.4, cell_m=0.8)
 SLIM = LabelEncoderSpec(channels=16)
-
-
-def box(x: float, y: float, length: float, width: float, yaw: float) -> list[float]:
-    return [x, y, -0.5, length, width, 1.5, yaw, 1.0, -2.0]
-
-
-def naive_owners(boxes_K9: Tensor, grid: GridSpec) -> list[list[int]]:
-    """Loop over cells and boxes: the last box whose half-size rectangle contains the centre of the cell."""
-    owner = [[0] * grid.cells for _ in range(grid.cells)]
-    for row in range(grid.cells):
-        for column in range(grid.cells):
-            middle = [(i + 0.5) * grid.cell_m - grid.half_extent_m for i in (column, row)]
-            for number, (x, y, _, length, width, _, yaw, *_) in enumerate(boxes_K9.tolist(), start=1):
-                distance = math.hypot(middle[0] - x, middle[1] - y)
-                angle = math.atan2(middle[1] - y, middle[0] - x) - yaw
-                along, across = distance * math.cos(angle), distance * math.sin(angle)
-                inside = abs(along) <= length / 2 / 2 and abs(across) <= width / 2 / 2
-                centre = [math.floor((i + grid.half_extent_m) / grid.cell_m) for i in (x, y)]
-                if inside or centre == [column, row]:
-                    owner[row][column] = number
-    return owner
-
-
-def test_owners_equal_a_loop_over_cells_and_boxes() -> None:
-    drawn = torch.Generator().manual_seed(3)
-    boxes_K9 = torch.rand(12, 9, generator=drawn) * torch.tensor([12.0, 12, 1, 8, 4, 2, 6, 1, 1])
-    boxes_K9[:, :2] -= 6
-    assert owners(boxes_K9, GRID).tolist() == naive_owners(boxes_K9, GRID)
-
-
-def test_a_box_covers_half_its_length_and_width() -> None:
-    # x from -1.9 m to 1.9 m, y from -0.75 m to 0.75 m; cells of 0.8 m have their middles at 0.4 m, 1.2 m, ...
-    owner_YX = owners(torch.tensor([box(0, 0, 7.6, 3, 0)]), GRID)
-    rows, columns = owner_YX.nonzero(as_tuple=True)
-    assert (set(rows.tolist()), set(columns.tolist())) == ({7, 8}, {6, 7, 8, 9})
-
-
-def test_the_smallest_box_covers_the_cell_of_its_centre() -> None:
-    owner_YX = owners(torch.tensor([box(-3.9, 4.9, 0.3, 0.3, 0.2)]), GRID)
-    assert owner_YX.nonzero().tolist() == [[14, 3]]
-
-
-def test_of_two_boxes_in_a_cell_the_later_is_kept() -> None:
-    two_K9 = torch.tensor([box(0.4, 0.4, 8, 8, 0), box(0.4, 0.4, 1, 1, 0)])
-    assert owners(two_K9, GRID)[8, 8] == 2
-    assert owners(two_K9.flip(0), GRID)[8, 8] == 2
-    assert 1 not in owners(two_K9.flip(0), GRID)
-
-
-def test_a_painted_cell_holds_box_and_class() -> None:
-    boxes_K9 = (torch.tensor([box(-3.9, 4.9, 0.3, 0.3, 0.2)]), torch.zeros(0, 9))
-    boxes_K9[0][0, 7] = math.nan  # an unknown velocity
-    labels_K = (torch.tensor([8]), torch.zeros(0, dtype=torch.long))
-    boxes_BYX9, classes_BYXG = paint(boxes_K9, labels_K, GRID)
-    assert boxes_BYX9.shape == (2, 16, 16, 9)
-    assert boxes_BYX9[0, 14, 3].tolist() == pytest.approx([-3.9, 4.9, -0.5, 0.3, 0.3, 1.5, 0.2, 0.0, -2.0])
-    assert classes_BYXG[0, 14, 3].tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 1, 0]
-    boxes_BYX9[0, 14, 3], classes_BYXG[0, 14, 3] = 0, 0
-    assert not boxes_BYX9.any()
-    assert not classes_BYXG.any()
 
 
 @pytest.fixture
@@ -111,6 +49,22 @@ def test_it_is_trained_through_a_frozen_neck_and_head(teachers: Teachers) -> Non
     assert all(weight.grad is not None and weight.grad.any() for weight in objective.parameters())
     assert all(torch.equal(value, before[name]) for name, value in teachers.state_dict().items())
     assert all(weight.grad is None for weight in teachers.parameters())
+
+
+def test_its_velocity_weight_is_that_of_its_spec_and_not_of_the_teachers_head(teachers: Teachers) -> None:
+    shapes, batch = teachers.lidar.tap_shapes(), random_batch(2)
+    encoder = LabelEncoder(SLIM, SLIM_GRID, shapes)
+
+    def loss(weight: float) -> float:
+        encoder.spec = replace(SLIM, velocity_weight=weight)
+        return LabelEncoderObjective(encoder)(batch, teachers, progress=0.0)["box"].item()
+
+    predictions = teachers.lidar.read(encoder(batch)).predictions
+    own = teachers.lidar.head.loss(predictions, batch.boxes_K9, batch.labels_K)["box"].item()
+    assert teachers.lidar.head.spec.velocity_weight == 0.2
+    assert loss(0.2) == pytest.approx(own)
+    assert loss(0.5) - loss(0.0) == pytest.approx(2.5 * (own - loss(0.0)))
+    assert loss(0.5) > own
 
 
 def test_teachers_return_label_features_only_with_an_encoder(teachers: Teachers) -> None:

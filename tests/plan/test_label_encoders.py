@@ -79,6 +79,29 @@ def test_changing_its_size_changes_the_ids_of_the_encoder_and_its_students_only(
     assert renamed == {f"{name}-centerpoint-s0" for name in names}
 
 
+def test_a_row_and_a_recipe_change_the_label_encoder_of_a_method_that_has_one(folder: Path):
+    add(folder, "painted: {from: labeldistill-r50-centerpoint, label_encoder.painting: released}")
+    add(folder, "other: {from: painted, method: tigbev}")  # drops what belongs to the old method
+    plan = planned(folder)
+    painted, plain = (plan.run(row).spec.label_encoder.model for row in ("painted", ROW))
+    assert (painted.painting, plain.painting) == ("released", "exact")
+    assert painted.channels == plain.channels
+    assert plan.run("other").spec.label_encoder is None
+    published = planned(folder, profile="nuscenes", recipe="as_published").run(ROW).spec.label_encoder.model
+    assert (published.painting, published.velocity_weight) == ("released", 0.5)
+    add(folder, "wrong: {from: dualdistill-r50-mvp, label_encoder.painting: released}")
+    with pytest.raises(UserError, match=r"unknown key 'label_encoder.painting' in row 'wrong'"):
+        planned(folder)
+
+
+@pytest.mark.parametrize(
+    ("profile", "recipe"), [("world", "matched"), ("world", "as_published"), ("nuscenes", "matched")]
+)
+def test_elsewhere_its_boxes_and_its_velocity_weight_are_ours(folder: Path, profile: str, recipe: str):
+    model = planned(folder, profile=profile, recipe=recipe).run(ROW).spec.label_encoder.model
+    assert (model.painting, model.velocity_weight) == ("exact", 0.2)
+
+
 def test_it_shares_the_students_box_augmentation_and_ignores_camera_settings(folder: Path):
     change(folder, "  bev_rotate_deg: 0.0", "  bev_rotate_deg: 3.5")
     plan = planned(folder)

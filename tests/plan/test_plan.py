@@ -106,12 +106,12 @@ def test_equal_specs_share_a_run(folder: Path):
 
 
 def test_a_row_changes_the_keys_that_it_names_and_nothing_else(folder: Path):
-    changes = "temperature: 0.5, model.head.nms_iou: 0.3, schedule.epochs: 3"
+    changes = "temperature: 0.5, model.head.score_threshold: 0.3, schedule.epochs: 3"
     add(folder, f"t: {{from: dualdistill-r50-centerpoint, {changes}}}")
     plan = planned(folder)
     parent, child = spec_of(plan, "dualdistill-r50-centerpoint"), spec_of(plan, "t")
     assert child.distill.options == parent.distill.options | {"temperature": 0.5}
-    assert (child.model.head.nms_iou, child.schedule.epochs) == (0.3, 3)
+    assert (child.model.head.score_threshold, child.schedule.epochs) == (0.3, 3)
     assert (child.teacher, child.data, child.input) == (parent.teacher, parent.data, parent.input)
 
 
@@ -201,11 +201,11 @@ def test_the_published_sizes_are_in_the_nuscenes_profile(folder: Path):
     assert (r50.grid.cells, r50.teacher.model.pillar_m) == (128, 0.2)
     assert (r50.model.depth, r101.model.depth) == (50, 101)
     assert (r50.schedule.epochs, r50.schedule.steps, r50.schedule.cbgs) == (24, (16, 22), True)
+    assert r50.model == run_spec.BEVDepthSpec(activation_checkpoint=True)
     # published scales of each class's footprint: long vehicles shrink, pedestrians and cones grow
-    scales = (1.0, 0.7, 0.7, 0.4, 0.55, 1.0, 1.0, 1.0, 4.5, 9.0)
-    assert r50.model == run_spec.BEVDepthSpec(
-        activation_checkpoint=True, head=run_spec.HeadSpec(nms_scale=scales)
-    )
+    assert r50.model.head.nms_scale == (1.0, 0.7, 0.7, 0.4, 0.55, 1.0, 1.0, 1.0, 4.5, 9.0)
+    assert r50.model.head.nms_iou == (0.2, 0.2, 0.2, 0.2, 0.2, 0.5)
+    assert r50.model.head.circle_nms_m == (0, 0, 0, 1.0, 0, 0)
     assert r50.teacher.model == run_spec.TeacherSpec()
     assert spec_of(plan, "mvp").model == run_spec.MVPSpec()
 

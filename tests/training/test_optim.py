@@ -73,14 +73,23 @@ def test_the_head_and_the_layers_of_a_method_have_a_learning_rate_of_their_own(m
         torch.testing.assert_close(moved, torch.full_like(moved, expected), rtol=1e-3, atol=0)
 
 
-def test_the_average_holds_weights_and_statistics_and_starts_with_the_first_update() -> None:
-    module = nn.BatchNorm1d(2)
+def test_every_floating_entry_is_averaged_from_its_initial_value_on_and_no_integer_is() -> None:
+    """ModelEMA of Megvii's BEVDepth: weights and batch-norm statistics alike, step counters stay."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
     average = moving_average(module, 0.9)
-    for value in (1.0, 2.0):
+    expected = {name: value.clone() for name, value in module.state_dict().items()}
+    for _ in range(30):
+        module(torch.randn(2, 2, 3, 3))  # changes the statistics and the counter
         with torch.no_grad():
-            module.weight.fill_(value)
-            module.running_mean.fill_(5 * value)
+            for weight in module.parameters():
+                weight += torch.randn_like(weight)
         average.update_parameters(module)
-    assert torch.allclose(average.module.weight, torch.full((2,), 1.1))
-    assert torch.allclose(average.module.running_mean, torch.full((2,), 5.5))
-    assert average.state_dict().keys() == {f"module.{name}" for name in module.state_dict()} | {"n_averaged"}
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():
+                expected[name] = 0.9 * expected[name] + 0.1 * value
+    averaged = average.module.state_dict()
+    assert averaged.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(averaged[name], value)
+    assert (averaged["1.num_batches_tracked"], module[1].num_batches_tracked) == (0, 30)

@@ -1,5 +1,9 @@
 """Dynamic pillars: no limit on the number of points or pillars.
 
+With `pillar_points`, the padded pillars of mmdet3d's CenterPoint, for its released weights: a pillar keeps
+its first points, and where it has fewer, the maximum includes padded points, which are zeros before the
+layer. In training these do not enter the batch statistics, as they would in mmdet3d.
+
 Axes: P points of the whole batch, I point columns, C channels, Q occupied pillars of the batch,
 Y X rows and columns of the canvas.
 """
@@ -8,6 +12,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dualdistill.config.run_spec import GridSpec, TeacherSpec
 from dualdistill.data.batch import FLAG, VIRTUAL
@@ -18,12 +23,18 @@ OFFSETS = 5  # three to the pillar's mean point, two to its centre
 class PillarEncoder(nn.Module):
     """Points -> canvas of pillar features, [B, C, Y, X]."""
 
+    padding_C: Tensor
+
     def __init__(self, spec: TeacherSpec, grid: GridSpec, columns: int = TeacherSpec.columns) -> None:
         super().__init__()
         self.half_extent_m, self.pillar_m, self.z_range_m = grid.half_extent_m, spec.pillar_m, spec.z_range_m
         self.pillars = round(2 * grid.half_extent_m / spec.pillar_m)
+        self.limit = spec.pillar_points
         self.linear = nn.Linear(columns + OFFSETS, spec.pillar_channels, bias=False)
         self.norm = nn.BatchNorm1d(spec.pillar_channels, eps=1e-3, momentum=0.01)
+        if self.limit:
+            # the layer's output for a padded point: zero, unless an import has moved a constant into the norm
+            self.register_buffer("padding_C", torch.zeros(spec.pillar_channels))
 
     def forward(self, points_PI: tuple[Tensor, ...]) -> Tensor:
         kept_PI, cell_P, centre_P2 = self._assign(points_PI)
@@ -31,13 +42,27 @@ class PillarEncoder(nn.Module):
         features_PI = decorate(kept_PI, pillar_P, centre_P2, len(cell_Q))
         features_PC = torch.relu(self.norm(self.linear(features_PI)))
         channels = features_PC.shape[1]
-        # features are non-negative, so starting the maximum at zero changes nothing
-        pillars_QC = features_PC.new_zeros(len(cell_Q), channels).scatter_reduce(
+        pillars_QC = self._least(pillar_P, len(cell_Q)).scatter_reduce(
             0, pillar_P[:, None].expand_as(features_PC), features_PC, "amax"
         )
         canvas_BYXC = features_PC.new_zeros(len(points_PI) * self.pillars**2, channels)
         canvas_BYXC = canvas_BYXC.index_copy(0, cell_Q, pillars_QC)
         return canvas_BYXC.view(-1, self.pillars, self.pillars, channels).permute(0, 3, 1, 2)
+
+    def _least(self, pillar_P: Tensor, pillars: int) -> Tensor:
+        """The values at which the maximum of each pillar starts, [Q, C].
+
+        Features are non-negative, so zero changes nothing; a padded point adds its own feature.
+        """
+        weight_C = self.norm.weight
+        zero_QC = weight_C.new_zeros(pillars, len(weight_C))
+        if not self.limit:
+            return zero_QC
+        norm = self.norm
+        statistics = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        padded_1C = torch.relu(F.batch_norm(self.padding_C[None], *statistics, eps=norm.eps))
+        short_Q = torch.bincount(pillar_P, minlength=pillars) < self.limit
+        return torch.where(short_Q[:, None], padded_1C, zero_QC)
 
     @torch.no_grad()
     def _assign(self, points_PI: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
@@ -51,7 +76,18 @@ class PillarEncoder(nn.Module):
         cell_P2 = cell_P2[inside_P]
         column_P, row_P = cell_P2.long().unbind(dim=1)
         cell_P = (sample_P[inside_P] * self.pillars + row_P) * self.pillars + column_P
-        return all_PI[inside_P], cell_P, (cell_P2 + 0.5) * self.pillar_m - self.half_extent_m
+        centre_P2 = (cell_P2 + 0.5) * self.pillar_m - self.half_extent_m
+        if not self.limit:
+            return all_PI[inside_P], cell_P, centre_P2
+        first_P = rank_in_cell(cell_P) < self.limit
+        return all_PI[inside_P][first_P], cell_P[first_P], centre_P2[first_P]
+
+
+def rank_in_cell(cell_P: Tensor) -> Tensor:
+    """How many earlier points lie in the same cell."""
+    sorted_P, order_P = torch.sort(cell_P, stable=True)
+    place_P = torch.arange(len(cell_P), device=cell_P.device)
+    return torch.empty_like(place_P).scatter_(0, order_P, place_P - torch.searchsorted(sorted_P, sorted_P))
 
 
 def _flagged(points_PI: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 
 from dualdistill.config.nuscenes import CLASSES
 from dualdistill.config.run_spec import GridSpec, MVPSpec, RunSpec, TeacherSpec
+from dualdistill.data.batch import Batch
 from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.data.geometry import Array, inverse, move_points, points_in_box, project
 from dualdistill.data.index import LIDAR_COLUMN, Index
@@ -212,8 +213,44 @@ def test_the_batches_of_a_student_contain_the_virtual_points_of_its_teacher(
     virtual_P17 = batch.points_PI[0][batch.points_PI[0][:, 3] == -1]
     expected = batch.bev_affine_B44[0] @ torch.tensor([5, 6, 0.5, 1])
     assert torch.allclose(virtual_P17[0, :3], expected[:3], atol=1e-4)
-    # the student's depth targets ignore them
+    # the student's depth targets ignore them by default
     assert torch.equal(batch.depth_BNhw, without.depth_BNhw)
+
+
+def test_depth_targets_of_virtual_points_belong_to_the_box_around_them(
+    toy, folder: Path, student_spec: RunSpec
+) -> None:
+    rows, centre = toy.index.annotations(2), toy.index.annotation_centre.copy()
+    key, place = int(toy.index.sample_key_record[2, LIDAR_COLUMN]), (1.0, 4.0, -0.3)
+    to_global = toy.index.record_sensor_to_global[key]
+    centre[rows] = (to_global @ (-60, -60, 0, 1))[:3]
+    centre[rows.start + 3] = (to_global @ (*place, 1))[:3]
+    np.save(cloud_path(folder, toy.index, key), np.array([[*place, -1, CAR, 0.5]], np.float32))
+    size = np.full_like(toy.index.annotation_size_wlh, 0.2)
+    index = replace(toy.index, annotation_centre=centre, annotation_size_wlh=size)
+    write_json(folder / "virtual.json", {"schema": 1, "index_sha": index.sha})
+    teacher = replace(student_spec, kind="teacher", model=MVPSpec())
+
+    def batch(depth_points: str) -> Batch:
+        changed = replace(student_spec.input, depth_points=depth_points)
+        spec = replace(student_spec, input=changed, teacher=teacher, grid=GridSpec())
+        where = (index, toy.root, None, "train", spec)
+        return collate([FrameDataset(*where, train=True, images=True, points=True, virtual=folder)[(2, 0)]])
+
+    plain, virtual = batch("lidar"), batch("virtual")
+    changed_BNhw = plain.depth_BNhw != virtual.depth_BNhw
+    assert changed_BNhw.any()
+    assert not plain.owner_BNhw.any()
+    assert virtual.owner_BNhw[changed_BNhw].eq(1).all()  # the only box that lies on the grid
+    point = plain.bev_affine_B44[0].double() @ torch.tensor([*place, 1], dtype=torch.float64)
+    for camera in changed_BNhw[0].flatten(1).any(dim=1).nonzero().flatten().tolist():
+        in_camera = torch.linalg.solve(plain.camera_to_lidar_BFN44[0, 0, camera].double(), point)
+        pixel = plain.intrinsics_BFN33[0, 0, camera].double() @ in_camera[:3] / in_camera[2]
+        column, row, _ = (
+            (plain.image_affine_BFN33[0, 0, camera].double() @ pixel / 16).round().long().tolist()
+        )
+        assert changed_BNhw[0, camera].nonzero().tolist() == [[row, column]]
+        assert virtual.depth_BNhw[0, camera, row, column] == pytest.approx(float(in_camera[2]), abs=1e-3)
 
 
 def test_missing_or_damaged_virtual_points_are_refused(toy, folder: Path) -> None:

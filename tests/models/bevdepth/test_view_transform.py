@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -205,3 +206,15 @@ def test_the_camera_numbers_change_the_depth_but_not_the_context():
     other_context, other_logits = view.depth_net(image, numbers * 0.5)
     assert torch.equal(context, other_context)
     assert not torch.allclose(logits, other_logits)
+
+
+def test_the_deformable_layer_is_a_key_of_the_depth_network():
+    image, numbers = torch.randn(6, 32, 4, 11), torch.randn(6, 33)
+    with_it, without = (
+        ViewTransform(dataclasses.replace(SLIM_STUDENT, depth_deformable=on), SLIM_GRID).depth_net.eval()
+        for on in (True, False)
+    )
+    added = dict(with_it.named_parameters()).keys() - dict(without.named_parameters()).keys()
+    assert {name.split(".")[0] for name in added} == {"deformable"}
+    without.load_state_dict(with_it.state_dict(), strict=False)
+    assert not torch.allclose(with_it(image, numbers)[1], without(image, numbers)[1])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from batches import SLIM_GRID, SLIM_TEACHER, points_on, random_boxes
 from mmdet3d.models.voxel_encoders import PillarFeatureNet
 
+from dualdistill.interop.conventions import fold_height
 from dualdistill.models.centerpoint.pillars import PillarEncoder
 
 
@@ -16,13 +19,16 @@ def cloud(seed: int, columns: int = 5) -> torch.Tensor:
     return torch.cat([points, torch.randn(len(points), columns - 5, generator=draw)], dim=1)
 
 
-def hard_voxels(clouds: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Points, counts and (batch, z, y, x) of every occupied pillar, with room for all points."""
+def hard_voxels(
+    clouds: tuple[torch.Tensor, ...], most: int = 10**6
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Points, counts and (batch, z, y, x) of every occupied pillar, which keeps its first points."""
     groups: dict[tuple[int, int, int], list[torch.Tensor]] = {}
     for sample, points in enumerate(clouds):
         for point in points:
             column, row = ((point[:2] + 25.6) / 0.4).floor().long().tolist()
-            groups.setdefault((sample, row, column), []).append(point)
+            members = groups.setdefault((sample, row, column), [])
+            members += [point] if len(members) < most else []
     room = max(len(members) for members in groups.values())
     voxels = torch.zeros(len(groups), room, 5)
     for voxel, members in zip(voxels, groups.values(), strict=True):
@@ -31,9 +37,8 @@ def hard_voxels(clouds: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.T
     return voxels, counts, torch.tensor([(b, 0, y, x) for b, y, x in groups])
 
 
-def test_dynamic_pillars_equal_hard_pillars_when_no_cap_binds():
-    clouds = (cloud(0), cloud(1))
-    hard = PillarFeatureNet(
+def library_pillars() -> PillarFeatureNet:
+    return PillarFeatureNet(
         in_channels=5,
         feat_channels=(16,),
         voxel_size=(0.4, 0.4, 8.0),
@@ -41,6 +46,11 @@ def test_dynamic_pillars_equal_hard_pillars_when_no_cap_binds():
         norm_cfg={"type": "BN1d", "eps": 1e-3, "momentum": 0.01},
         legacy=False,
     ).eval()
+
+
+def test_dynamic_pillars_equal_hard_pillars_when_no_cap_binds():
+    clouds = (cloud(0), cloud(1))
+    hard = library_pillars()
     dynamic = PillarEncoder(SLIM_TEACHER, SLIM_GRID).eval()
     layer = hard.pfn_layers[0]
     with torch.no_grad():
@@ -55,6 +65,34 @@ def test_dynamic_pillars_equal_hard_pillars_when_no_cap_binds():
     assert torch.allclose(features, expected, atol=1e-4, rtol=1e-5)
     canvas[places[:, 0], :, places[:, 2], places[:, 3]] = 0
     assert not canvas.any()
+
+
+def test_padded_pillars_of_eleven_inputs_equal_the_library_s_after_folding():
+    """Random statistics, so that a padded point has a feature above those of many real ones."""
+    draw = torch.Generator().manual_seed(3)
+    clouds, limit = (cloud(0), cloud(1)), 3
+    hard = library_pillars()
+    norm, linear = hard.pfn_layers[0].norm, hard.pfn_layers[0].linear
+    with torch.no_grad():
+        for tensor in (norm.weight, norm.bias, norm.running_mean):
+            tensor.copy_(torch.randn(16, generator=draw))
+        norm.running_var.copy_(torch.rand(16, generator=draw) + 0.5)
+    released = {f"pillars.norm.{name}": value for name, value in norm.state_dict().items()}
+    released["pillars.linear.weight"] = linear.weight.detach()
+    folded = fold_height(released)
+    padded = PillarEncoder(replace(SLIM_TEACHER, pillar_points=limit), SLIM_GRID).eval()
+    padded.load_state_dict({name.removeprefix("pillars."): value for name, value in folded.items()})
+    voxels, counts, places = hard_voxels(clouds, limit)
+    assert set(counts.tolist()) == {1, 2, 3}
+    with torch.no_grad():
+        expected, canvas = hard(voxels, counts, places), padded(clouds)
+    features = canvas[places[:, 0], :, places[:, 2], places[:, 3]]
+    assert torch.allclose(features, expected, atol=1e-4, rtol=1e-5)
+    without = PillarEncoder(SLIM_TEACHER, SLIM_GRID).eval()
+    without.load_state_dict({k: v for k, v in padded.state_dict().items() if k != "padding_C"})
+    with torch.no_grad():
+        dynamic = without(clouds)[places[:, 0], :, places[:, 2], places[:, 3]]
+    assert (dynamic - expected).abs().max() > 0.1
 
 
 def test_a_point_lands_in_the_row_of_its_y_and_the_column_of_its_x():

@@ -1,0 +1,1 @@
+"""Import checkpoints that other code bases have released."""
