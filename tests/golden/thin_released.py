@@ -1,4 +1,4 @@
-"""Thin what the released modules computed to student.npz, teacher_*.npz and decode.npz in released/.
+"""Thin what the released modules computed to files in released/.
 
     DUALDISTILL_SHARED=FOLDER python tests/golden/thin_released.py
 
@@ -9,11 +9,15 @@ channels, rows or columns is a multiple of seven, so what stays is from every on
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 HERE = Path(__file__).parent / "released"
 EVERY, MANY = 7, 4000
@@ -101,6 +105,30 @@ def decode(source: Path) -> Arrays:
     return {f"raw/{name}": values for name, values in _below(arrays, "raw.")} | best | kept
 
 
+def results(source: Path) -> dict[str, Any]:
+    """What both heads submit for the two samples, with the poses and ages that lead there."""
+    config = json.loads((source / "decode_a.config.json").read_text())
+    files = {head: source / f"decode_a.{head}.nuscenes_results.json" for head in ("student", "teacher")}
+    return {
+        "samples": [
+            {
+                "token": info["token"],
+                "lidar_to_global": (_pose(info, "ego2global") @ _pose(info, "lidar2ego")).tolist(),
+                "history_s": (info["timestamp"] - info["prev"]["timestamp"]) / 1e6,
+            }
+            for info in config["infos"]
+        ],
+        **{head: json.loads(path.read_text())["results"] for head, path in files.items()},
+    }
+
+
+def _pose(info: dict[str, Any], name: str) -> np.ndarray:
+    pose_44 = np.eye(4)
+    pose_44[:3, :3] = Rotation.from_quat(info[f"{name}_rotation"], scalar_first=True).as_matrix()
+    pose_44[:3, 3] = info[f"{name}_translation"]
+    return pose_44
+
+
 def _below(arrays: Arrays, prefix: str) -> Iterator[tuple[str, np.ndarray]]:
     for name, values in arrays.items():
         if name.startswith(prefix):
@@ -118,6 +146,8 @@ def main() -> None:
     for name, arrays in files.items():
         np.savez_compressed(HERE / f"{name}.npz", **arrays)
         print(f"{name}: {len(arrays)} arrays, {(HERE / f'{name}.npz').stat().st_size / 1e6:.1f} MB")
+    # without a time, the same content is the same file
+    (HERE / "results.json.gz").write_bytes(gzip.compress(json.dumps(results(source)).encode(), mtime=0))
 
 
 if __name__ == "__main__":
