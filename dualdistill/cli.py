@@ -187,6 +187,24 @@ def import_checkpoint(plan: Plan, file: Path, row: str, mmdet3d: str | None) -> 
     print("\n".join(import_checkpoint.import_checkpoint(plan, row, file, mmdet3d)))
 
 
+@command("objects")
+@click.argument("objects")
+def make_objects(plan: Plan, objects: str) -> None:
+    """Cut objects to paste out of the training frames.
+
+    OBJECTS is a folder of objects, or a teacher (run or row) that is trained with them.
+    """
+    name, spec = plan.pasted_objects(objects)
+    from dualdistill.data.index import Index
+    from dualdistill.data.pasted_objects import build
+    from dualdistill.store.lock import run_lock
+
+    index, out = Index.load(plan.paths.index), plan.paths.index.parent / name
+    where = (index, plan.paths.root, spec, plan.paths.virtual(spec), out)
+    with run_lock(state := plan.job_state(name)):
+        build.make(*where, workers=plan.settings.workers, state=state)
+
+
 @command("train")
 @click.argument("run")
 @click.option("--log-every", type=int, default=20, metavar="STEPS")

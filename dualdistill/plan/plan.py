@@ -16,7 +16,7 @@ from dualdistill.config.run_spec import DataSpec, MaskSpec, RunSpec, StudentSpec
 from dualdistill.config.settings import Settings
 from dualdistill.config.yaml import nearest
 from dualdistill.errors import DataError, UserError
-from dualdistill.plan.identity import data_id, run_id, virtual_id
+from dualdistill.plan.identity import data_id, objects_id, run_id, virtual_id
 from dualdistill.plan.tables import Claims, TablesAndClaims, TableSpec
 from dualdistill.plan.variants import Resolver
 from dualdistill.store.records import RUN, WEIGHTS, scores_folder
@@ -38,6 +38,10 @@ class DataPaths:
     def virtual(self, spec: RunSpec) -> Path | None:
         """The folder of a run's virtual points, if it has any."""
         return self.index.parent / virtual_id(spec.virtual) if spec.virtual else None
+
+    def objects(self, spec: RunSpec) -> Path | None:
+        """The folder of the objects pasted in a run's training, if any are."""
+        return self.index.parent / objects_id(spec) if spec.pastes else None
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,20 @@ class Plan:
         """The virtual points of all runs, by the name of their folder."""
         specs = (run.spec.virtual for run in self.runs.values())
         return {virtual_id(virtual): virtual for virtual in specs if virtual}
+
+    @property
+    def objects(self) -> dict[str, RunSpec]:
+        """A teacher for each database of objects to paste, by the name of its folder."""
+        return {objects_id(run.spec): run.spec for run in self.runs.values() if run.spec.pastes}
+
+    def pasted_objects(self, name: str) -> tuple[str, RunSpec]:
+        """A database of objects by the name of its folder, or by a run or row that pastes them."""
+        if name not in self.objects:
+            spec = self.run(name).spec
+            if not spec.pastes:
+                raise UserError(f"'{name}' pastes no objects", hint=nearest(name, self.objects))
+            name = objects_id(spec)
+        return name, self.objects[name]
 
     def virtual_points(self, name: str) -> tuple[str, VirtualSpec]:
         """Virtual points by the name of their folder, or by a run or row that reads them."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from dualdistill.config.run_spec import MaskSpec
+from dualdistill.config.run_spec import MaskSpec, RunSpec
 from dualdistill.config.yaml import nearest
 from dualdistill.errors import UserError
 from dualdistill.plan import figures, identity, reader_names
@@ -48,6 +48,7 @@ class Jobs:
         self.data_ids = one_of([plan.data_id])
         self.world_ids = one_of([plan.data_id] if plan.data.world else [])
         self.virtual_ids = one_of(plan.virtual)
+        self.objects_ids = one_of(plan.objects)
         self.cached_ids = one_of([plan.data_id] if plan.paths.cache else [])
         self.teachers = one_of(plan.of_kind("teacher"))
         self.label_encoders = one_of(plan.of_kind("labels"))
@@ -71,7 +72,14 @@ class Jobs:
     def training_data(self, wildcards: Any) -> list[str]:
         """Data that a run reads in training."""
         run = self._run(wildcards)
-        return self._unless_made([self.plan.folder(run) / name for name in TRAINED], self.data(run))
+        folder = self.plan.paths.objects(run.spec)
+        objects = [str(folder / "objects.json")] if folder else []
+        made = [self.plan.folder(run) / name for name in TRAINED]
+        return self._unless_made(made, [*self.data(run), *objects])
+
+    def objects_data(self, wildcards: Any) -> list[str]:
+        """Data that objects to paste are cut from."""
+        return [*self._index(), *self._virtual(self.plan.objects[wildcards.objects])]
 
     def prediction_data(self, wildcards: Any) -> list[str]:
         """Data that a run reads to predict boxes."""
@@ -98,12 +106,14 @@ class Jobs:
 
     def data(self, run: Run) -> list[str]:
         """Manifests of all data that a run reads in training."""
-        folder = self.plan.paths.virtual(run.spec)
-        virtual = [str(folder / "virtual.json")] if folder else []
-        return [*self._index(), *self._cache(), *virtual]
+        return [*self._index(), *self._cache(), *self._virtual(run.spec)]
 
     def _index(self) -> list[str]:
         return [*self.tables_of_root(None), str(self.plan.paths.index)]
+
+    def _virtual(self, spec: RunSpec) -> list[str]:
+        folder = self.plan.paths.virtual(spec)
+        return [str(folder / "virtual.json")] if folder else []
 
     def _cache(self) -> list[str]:
         return [str(self.plan.paths.cache / "cache.json")] if self.plan.paths.cache else []
@@ -235,7 +245,9 @@ class Jobs:
 
     def check_masks(self, targets: Iterable[str]) -> None:
         """The same for instance masks."""
-        needed: list[MaskSpec | None] = [self.plan.virtual.get(name) for name in self._folders(targets)]
+        folders, objects = self._folders(targets), self.plan.objects
+        needed: list[MaskSpec | None] = [self.plan.virtual.get(name) for name in folders]
+        needed += [objects[name].virtual for name in folders if name in objects]
         needed += [masks for run in self._needed(targets) for masks in (run.spec.virtual, run.spec.masks)]
         for masks in needed:
             if masks:

@@ -125,9 +125,9 @@ class Resolver:
             grid=self.profile.grid,
             input=input_spec,
             model=model,
-            schedule=build(ScheduleSpec, values["schedule"]),
+            schedule=self._checked_schedule(variant, values["schedule"]),
             threads=self.profile.threads,
-            versions=identity.of_training(self.data, model, distill),
+            versions=identity.of_training(self.data, model, distill, input_spec),
             distill=distill,
             teacher=teacher,
             pretraining=(
@@ -220,6 +220,15 @@ class Resolver:
             where = self.where(variant.name, *(key for key in degraded if key in variant.changes))
             raise UserError(what, where=where, hint="they are made from the whole cloud; degrade centerpoint")
         return teacher_input
+
+    def _checked_schedule(self, variant: Variant, values: Mapping[str, Any]) -> ScheduleSpec:
+        """Refuse a batch that does not divide."""
+        schedule: ScheduleSpec = build(ScheduleSpec, values)
+        if schedule.fault:
+            changed = (key for key in variant.changes if key.startswith("schedule.batch"))
+            what = f"row '{variant.name}': {schedule.fault}"
+            raise UserError(what, where=self.where(variant.name, *changed))
+        return schedule
 
     def where(self, name: str, *keys: str) -> str:
         """The line of a row's key, which may be written in a row that it inherits from."""

@@ -28,6 +28,9 @@ except UserError as error:
 
 # The interpreter of this process: `python` in a shell command would be the first on PATH.
 SUITE = f"{shlex.quote(sys.executable)} -m dualdistill"
+# A profile with several gpus trains every run on all of them, in a process each.
+SHARED = f"-m torch.distributed.run --standalone --nproc-per-node {JOBS.plan.gpus} -m dualdistill"
+TRAIN = f"{shlex.quote(sys.executable)} {SHARED}" if JOBS.plan.gpus > 1 else SUITE
 # Braces are doubled because snakemake formats shell commands, and a setting may be a mapping.
 PLAN = JOBS.plan.arguments.replace("{", "{{").replace("}", "}}")
 
