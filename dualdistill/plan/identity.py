@@ -32,12 +32,15 @@ MASKS = 1  # instance masks given to a student's method
 VIRTUAL = 1  # masks and the virtual points made from them
 OBJECTS = 1  # cutting of the objects that are pasted
 TRAIN = 2  # models, losses, methods, crops, augmentation, optimisation
+IMPORT = 1  # the conversion of released checkpoints
 PREDICT = 1  # prediction of boxes for the scored split
 EVALUATE = 1  # this suite's code around the official evaluation
 
 
 def label(spec: RunSpec) -> str:
     """The part of a run's id in words, e.g. dualdistill-r50-mvp."""
+    if spec.imported:
+        return spec.imported
     if isinstance(spec.model, ClassifierSpec):
         return f"pretrain-r{spec.model.depth}"
     if isinstance(spec.model, LabelEncoderSpec) and spec.teacher:
@@ -90,7 +93,15 @@ def of_training(
     data: DataSpec, model: object = None, distill: DistillSpec | None = None, read: InputSpec | None = None
 ) -> dict[str, int]:
     """Versions that a run depends on; those of virtual points, objects and masks only if it reads them."""
-    virtual = {"virtual": VIRTUAL} if isinstance(model, MVPSpec) else {}
     objects = {"objects": OBJECTS} if isinstance(read, TeacherInputSpec) and read.paste else {}
     masks = {"masks": MASKS} if distill and distill.masks else {}
-    return {**of_data(data), **virtual, **objects, **masks, "train": TRAIN}
+    return {**of_data(data), **_of_virtual(model), **objects, **masks, "train": TRAIN}
+
+
+def of_import(data: DataSpec, model: object) -> dict[str, int]:
+    """Versions that an imported run depends on."""
+    return {**of_data(data), **_of_virtual(model), "import": IMPORT}
+
+
+def _of_virtual(model: object) -> dict[str, int]:
+    return {"virtual": VIRTUAL} if isinstance(model, MVPSpec) else {}

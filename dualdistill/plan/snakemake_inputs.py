@@ -59,7 +59,7 @@ class Jobs:
         self.tables = one_of(plan.tables)
         self.scored = str(scores_folder(plan.results / "runs" / "{run}", plan.settings.split))
         self.shown = str(plan.shown)
-        self.views = [f"{self.shown}/{name}.csv" for name in (*plan.tables, *CLAIMS)]
+        self.views = [f"{self.shown}/{name}.csv" for name in (*filter(self._in_all, plan.tables), *CLAIMS)]
         # editing the code behind tables, claims, figures and page makes them again, and nothing else
         self.report_source = sorted(map(str, [PACKAGE / "plan" / "columns.py", *REPORT.glob("*.py")]))
         page_source = [*(REPORT / "html").glob("*.*"), CHARTS / "curves.py", CHARTS / "draw.py"]
@@ -233,21 +233,51 @@ class Jobs:
                 what = f"this file belongs to split '{split}', but split '{chosen}' is chosen"
                 raise UserError(what, where=target, hint=f"--config split={split}")
 
+    def check_imports(self, targets: Iterable[str]) -> None:
+        """Refuse a missing import that the targets need; without targets, that `all` needs."""
+        for run in self._needed(targets):
+            self.plan.check_import(run)
+
+    def check_starts(self, targets: Iterable[str]) -> None:
+        """The same for ImageNet weights."""
+        for run in self._needed(targets):
+            self.plan.check_start(run)
+
     def check_masks(self, targets: Iterable[str]) -> None:
-        """Refuse missing masks of the runs that the targets need; without targets, of all shown runs."""
+        """The same for instance masks."""
+        folders, objects = self._folders(targets), self.plan.objects
+        needed: list[MaskSpec | None] = [self.plan.virtual.get(name) for name in folders]
+        needed += [objects[name].virtual for name in folders if name in objects]
+        needed += [masks for run in self._needed(targets) for masks in (run.spec.virtual, run.spec.masks)]
+        for masks in needed:
+            if masks:
+                self.plan.check_masks(masks)
+
+    def _folders(self, targets: Iterable[str]) -> list[str]:
+        """Folders of the data set that the targets lie in, such as one of virtual points."""
+        results = re.escape(str(self.plan.results))
+        found: list[str] = re.findall(
+            rf"^(?:\./)?{results}/data/[^/\n]+/([^/\n]+)/", "\n".join(targets), re.MULTILINE
+        )
+        return found
+
+    def _needed(self, targets: Iterable[str]) -> list[Run]:
+        """The runs behind the targets, those that these learn or start from before them."""
         results, shown = re.escape(str(self.plan.results)), re.escape(self.shown)
         runs, text = self.plan.runs, "\n".join(targets)
         views = re.findall(rf"^(?:\./)?{shown}/([^/\n]+)\.(?:csv|md|tex)$", text, re.MULTILINE)
         named = re.findall(rf"^(?:\./)?{results}/runs/([^/\n]+)/", text, re.MULTILINE)
-        folders = re.findall(rf"^(?:\./)?{results}/data/[^/\n]+/([^/\n]+)/", text, re.MULTILINE)
-        for view in views or ([] if named or folders else [*self.plan.tables, CLAIMS[0]]):
+        every = [*filter(self._in_all, self.plan.tables), CLAIMS[0]]
+        for view in views or ([] if named or self._folders(targets) else every):
             named += self._shown(view)
-        needed: list[MaskSpec | None] = [self.plan.virtual.get(name) for name in folders]
-        needed += [self.plan.objects[name].virtual for name in folders if name in self.plan.objects]
-        needed += [masks for name in named for masks in (runs[name].spec.virtual, runs[name].spec.masks)]
-        for masks in needed:
-            if masks:
-                self.plan.check_masks(masks)
+        wanted = set(named)
+        for name in reversed(runs):  # a run stands before those that need it
+            if name in wanted:
+                wanted |= {*runs[name].needs}
+        return [run for name, run in runs.items() if name in wanted]
+
+    def _in_all(self, table: str) -> bool:
+        return self.plan.in_all(self.plan.tables[table])
 
     def _refuse_unknown(self, noun: str, name: str, known: Collection[str], target: str) -> None:
         if name in known:
@@ -293,7 +323,7 @@ class FigureJobs:
         """Records of the probed runs and of the runs they learn or start from; boxes for a key frame."""
         view = self._view(wildcards)
         runs = [self.plan.runs[run] for run in view.runs]
-        needed = [name for run in runs for name in (run.teacher, run.label_encoder, run.pretraining) if name]
+        needed = [name for run in runs for name in run.needs]
         records = figures.records(self.plan, dict.fromkeys([*view.runs, *needed]))
         return records + [str(self.plan.scores(run) / RESULTS) for run in runs if view.chart == "key_frame"]
 
