@@ -167,6 +167,8 @@ def prepare_steps(
         cli.build_index(plan)
     if spec.virtual and not (plan.paths.virtual(spec) / "virtual.json").exists():
         cli.make_virtual(plan, run.id)
+    if spec.pastes and not (plan.paths.objects(spec) / "objects.json").exists():
+        cli.make_objects(plan, run.id)
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0))))
     with tempfile.TemporaryDirectory() as folder:
         earlier = (random_run(spec.teacher, Path(folder)), random_run(spec.label_encoder, Path(folder)))
