@@ -48,6 +48,8 @@ class Rehearsal:
                 self.train(self.plan.runs[earlier])
         if run.spec.virtual and not (self.plan.paths.virtual(run.spec) / "virtual.json").exists():
             cli.make_virtual(self.plan, run.id)
+        if run.spec.pastes and not (self.plan.paths.objects(run.spec) / "objects.json").exists():
+            cli.make_objects(self.plan, run.id)
         with stopped_after_a_step(), pytest.raises(SystemExit):
             cli.train(self.plan, run.id, 1)
         assert read_json(folder / "state" / "head.json")["checkpoints"][0]["step"] == 1
