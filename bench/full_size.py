@@ -4,7 +4,7 @@
 
 Each row takes whole steps of the suite's own loop (train_step, through Fabric) in every precision, in a
 process of its own. The batch repeats one sample of the published shapes: six images of 1600 x 900 in two
-frames, ten sweeps, boxes and masks, from a stand-in for nuScenes that is rendered once into --work. Weights are
+frames, ten sweeps, boxes and masks, from a stand-in for nuScenes rendered once into --work. Weights are
 random.
 
 The rate of the device is that of its own matrix product in the same precision, measured first; the share is

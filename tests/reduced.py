@@ -12,7 +12,6 @@ import yaml
 from dualdistill.models.bevdepth.image_encoder import resnet
 
 WIDTH = 8  # of the ResNets
-HEAD = {"share_channels": 16}
 SIZES: dict[str, Any] = {
     "threads": 1,
     "gpus": 0,
@@ -25,7 +24,7 @@ SIZES: dict[str, Any] = {
             "context_channels": 16,
             "bev_channels": [16, 32, 64],
             "bev_out_channels": 32,
-            "head": HEAD,
+            "head": {"share_channels": 16},
         }
     },
     "teachers": {
@@ -34,7 +33,7 @@ SIZES: dict[str, Any] = {
             "layers": [1, 1, 1],
             "channels": [8, 16, 32],
             "neck_channels": 16,
-            "head": HEAD,
+            "head": {"share_channels": 16},
         }
     },
     "label_encoder": {"channels": 16},
