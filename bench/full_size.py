@@ -183,7 +183,14 @@ def prepare_steps(
 def benchmarked(spec: RunSpec, batch: int, precision: str) -> RunSpec:
     """The row's spec with random initial weights and one part per step."""
     model = replace(spec.model, start="random") if isinstance(spec.model, StudentSpec) else spec.model
-    schedule = replace(spec.schedule, batch=batch, accumulate=1, precision=precision, cbgs=False)
+    schedule = replace(
+        spec.schedule,
+        batch=batch,
+        batch_per_device=None,
+        sync_batchnorm=False,
+        precision=precision,
+        cbgs=False,
+    )
     return replace(spec, model=model, schedule=schedule)
 
 

@@ -95,7 +95,7 @@ def prepare(frame: Path, work: Path) -> DataPaths:
 
 def plain(spec: RunSpec) -> RunSpec:
     """The published network, fitted to one frame: random weights, no augmentation, a constant rate."""
-    unaugmented = {
+    unaugmented: dict[str, Any] = {
         "resize_jitter": (0.0, 0.0),
         "resize_test": 0.0,
         "image_flip": False,
@@ -105,8 +105,16 @@ def plain(spec: RunSpec) -> RunSpec:
         "bev_flip": False,
         "scene_start": "current",
     }
+    if spec.kind == "teacher":
+        unaugmented["paste"] = False
     constant = {"epochs": float(STEPS), "batch": 1, "lr": RATES[spec.kind], "policy": "step", "steps": ()}
-    constant |= {"warmup_iters": 0, "cbgs": False, "ema": 0.0, "precision": "32-true", "accumulate": 1}
+    constant |= {
+        "warmup_iters": 0,
+        "cbgs": False,
+        "ema": 0.0,
+        "precision": "32-true",
+        "batch_per_device": None,
+    }
     model = replace(spec.model, start="random") if isinstance(spec.model, StudentSpec) else spec.model
     return replace(
         spec,

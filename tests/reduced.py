@@ -38,10 +38,15 @@ SIZES: dict[str, Any] = {
     },
     "label_encoder": {"channels": 16},
     "backbones": {"r101": {"input.image_height": 64, "input.image_width": 192}},
-    "schedules": {kind: {"batch": 2} for kind in ("student", "teacher", "labels")},
+    "schedules": {kind: {"batch": 2, "batch_per_device": 1} for kind in ("student", "teacher", "labels")},
 }
 # the same for what a recipe writes
-OF_RECIPES = {"model.depth_channels": 16, "model.context_channels": 20, "schedule.batch": 2}
+OF_RECIPES = {
+    "model.depth_channels": 16,
+    "model.context_channels": 20,
+    "schedule.batch": 2,
+    "schedule.batch_per_device": 1,
+}
 
 
 def write_config(checkout: Path, folder: Path, root: Path, masks: Path) -> Path:

@@ -37,6 +37,7 @@ class TeacherInputChanges:
     bev_rotate_deg: Degrees | None = None
     bev_scale: Interval | None = None
     bev_flip: bool | None = None
+    paste: bool | None = None
     every_ring: RingStep | None = None
     range_noise_m: NotNegative | None = None
 
@@ -87,7 +88,7 @@ class Profile:
     students: dict[str, Any]  # StudentSpec by network
     teachers: Teachers = field(default_factory=Teachers)
     threads: Count = 1  # CPU threads per training; part of the spec, because it changes the last bits
-    gpus: Whole = 0  # reserved by each training
+    gpus: Whole = 0  # reserved by each training, which runs a process on each; in no id
     cache: bool = False  # decode all images and points once, before the first training
     grid: GridSpec = field(default_factory=GridSpec)
     input: InputSpec = field(default_factory=InputSpec)
@@ -119,6 +120,9 @@ def _check(profile: Profile, document: Document) -> None:
         size = f"{2 * grid.half_extent_m} m in cells of {grid.cell_m} m"
         what = f"a grid of {size} is not a multiple of 8 cells"
         raise UserError(what, where=document.where(("grid",)))
+    for kind, schedule in vars(profile.schedules).items():
+        if schedule and schedule.fault:
+            raise UserError(schedule.fault, where=document.where(("schedules", kind)))
     for name in ("train_scenes", "dev_scenes", "val_scenes", "density"):
         # an empty split or an empty scene is useful in tests only; nuScenes has no dev split
         if world and getattr(world, name) == 0 and not (name == "dev_scenes" and world.official_names):

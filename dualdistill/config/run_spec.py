@@ -33,6 +33,7 @@ from dualdistill.config.ranges import (
     Whole,
 )
 from dualdistill.config.world import WorldSpec
+from dualdistill.errors import UserError
 from dualdistill.store.files import sha_of
 
 DataName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
@@ -111,8 +112,9 @@ class InputSpec:
 
 @dataclass(frozen=True, config=STRICT)
 class TeacherInputSpec(InputSpec):
-    """Input of a LiDAR teacher, degraded to measure how a student depends on its teacher's quality."""
+    """Input of a LiDAR teacher; degraded to measure how a student depends on its teacher's quality."""
 
+    paste: bool = True  # in training, fill frames up with objects of other frames (data/pasted_objects/)
     every_ring: RingStep = 1  # keep every n-th ring
     range_noise_m: NotNegative = 0.0  # standard deviation along the ray; drawn once per return, not per epoch
 
@@ -127,6 +129,8 @@ class HeadSpec:
 
     share_channels: Count = 64
     velocity_weight: Weight = 1.0  # code weight of vx and vy
+    # run the head in float32 in mixed precision too, where the rest of the network runs under autocast
+    float32: bool = True
     score_threshold: Share = 0.1
     # NMS per task: of rotated boxes from an IoU on, or of centres within a distance if that is above 0;
     # mmdet3d's min_radius is the square of this distance
@@ -209,6 +213,8 @@ class BEVDepthSpec(StudentSpec):
     depth_weight: Weight = 100.0
     bev_channels: Triple = (128, 256, 512)
     bev_out_channels: Count = 256
+    # conventions of the lift and the alignment in time: exact | as in the released code, for its checkpoints
+    geometry: Literal["exact", "released"] = "exact"
     extra_norm: bool = True  # BN + ReLU after the BEV neck, in baseline and distilled students alike
     activation_checkpoint: bool = False  # saves memory, costs time
 
@@ -279,8 +285,10 @@ class ScheduleSpec:
     """Length, learning rate and sampling of a training."""
 
     epochs: NotNegative = 24.0
-    batch: Count = 32  # samples per optimizer step, over all devices and accumulation steps
-    accumulate: Count = 1
+    batch: Count = 32  # samples per optimizer step, over all devices and accumulated parts
+    # samples that a device takes at once and averages in BatchNorm; the rest is accumulated; null: all
+    batch_per_device: Count | None = None
+    sync_batchnorm: bool = False  # BatchNorm over the total batch: needs batch / batch_per_device devices
     lr: Positive = 2e-4
     head_rate: Positive = 1.0  # factor on lr for layers that start untrained: the head, a method's layers
     weight_decay: NotNegative = 0.01
@@ -291,6 +299,35 @@ class ScheduleSpec:
     ema: ShareBelowOne = 0.0  # decay of the averaged weights; 0 switches it off
     cbgs: bool = True
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"  # Lightning Fabric's names
+
+    @property
+    def per_device(self) -> int:
+        """Samples that a device takes at once."""
+        return self.batch_per_device or self.batch
+
+    @property
+    def fault(self) -> str:
+        """A sentence on keys that contradict each other; empty if none do."""
+        if self.batch % self.per_device:
+            return f"a batch of {self.batch} is not a multiple of batch_per_device {self.per_device}"
+        return ""
+
+    def parts(self, devices: int) -> int:
+        """Parts of a batch that each device accumulates; refuse a number of devices that does not fit."""
+        most = self.batch // self.per_device
+        if self.sync_batchnorm and devices != most:
+            raise UserError(
+                f"sync_batchnorm averages over the total batch of {self.batch}: with {self.per_device} per "
+                f"device that takes {most} devices, and there are {devices}",
+                hint=f"start {most} processes, or set schedule.sync_batchnorm: false",
+            )
+        if most % devices:
+            fitting = " or ".join(str(count) for count in range(1, most + 1) if most % count == 0)
+            raise UserError(
+                f"{devices} devices cannot share a batch of {self.batch} with {self.per_device} per device",
+                hint=f"start {fitting} processes, or change schedule.batch_per_device",
+            )
+        return most // devices
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -320,6 +357,7 @@ class RunSpec:
     distill: DistillSpec | None = None
     teacher: RunSpec | None = None
     pretraining: RunSpec | None = None  # the run that gives it its initial weights
+    imported: str | None = None  # the row whose weights come from a released file; nothing is trained
 
     def prerequisites(self) -> list[RunSpec]:
         """Runs that initialise this run or encode its labels, directly or through other runs."""
@@ -331,6 +369,12 @@ class RunSpec:
         """Virtual points in the input of the run or of its teacher."""
         model = self.teacher.model if self.teacher else self.model
         return model.virtual if isinstance(model, MVPSpec) else None
+
+    @property
+    def pastes(self) -> bool:
+        """Whether objects of other frames are pasted in its training."""
+        spec = self.input
+        return isinstance(spec, TeacherInputSpec) and spec.paste and self.schedule.epochs > 0
 
     @property
     def label_encoder(self) -> RunSpec | None:

@@ -50,12 +50,12 @@ class TrainingBatches:
     def batches(self, step: int, fabric: Fabric) -> Iterator[Any]:
         """This process's share of every batch from a step on, in parts that are accumulated."""
         schedule = self.schedule
-        share = schedule.batch // (schedule.accumulate * fabric.world_size)
+        parts, share = schedule.parts(fabric.world_size), schedule.per_device
         for epoch in range(step // self.steps_per_epoch, math.ceil(schedule.epochs)):
             order = self.order(epoch)
             keys = []
             for number in range(step % self.steps_per_epoch, self.steps_per_epoch):
-                for part in range(schedule.accumulate):
+                for part in range(parts):
                     first = number * schedule.batch + (part * fabric.world_size + fabric.global_rank) * share
                     slots = range(first, first + share)
                     # CBGS repeats samples within an epoch: the slot gives each repeat its own augmentation
@@ -73,7 +73,13 @@ def frame_batches(spec: RunSpec, data: DataPaths, *, images: bool, points: bool)
     where = (index, data.root, data.cache, split, spec)
     masks = open_masks(spec.masks, index, data.root, data.masks) if spec.masks else None
     frames = FrameDataset(
-        *where, train=True, images=images, points=points, virtual=data.virtual(spec), masks=masks
+        *where,
+        train=True,
+        images=images,
+        points=points,
+        virtual=data.virtual(spec),
+        objects=data.objects(spec),
+        masks=masks,
     )
 
     def order(epoch: int) -> NDArray[np.int64]:

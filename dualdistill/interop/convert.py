@@ -21,7 +21,7 @@ TURNED = Version("1.0.0rc0")  # of mmdet3d: from here on boxes are (l, w, h) and
 
 @dataclass
 class Report:
-    """The fate of every name of the file and of the network."""
+    """Every name of the file and of the network, by the use that was made of it."""
 
     taken: dict[str, str] = field(default_factory=dict)  # released name -> our name
     changed: dict[str, str] = field(default_factory=dict)  # our name -> how its numbers were rewritten

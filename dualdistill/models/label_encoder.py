@@ -6,6 +6,7 @@ Axes: B batch, G classes, C channels, Y X rows and columns of the BEV grid.
 
 from __future__ import annotations
 
+import torch
 from mmdet.models.backbones.resnet import BasicBlock
 from torch import Tensor, nn
 
@@ -37,7 +38,9 @@ class LabelEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         boxes_BYX9, classes_BYXG = paint(batch.boxes_K9, batch.labels_K, self.grid, self.spec.painting)
-        joined_BYXC = self.join(self.box(boxes_BYX9) + self.label(classes_BYXG))
+        # bfloat16 would round x and y to 25 cm at the edge of the grid
+        with torch.autocast(boxes_BYX9.device.type, enabled=False):
+            joined_BYXC = self.join(self.box(boxes_BYX9) + self.label(classes_BYXG))
         mixed_BCYX = self.mix(joined_BYXC.permute(0, 3, 1, 2).contiguous())
         return {
             tap: self.branches[tap](mixed_BCYX)

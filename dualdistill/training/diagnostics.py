@@ -39,7 +39,7 @@ def classifier_accuracy(spec: RunSpec, data: DataPaths, classifier: Classifier) 
     correct = torch.zeros_like(count)
     device = next(classifier.parameters()).device
     classifier.eval()
-    keys = torch.arange(len(crops)).split(spec.schedule.batch)
+    keys = torch.arange(len(crops)).split(spec.schedule.per_device)
     batches = [[(position, 0) for position in part.tolist()] for part in keys if len(part)]
     with torch.inference_mode():
         for batch in DataLoader(crops, batch_sampler=batches, collate_fn=crop_dataset.collate):
@@ -68,7 +68,7 @@ def label_encoder_precision(
     ground_truth, predicted = EvalBoxes(), EvalBoxes()
     encoder.eval()
     with torch.inference_mode():
-        for batch in DataLoader(frames, batch_size=spec.schedule.batch, collate_fn=dataset.collate):
+        for batch in DataLoader(frames, batch_size=spec.schedule.per_device, collate_fn=dataset.collate):
             on_device = batch.to(device)
             decoded = teacher.decode(teacher.read(encoder(on_device)), on_device)
             samples = zip(batch.tokens, batch.boxes_K9, batch.labels_K, decoded, strict=True)

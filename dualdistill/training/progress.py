@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -72,8 +71,8 @@ class Clock:
         self, folder: Path, step: int, epoch: float, losses: dict[str, float], skipped: int
     ) -> None:
         """Write the file from which `status` shows a running training."""
-        progress = Progress("train", step, self.total, self.pace(step), losses=losses, skipped=skipped)
-        replace(progress, epoch=round(epoch, 2)).leave(folder)
+        pace, epoch = self.pace(step), round(epoch, 2)
+        Progress("train", step, self.total, pace, epoch=epoch, losses=losses, skipped=skipped).leave(folder)
 
     def line(self, step: int, epoch: float, losses: dict[str, float], skipped: int) -> str:
         """Progress in one line: step, losses, skipped steps, pace, time left, memory."""

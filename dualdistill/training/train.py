@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim.swa_utils import AveragedModel
 
-from dualdistill.config.run_spec import RunSpec, ScheduleSpec, contents
+from dualdistill.config.run_spec import RunSpec, contents
 from dualdistill.data.loader import TrainingBatches, crop_batches, frame_batches
-from dualdistill.errors import NumericsError, UserError
+from dualdistill.errors import NumericsError
 from dualdistill.models import Classifier, LabelEncoder
 from dualdistill.models.layers import place
 from dualdistill.plan.plan import DataPaths
@@ -35,6 +35,7 @@ from dualdistill.store.provenance import collect
 from dualdistill.store.records import RUN_SCHEMA
 from dualdistill.training import optim, precision
 from dualdistill.training.checkpoint import load_state, save_state, save_weights
+from dualdistill.training.devices import launch, synchronise
 from dualdistill.training.objective import Networks, Objective, Teachers, Upstream, build_networks
 from dualdistill.training.progress import Clock, StopSignal, log_event, log_failure, peak_memory_mb
 from dualdistill.training.tensorboard import EventFiles
@@ -134,7 +135,7 @@ def train(
         train_steps(state, setup, clock, log_every, events)
         if fabric.global_rank == 0:
             record = {"start": networks.start, "seconds": round(clock.seconds, 1)}
-            record |= _write_outputs(run_dir, spec, state)
+            record |= {"training_devices": fabric.world_size, **_write_outputs(run_dir, spec, state)}
             write_json(run_dir / "run.json", record | _diagnose(spec, data, state, networks.teachers))
             log.info("wrote %s", run_dir / "run.json")
 
@@ -167,20 +168,21 @@ def train_steps(
 
 
 def train_step(state: State, setup: Setup, batches: Iterator[Any]) -> dict[str, float]:
-    """One optimizer step on the next batch, in `accumulate` parts: forward, backward, clip, step, average."""
+    """One optimizer step on the next batch, part by part: forward, backward, clip, step, average."""
     fabric, module, schedule = setup.fabric, setup.module, setup.spec.schedule
     rate = optim.learning_rate(schedule, state.step, setup.feed.steps_per_epoch)
     optim.set_rate(state.optimizer, rate)
     module.train()
     losses: dict[str, float] = {}
-    for part in range(schedule.accumulate):
+    parts = schedule.parts(fabric.world_size)
+    for part in range(parts):
         batch = next(batches).to(fabric.device)
-        with fabric.no_backward_sync(module, enabled=part + 1 < schedule.accumulate):
+        with fabric.no_backward_sync(module, enabled=part + 1 < parts):
             terms = module(batch, setup.teachers, state.step / setup.feed.total)
             _check_finite(terms, state.step, batch)
-            fabric.backward(torch.stack(list(terms.values())).sum() / schedule.accumulate)
+            fabric.backward(torch.stack(list(terms.values())).sum() / parts)
         for name, value in terms.items():
-            losses[name] = losses.get(name, 0.0) + value.item() / schedule.accumulate
+            losses[name] = losses.get(name, 0.0) + value.item() / parts
     row = {"step": state.step + 1, "lr": rate, **_update(state, setup, batch), **losses}
     state.step += 1
     state.history.append(row)
@@ -226,23 +228,6 @@ def _clip_gradients(setup: Setup, scaler: GradScaler | None, step: int, batch: A
     return float(norm)
 
 
-def launch(schedule: ScheduleSpec) -> Fabric:
-    """One process unless torchrun started several."""
-    local, world = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("WORLD_SIZE", "1"))
-    if schedule.batch % (schedule.accumulate * world):
-        raise UserError(
-            f"a batch of {schedule.batch} does not divide into "
-            f"{world} processes x {schedule.accumulate} parts",
-            hint="change schedule.batch or schedule.accumulate",
-        )
-    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    plugin = precision.plugin(schedule.precision, device.type)
-    fabric = Fabric(accelerator=device.type, devices=local, num_nodes=world // local, plugins=[plugin])
-    fabric.launch()
-    precision.check_in_effect(fabric, schedule.precision)
-    return fabric
-
-
 def _feed(spec: RunSpec, data: DataPaths, objective: Objective) -> TrainingBatches:
     """Batches with the images and points that the learner and the teacher of a method need."""
     learner = objective.learner
@@ -260,6 +245,8 @@ def set_up(
     place(objective, fabric.device)
     if networks.teachers is not None:
         place(networks.teachers, fabric.device)
+    if schedule.sync_batchnorm:
+        synchronise(objective)
     average = optim.moving_average(objective.learner, schedule.ema) if schedule.ema else None
     scaler = getattr(fabric.strategy.precision, "scaler", None)
     state = State(objective, optim.optimizer(objective, schedule), average, scaler)

@@ -49,6 +49,16 @@ FAULTS = {
         row(f"x: {{from: {FULL}, temperature: 0}}"),
         "'temperature' in row 'x' must be above 0, not 0",
     ),
+    "a batch that does not divide": (
+        "variants.yaml",
+        row(f"x: {{from: {FULL}, schedule.batch: 4, schedule.batch_per_device: 3}}"),
+        "row 'x': a batch of 4 is not a multiple of batch_per_device 3",
+    ),
+    "a batch of a profile that does not divide": (
+        "profiles/world.yaml",
+        rewrite(r"^    batch: 4$", "    batch: 4\n    batch_per_device: 3"),
+        "a batch of 4 is not a multiple of batch_per_device 3",
+    ),
     "below zero": (
         "variants.yaml",
         row(f"x: {{from: {FULL}, crd_weight: -1.0}}"),
@@ -230,7 +240,8 @@ FAULTS = {
     "weights for a student": (
         "variants.yaml",
         row("x: {from: bevdepth-r50, weights: centerpoint}"),
-        "row 'x' is a student and has weights, which are for teachers (a student has model.start)",
+        "row 'x' is a student and has the weights of another row, which is for teachers "
+        "(weights: file, or model.start)",
     ),
     "weights in a circle": (
         "variants.yaml",

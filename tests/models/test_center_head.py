@@ -309,6 +309,17 @@ def test_a_fresh_head_predicts_scores_of_a_tenth():
         assert task["heatmap"].sigmoid().mean().item() == pytest.approx(0.1, abs=0.03)
 
 
+@pytest.mark.parametrize("float32", [True, False])
+def test_the_head_runs_in_float32_under_autocast_unless_its_key_says_otherwise(float32: bool):
+    head = Head(16, HeadSpec(float32=float32), SMALL).eval()
+    feature_BCYX = torch.randn(1, 16, 32, 32, generator=torch.Generator().manual_seed(0)).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = head(feature_BCYX)
+    plain = head(feature_BCYX.float())
+    same = [torch.equal(mixed[task][name], plain[task][name]) for task in range(6) for name in mixed[task]]
+    assert all(same) if float32 else not any(same)
+
+
 def test_losses_run_in_float32_under_autocast():
     head = Head(16, HeadSpec(), SMALL)
     boxes, labels = random_boxes(10, 20.0, torch.Generator().manual_seed(0))

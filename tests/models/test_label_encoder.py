@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from batches import SLIM_GRID, SLIM_TEACHER, random_batch
+from torch import Tensor
 
 from dualdistill.config.run_spec import GridSpec, LabelEncoderSpec, TeacherSpec
 from dualdistill.errors import UserError
@@ -96,3 +97,16 @@ def test_the_full_size_encoder_has_the_published_maps() -> None:
     ]
     assert sizes == [[(256, 9), (256, 256)], [(256, 10), (256, 256)]]
     assert TeacherSpec().channels == (64, 128, 256)
+
+
+def test_boxes_are_encoded_in_float32_under_autocast():
+    encoder = LabelEncoder(
+        LabelEncoderSpec(channels=16), SLIM_GRID, Teacher(SLIM_TEACHER, SLIM_GRID).tap_shapes()
+    )
+    encoded: list[Tensor] = []
+    encoder.join.register_forward_hook(lambda *call: encoded.append(call[-1]))
+    batch = random_batch(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        encoder(batch)
+    encoder(batch)
+    assert torch.equal(*encoded)

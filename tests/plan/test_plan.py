@@ -148,8 +148,8 @@ def test_a_camera_setting_retrains_students_and_no_teacher(folder: Path):
 
 def test_a_teacher_may_have_other_augmentation_than_its_students(folder: Path):
     path = folder / "profiles" / "smoke.yaml"
-    turned = "teacher_input: {bev_rotate_deg: 31.5, bev_flip: true}"
-    path.write_text(f"{path.read_text()}{turned}\n")
+    turned = "teacher_input: {bev_rotate_deg: 31.5, bev_flip: true, "
+    path.write_text(path.read_text().replace("teacher_input: {", turned))
     plan = planned(folder, profile="smoke")
     student, teacher = spec_of(plan, "dualdistill-r50-centerpoint"), spec_of(plan, "centerpoint")
     assert (teacher.input.bev_rotate_deg, teacher.input.bev_flip) == (31.5, True)

@@ -14,11 +14,12 @@ try:
         raise UserError(what, where=where, hint="leave it out")
     JOBS = Jobs(plan.load(overrides=config))
     JOBS.plan.check_root()
-    JOBS.plan.check_starts()
     FIGURES = FigureJobs(JOBS)
     if workflow.is_main_process:  # not again in the jobs that it starts
         targets = get_argument_parser().parse_known_args(sys.argv[1:])[0].targets
         JOBS.check_targets(targets)
+        JOBS.check_imports(targets)
+        JOBS.check_starts(targets)
         JOBS.check_masks(targets)
         FIGURES.check_targets(targets)
 except UserError as error:
@@ -27,6 +28,9 @@ except UserError as error:
 
 # The interpreter of this process: `python` in a shell command would be the first on PATH.
 SUITE = f"{shlex.quote(sys.executable)} -m dualdistill"
+# A profile with several gpus trains every run on all of them, in a process each.
+SHARED = f"-m torch.distributed.run --standalone --nproc-per-node {JOBS.plan.gpus} -m dualdistill"
+TRAIN = f"{shlex.quote(sys.executable)} {SHARED}" if JOBS.plan.gpus > 1 else SUITE
 # Braces are doubled because snakemake formats shell commands, and a setting may be a mapping.
 PLAN = JOBS.plan.arguments.replace("{", "{{").replace("}", "}}")
 

@@ -29,7 +29,7 @@ rule train:
     message:
         "Train {params.name}"
     shell:
-        f"{SUITE} train {{wildcards.run}} {PLAN} > {{log}} 2>&1"
+        f"{TRAIN} train {{wildcards.run}} {PLAN} > {{log}} 2>&1"
 
 
 use rule train as train_teacher with:

@@ -40,7 +40,9 @@ class PillarEncoder(nn.Module):
         kept_PI, cell_P, centre_P2 = self._assign(points_PI)
         cell_Q, pillar_P = torch.unique(cell_P, return_inverse=True)
         features_PI = decorate(kept_PI, pillar_P, centre_P2, len(cell_Q))
-        features_PC = torch.relu(self.norm(self.linear(features_PI)))
+        # bfloat16 would round x and y to 25 cm at the edge of the grid; mmdet3d 0.17 has force_fp32 here
+        with torch.autocast(features_PI.device.type, enabled=False):
+            features_PC = torch.relu(self.norm(self.linear(features_PI)))
         channels = features_PC.shape[1]
         pillars_QC = self._least(pillar_P, len(cell_Q)).scatter_reduce(
             0, pillar_P[:, None].expand_as(features_PC), features_PC, "amax"

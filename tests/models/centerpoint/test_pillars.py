@@ -141,3 +141,12 @@ def test_a_sample_without_points_gives_an_empty_canvas():
     canvas = encoder((cloud(0), torch.zeros(0, 5)))
     assert canvas[0].any()
     assert not canvas[1].any()
+
+
+def test_points_are_encoded_in_float32_under_autocast():
+    """Half precision would move a point at the edge of the grid by centimetres."""
+    points_P5 = points_on(*random_boxes(5, 20.0, torch.Generator().manual_seed(0))[:1], 20, torch.Generator())
+    encoder = PillarEncoder(SLIM_TEACHER, SLIM_GRID)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed_BCYX = encoder((points_P5,))
+    assert torch.equal(mixed_BCYX, encoder((points_P5,)))
