@@ -41,7 +41,7 @@ from dualdistill.seeding import seed_everything
 from dualdistill.store.files import sha256_file, write_json
 from dualdistill.store.provenance import package_versions
 from dualdistill.store.records import RUN, RUN_SCHEMA, WEIGHTS
-from dualdistill.training import train
+from dualdistill.training import devices, train
 from dualdistill.training.checkpoint import save_weights
 from dualdistill.training.objective import Upstream, build_networks
 from dualdistill.training.progress import peak_memory_mb
@@ -167,10 +167,12 @@ def prepare_steps(
         cli.build_index(plan)
     if spec.virtual and not (plan.paths.virtual(spec) / "virtual.json").exists():
         cli.make_virtual(plan, run.id)
+    if spec.pastes and not (plan.paths.objects(spec) / "objects.json").exists():
+        cli.make_objects(plan, run.id)
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0))))
     with tempfile.TemporaryDirectory() as folder:
         earlier = (random_run(spec.teacher, Path(folder)), random_run(spec.label_encoder, Path(folder)))
-        fabric = train.launch(spec.schedule)
+        fabric = devices.launch(spec.schedule)
         networks = build_networks(spec, Upstream(earlier[0], None, earlier[1]))
         learner = networks.objective.learner
         points = learner.needs_points or networks.teachers is not None
