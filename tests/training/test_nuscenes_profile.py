@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import signal
 from collections.abc import Iterator
@@ -48,6 +49,8 @@ class Rehearsal:
                 self.train(self.plan.runs[earlier])
         if run.spec.virtual and not (self.plan.paths.virtual(run.spec) / "virtual.json").exists():
             cli.make_virtual(self.plan, run.id)
+        if run.spec.pastes and not (self.plan.paths.objects(run.spec) / "objects.json").exists():
+            cli.make_objects(self.plan, run.id)
         with stopped_after_a_step(), pytest.raises(SystemExit):
             cli.train(self.plan, run.id, 1)
         assert read_json(folder / "state" / "head.json")["checkpoints"][0]["step"] == 1
@@ -123,7 +126,12 @@ def test_every_row_trains_resumes_predicts_and_is_scored(
     folder = rehearsal.train(run)
     history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     assert [step["step"] for step in history] == [1, 2]
-    assert read_json(folder / "run.json")["spec"]["schedule"]["precision"] == run.spec.schedule.precision
+    assert all(math.isfinite(value) for step in history for value in step.values())
+    assert all(step["grad_norm"] > 0 for step in history)
+    record = read_json(folder / "run.json")
+    assert record["start"]["from"] == ("imagenet" if run.spec.kind == "student" else "random")
+    student_precision = {"student": "bf16-mixed", "teacher": "32-true"}
+    assert record["spec"]["schedule"]["precision"] == student_precision[run.spec.kind]
     cli.predict(plan, run.id)
     cli.evaluate(plan, run.id)
     scores = read_metrics(plan.scores(run))
