@@ -12,7 +12,6 @@ import yaml
 from dualdistill.models.bevdepth.image_encoder import resnet
 
 WIDTH = 8  # of the ResNets
-HEAD = {"share_channels": 16}
 SIZES: dict[str, Any] = {
     "threads": 1,
     "gpus": 0,
@@ -25,7 +24,7 @@ SIZES: dict[str, Any] = {
             "context_channels": 16,
             "bev_channels": [16, 32, 64],
             "bev_out_channels": 32,
-            "head": HEAD,
+            "head": {"share_channels": 16},
         }
     },
     "teachers": {
@@ -34,15 +33,20 @@ SIZES: dict[str, Any] = {
             "layers": [1, 1, 1],
             "channels": [8, 16, 32],
             "neck_channels": 16,
-            "head": HEAD,
+            "head": {"share_channels": 16},
         }
     },
     "label_encoder": {"channels": 16},
     "backbones": {"r101": {"input.image_height": 64, "input.image_width": 192}},
-    "schedules": {kind: {"batch": 2} for kind in ("student", "teacher", "labels")},
+    "schedules": {kind: {"batch": 2, "batch_per_device": 1} for kind in ("student", "teacher", "labels")},
 }
 # the same for what a recipe writes
-OF_RECIPES = {"model.depth_channels": 16, "model.context_channels": 20, "schedule.batch": 2}
+OF_RECIPES = {
+    "model.depth_channels": 16,
+    "model.context_channels": 20,
+    "schedule.batch": 2,
+    "schedule.batch_per_device": 1,
+}
 
 
 def write_config(checkout: Path, folder: Path, root: Path, masks: Path) -> Path:

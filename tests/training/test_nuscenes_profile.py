@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import signal
 from collections.abc import Iterator
@@ -125,7 +126,12 @@ def test_every_row_trains_resumes_predicts_and_is_scored(
     folder = rehearsal.train(run)
     history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     assert [step["step"] for step in history] == [1, 2]
-    assert read_json(folder / "run.json")["spec"]["schedule"]["precision"] == run.spec.schedule.precision
+    assert all(math.isfinite(value) for step in history for value in step.values())
+    assert all(step["grad_norm"] > 0 for step in history)
+    record = read_json(folder / "run.json")
+    assert record["start"]["from"] == ("imagenet" if run.spec.kind == "student" else "random")
+    student_precision = {"student": "bf16-mixed", "teacher": "32-true"}
+    assert record["spec"]["schedule"]["precision"] == student_precision[run.spec.kind]
     cli.predict(plan, run.id)
     cli.evaluate(plan, run.id)
     scores = read_metrics(plan.scores(run))
