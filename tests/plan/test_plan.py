@@ -201,7 +201,7 @@ def test_the_published_sizes_are_in_the_nuscenes_profile(folder: Path):
     assert (r50.grid.cells, r50.teacher.model.pillar_m) == (128, 0.2)
     assert (r50.model.depth, r101.model.depth) == (50, 101)
     assert (r50.schedule.epochs, r50.schedule.steps, r50.schedule.cbgs) == (24, (16, 22), True)
-    assert r50.model == run_spec.BEVDepthSpec(activation_checkpoint=True)
+    assert r50.model == run_spec.BEVDepthSpec(activation_checkpoint=("layer1", "layer2", "layer3", "layer4"))
     # published scales of each class's footprint: long vehicles shrink, pedestrians and cones grow
     assert r50.model.head.nms_scale == (1.0, 0.7, 0.7, 0.4, 0.55, 1.0, 1.0, 1.0, 4.5, 9.0)
     assert r50.model.head.nms_iou == (0.2, 0.2, 0.2, 0.2, 0.2, 0.5)
