@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from dualdistill.config.run_spec import BEVDepthSpec, GridSpec, Stage
 from dualdistill.data.batch import Batch, ImageDepth, Output
 from dualdistill.models.bevdepth.bev_encoder import BevEncoder, BevNeck, warp_to_current
-from dualdistill.models.bevdepth.geometry import bin_depths
 from dualdistill.models.bevdepth.image_encoder import ImageEncoder
 from dualdistill.models.bevdepth.view_transform import ViewTransform, depth_loss
 from dualdistill.models.center_head import Head
@@ -108,5 +107,5 @@ class BEVDepth(Student):
             require(batch.owner_BNhw, "owner_BNhw"),
         )
         reached_BNhw = (depth_BNhw >= lower) & (depth_BNhw < upper)
-        bins_D = bin_depths(self.spec.depth_bins_m, logits_BNDhw.device)
+        bins_D = self.view_transform.geometry.depths(self.spec.depth_bins_m, logits_BNDhw.device)
         return ImageDepth(logits_BNDhw, bins_D, depth_BNhw, owner_BNhw * reached_BNhw)
