@@ -101,7 +101,7 @@ class InputSpec:
     bev_scale: Interval = (0.95, 1.05)
     bev_flip: bool = True
     sweeps: Count = 10  # LiDAR sweeps, including the key frame
-    random_sweeps: bool = True  # in training, of one earlier sweep more a random one is left out
+    random_sweeps: bool = True  # in training, take the earlier ones from one more: nine of ten
     history_train_s: Interval = (0.75, 2.25)  # age of the previous camera frame, drawn uniformly
     history_test_s: Positive = 1.5
     # points of the depth targets: those of the LiDAR | with the virtual points that the teacher mvp reads

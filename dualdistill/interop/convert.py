@@ -46,8 +46,8 @@ class Report:
         lines += [f"shape    {name}: {both}" for name, both in self.misshapen.items()]
         return [*lines, *(f"missing  {ours}" for ours in self.missing)]
 
-    def summary(self) -> str:
-        """Counts in one line."""
+    def summary(self) -> list[str]:
+        """Counts, and the reasons for what was left aside."""
         counts = {
             "taken": len(self.taken),
             "left aside": len(self.aside),
@@ -58,7 +58,7 @@ class Report:
         }
         text = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
         reasons = Counter(self.aside.values())
-        return text + "".join(f"\n  aside: {count} {why}" for why, count in reasons.items())
+        return [text, *(f"  aside: {count} {why}" for why, count in reasons.items())]
 
 
 def convert(

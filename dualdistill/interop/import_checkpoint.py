@@ -156,7 +156,7 @@ def _converted(source: Source, network: nn.Module) -> tuple[dict[str, Tensor], R
 def _lines(source: Source, report: Report) -> list[str]:
     """The report of an import: the file, every name, the counts."""
     facts = [f"{name:<11}{text}" for name, text in source.facts().items()]
-    return [*facts, "", *report.lines(), "", report.summary()]
+    return [*facts, "", *report.lines(), "", *report.summary()]
 
 
 def _record(run: Run, source: Source, network: nn.Module, folder: Path) -> Mapping[str, Any]:

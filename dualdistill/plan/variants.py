@@ -146,7 +146,7 @@ class Resolver:
             grid=self.profile.grid,
             input=input_spec,
             model=replace(model, start="random") if isinstance(model, StudentSpec) else model,
-            schedule=ScheduleSpec(),
+            schedule=ScheduleSpec(epochs=0),
             threads=self.profile.threads,
             versions=identity.of_import(self.data, model),
             imported=variant.name,

@@ -106,7 +106,7 @@ def decode(source: Path) -> Arrays:
 
 
 def results(source: Path) -> dict[str, Any]:
-    """What both heads submit for the two samples, with the poses and ages that lead there."""
+    """The boxes of both heads as submitted for the two samples, with the poses and ages that lead there."""
     config = json.loads((source / "decode_a.config.json").read_text())
     files = {head: source / f"decode_a.{head}.nuscenes_results.json" for head in ("student", "teacher")}
     return {

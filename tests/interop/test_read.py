@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
+import random
 import sys
 import types
 import zipfile
@@ -116,6 +118,18 @@ def test_a_tensor_larger_than_its_data_is_refused(tmp_path: Path, foreign: types
             archive.writestr(name, content.replace(b"K\x02K\x03\x86", b"K\xc8K\x03\x86"))
     with pytest.raises(CheckpointError, match="damaged"):
         read(tmp_path / "large.pth")
+
+
+def test_no_wrong_byte_is_a_traceback(tmp_path: Path, foreign: types.ModuleType) -> None:
+    content = {"state_dict": {"a": torch.zeros(3)}, "meta": {"buffer": foreign.HistoryBuffer()}}
+    torch.save(content, tmp_path / "whole.pth", _use_new_zipfile_serialization=False)
+    whole, draw = (tmp_path / "whole.pth").read_bytes(), random.Random(0)
+    for _ in range(300):
+        spoiled = bytearray(whole)
+        spoiled[draw.randrange(2, len(whole))] = draw.randrange(256)
+        (tmp_path / "spoiled.pth").write_bytes(spoiled)
+        with contextlib.suppress(CheckpointError):
+            read(tmp_path / "spoiled.pth")
 
 
 @pytest.mark.parametrize("prefix", ["module.", "model.", "module.model.", "model.module."])

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import torch
 from batches import SLIM_GRID, SLIM_TEACHER, random_batch
-from torch import Tensor
 
 from dualdistill.config.run_spec import GridSpec, LabelEncoderSpec, TeacherSpec
 from dualdistill.errors import UserError
@@ -103,7 +102,7 @@ def test_boxes_are_encoded_in_float32_under_autocast():
     encoder = LabelEncoder(
         LabelEncoderSpec(channels=16), SLIM_GRID, Teacher(SLIM_TEACHER, SLIM_GRID).tap_shapes()
     )
-    encoded: list[Tensor] = []
+    encoded: list[torch.Tensor] = []
     encoder.join.register_forward_hook(lambda *call: encoded.append(call[-1]))
     batch = random_batch(1)
     with torch.autocast("cpu", torch.bfloat16):

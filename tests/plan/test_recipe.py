@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from dualdistill.config import method_options
+from dualdistill.config.run_spec import HeadSpec
 from dualdistill.config.settings import load
 from dualdistill.errors import UserError
 from dualdistill.plan import plan as planning
@@ -123,6 +124,16 @@ def test_the_published_differences(folder: Path):
     rows = ("dualdistill-r101-mvp", "distillbev-r50-mvp", "dualdistill-r50-centerpoint", "bevdepth-r50")
     depth = [plan.run(row).spec.input.depth_points for row in rows]
     assert depth == ["virtual", "virtual", "lidar", "lidar"]
+
+
+def test_megviis_students_have_the_distances_of_their_configuration_in_nms(folder: Path):
+    """Its min_radius is in square metres."""
+    plan = published(folder, "nuscenes")
+    for row in ("bevdepth-r50", "bevdepth-r101", "labeldistill-r50-centerpoint"):
+        squares = [metres**2 for metres in plan.run(row).spec.model.head.circle_nms_m]
+        assert squares == pytest.approx([4, 12, 10, 1, 0.85, 0.175], rel=1e-5)
+    for row in ("dualdistill-r50-mvp", "distillbev-r50-centerpoint", "tigbev-r101-centerpoint"):
+        assert plan.run(row).spec.model.head == HeadSpec()
 
 
 def test_tig_bev_does_not_double_the_resize_range_with_the_image(folder: Path):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
-from batches import SLIM_STUDENT, SLIM_TEACHER, random_batch
+from batches import SLIM_GRID, SLIM_STUDENT, SLIM_TEACHER, random_batch
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -43,69 +43,79 @@ from dualdistill.training.precision import DTYPES, SMALLEST_SCALE, check_in_effe
 from dualdistill.training.progress import Clock
 from dualdistill.training.train import Setup, State, launch, set_up, train_step
 
-IMAGE = (32, 96)
-GRID = GridSpec(half_extent_m=12.8, cell_m=1.6)  # the backward pass in float16 is slow on CPUs without it
+
+@dataclass(frozen=True)
+class Size:
+    grid: GridSpec
+    image: tuple[int, int]
+    samples: int
+
+
+# the backward pass in float16 is slow on CPUs that do not have it
+SMALL = Size(GridSpec(half_extent_m=12.8, cell_m=1.6), (32, 96), 2)
+# batch norms of a random network that average over few cells amplify what rounding changes
+LARGE = Size(SLIM_GRID, (64, 176), 4)
 SCALE = 64.0  # at the usual 65536 the first steps of random networks overflow
 PRECISIONS = get_args(get_type_hints(ScheduleSpec)["precision"])
 METHODS = sorted(method_options.methods())
 OF_KEPT_BOXES = {"crd"}  # losses that a changed set of the teacher's boxes changes
 
 
-def batch_with_objects() -> Batch:
+def batch_with_objects(size: Size) -> Batch:
     """A batch with the inputs of all methods: the box of every point, and masks in every camera."""
     draw = torch.Generator().manual_seed(1)
-    batch = random_batch(2, grid=GRID, image=IMAGE, boxes=6)
+    batch = random_batch(size.samples, grid=size.grid, image=size.image, boxes=6)
     owner_BNhw = torch.randint(1, 7, batch.depth_BNhw.shape, generator=draw) * (batch.depth_BNhw > 0)
-    masks_SHW = torch.zeros(2, *IMAGE, dtype=torch.bool)
+    masks_SHW = torch.zeros(2, *size.image, dtype=torch.bool)
     masks_SHW[0, 4:20, 10:40] = True
     masks_SHW[1, 10:30, 50:90] = True
     instances = Instances(masks_SHW, torch.tensor([0, 8]), torch.tensor([0.9, 0.6]))
-    return replace(batch, owner_BNhw=owner_BNhw, instances=((instances,) * 6,) * 2)
+    return replace(batch, owner_BNhw=owner_BNhw, instances=((instances,) * 6,) * size.samples)
 
 
-def student_of(method: str) -> Networks:
-    student, teacher = BEVDepth(SLIM_STUDENT, GRID), Teacher(SLIM_TEACHER, GRID)
+def student_of(method: str, size: Size) -> Networks:
+    student, teacher = BEVDepth(SLIM_STUDENT, size.grid), Teacher(SLIM_TEACHER, size.grid)
     distiller: Distiller = method_options.load(method)(**method_options.fill(method, {}))
-    image = (SLIM_STUDENT.neck_channels, IMAGE[0] // 16, IMAGE[1] // 16)
+    image = (SLIM_STUDENT.neck_channels, size.image[0] // 16, size.image[1] // 16)
     distiller.bind(student.tap_shapes() | {"image": image}, teacher.tap_shapes())
     distiller.prepare(student.head, teacher.head)
-    encoder = LabelEncoder(LabelEncoderSpec(channels=16), GRID, teacher.tap_shapes())
+    encoder = LabelEncoder(LabelEncoderSpec(channels=16), size.grid, teacher.tap_shapes())
     return Networks(Objective(student, distiller), Teachers(teacher, encoder), {})
 
 
-def label_encoder() -> Networks:
-    teacher = Teacher(SLIM_TEACHER, GRID)
-    encoder = LabelEncoder(LabelEncoderSpec(channels=16), GRID, teacher.tap_shapes())
+def label_encoder(grid: GridSpec) -> Networks:
+    teacher = Teacher(SLIM_TEACHER, grid)
+    encoder = LabelEncoder(LabelEncoderSpec(channels=16), grid, teacher.tap_shapes())
     return Networks(LabelEncoderObjective(encoder), Teachers(teacher), {})
 
 
-def mvp() -> Networks:
+def mvp(grid: GridSpec) -> Networks:
     numbers = {item.name: getattr(SLIM_TEACHER, item.name) for item in fields(SLIM_TEACHER)}
-    return Networks(Objective(Teacher(MVPSpec(**numbers), GRID)), None, {})
+    return Networks(Objective(Teacher(MVPSpec(**numbers), grid)), None, {})
 
 
-OTHERS: dict[str, Callable[[], Networks]] = {
-    "student": lambda: Networks(Objective(BEVDepth(SLIM_STUDENT, GRID)), None, {}),
-    "detector": lambda: Networks(DetectorObjective(BEVDepth(SLIM_STUDENT, GRID), 1.0), None, {}),
-    "centerpoint": lambda: Networks(Objective(Teacher(SLIM_TEACHER, GRID)), None, {}),
+OTHERS: dict[str, Callable[[GridSpec], Networks]] = {
+    "student": lambda grid: Networks(Objective(BEVDepth(SLIM_STUDENT, grid)), None, {}),
+    "detector": lambda grid: Networks(DetectorObjective(BEVDepth(SLIM_STUDENT, grid), 1.0), None, {}),
+    "centerpoint": lambda grid: Networks(Objective(Teacher(SLIM_TEACHER, grid)), None, {}),
     "mvp": mvp,
     "labels": label_encoder,
-    "classifier": lambda: Networks(Objective(Classifier(ClassifierSpec(width=8))), None, {}),
+    "classifier": lambda grid: Networks(Objective(Classifier(ClassifierSpec(width=8))), None, {}),
 }
 
 
-def networks_of(name: str) -> Networks:
+def networks_of(name: str, size: Size) -> Networks:
     torch.manual_seed(0)
-    return student_of(name) if name in METHODS else OTHERS[name]()
+    return student_of(name, size) if name in METHODS else OTHERS[name](size.grid)
 
 
-def input_of(name: str) -> Batch | Crops:
-    batch = batch_with_objects()
+def input_of(name: str, size: Size) -> Batch | Crops:
+    batch = batch_with_objects(size)
     if name == "classifier":
         return Crops(batch.tokens, torch.randn(32, 3, 64, 64), torch.arange(32) % 11)
     if name == "mvp":
         painted = torch.rand(400, 17, generator=torch.Generator().manual_seed(2)) * 40 - 20
-        return replace(batch, points_PI=(painted, painted.flip(0)))
+        return replace(batch, points_PI=(painted,) * size.samples)
     return batch
 
 
@@ -131,13 +141,18 @@ Training = tuple[State, Setup, Iterator[Any]]
 
 
 def start(
-    spec: RunSpec, precision: str, folder: Path, name: str, networks: Networks | None = None
+    spec: RunSpec,
+    precision: str,
+    folder: Path,
+    name: str,
+    networks: Networks | None = None,
+    size: Size = SMALL,
 ) -> Training:
     """A training before its first step, or at its checkpoint if it has one."""
     pin(1)
     spec = replace(spec, schedule=replace(spec.schedule, precision=precision))
-    fabric, feed = launch(spec.schedule), Feed(input_of(name))
-    state, setup = set_up(spec, folder, fabric, feed, networks or networks_of(name))
+    fabric, feed = launch(spec.schedule), Feed(input_of(name, size))
+    state, setup = set_up(spec, folder, fabric, feed, networks or networks_of(name, size))
     if state.scaler:
         state.scaler.load_state_dict(state.scaler.state_dict() | {"scale": SCALE})
     if saved := load_state(folder, spec.sha):
@@ -174,7 +189,7 @@ def test_every_loss_in_bfloat16_is_within_two_percent_of_float32(
 ) -> None:
     losses, kept = {}, {}
     for precision in ("32-true", "bf16-mixed"):
-        _, setup, batches = start(smoke, precision, tmp_path, name)
+        _, setup, batches = start(smoke, precision, tmp_path, name, size=LARGE)
         batch = next(batches)
         with torch.no_grad():
             terms = setup.module.train()(batch, setup.teachers, 0.0)
@@ -203,7 +218,7 @@ class Planted(LabelEncoderObjective):
 
 
 def planted(at: int) -> Networks:
-    networks = networks_of("labels")
+    networks = networks_of("labels", SMALL)
     assert isinstance(networks.objective.learner, LabelEncoder)
     return replace(networks, objective=Planted(networks.objective.learner, at))
 

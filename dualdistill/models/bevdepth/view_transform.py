@@ -54,8 +54,9 @@ class DepthNet(nn.Module):
             nn.BatchNorm1d(CAMERA_NUMBERS), nn.Linear(CAMERA_NUMBERS, width), nn.Sigmoid()
         )
         self.trunk = residual_stage(width, width, blocks=3, stride=1)
-        deformable = (DeformableConv(width), nn.BatchNorm2d(width)) if spec.depth_deformable else ()
-        self.deformable = nn.Sequential(*deformable)
+        self.deformable = nn.Sequential()
+        if spec.depth_deformable:
+            self.deformable.extend([DeformableConv(width, spec.activation_checkpoint), nn.BatchNorm2d(width)])
         self.logits = nn.Conv2d(width, depth_bin_count(spec.depth_bins_m), 1)
 
     def forward(self, image_MChw: Tensor, camera_M33: Tensor) -> tuple[Tensor, Tensor]:

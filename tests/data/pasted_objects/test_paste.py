@@ -205,3 +205,31 @@ def test_nothing_is_pasted_in_testing_and_training_draws_by_seed_and_draw_alone(
     assert torch.equal(first.boxes_K9, again.boxes_K9)
     assert torch.equal(first.points_PI, again.points_PI)
     assert len(first.boxes_K9) != len(other.boxes_K9) or not torch.equal(first.labels_K, other.labels_K)
+
+
+def test_objects_of_the_real_frames_mirror_image_land_in_free_places_of_the_real_frame(
+    real_frame, tmp_path: Path
+) -> None:
+    mirror = np.diag([-1.0, 1, 1, 1])
+    cloud = np.hstack([real_frame.points_P5[:, :4], np.zeros((len(real_frame.points_P5), 1), np.float32)])
+    held = [cloud[points_in_box(box_9, cloud[:, :3])] for box_9 in real_frame.boxes_K9]
+    cut = [number for number, points in enumerate(held) if len(points) >= 5]
+    assert len(cut) == 29
+    boxes_O9 = move_boxes(mirror, real_frame.boxes_K9[cut])
+    points = [held[number] * np.float32([-1, 1, 1, 1, 1]) for number in cut]
+    write_database(tmp_path, "sha", boxes_O9, np.arange(len(cut)) % len(CLASSES), points)
+    database = ObjectDatabase(tmp_path, SimpleNamespace(sha="sha"))
+    crowd = np.full(len(real_frame.boxes_K9), CAR)  # enough cars, none of the other classes
+    boxes_K9, labels_K, pasted = paste(database, real_frame.boxes_K9, crowd, cloud, np.random.default_rng(0))
+    added = range(len(crowd), len(boxes_K9))
+    assert len(added) >= 10
+    assert (labels_K[len(crowd) :] != CAR).all()
+    cleared = np.zeros(len(cloud), dtype=bool)
+    for number in added:
+        assert not any(overlap(boxes_K9[number], other_9) for other_9 in boxes_K9[:number])
+        original = int(np.flatnonzero((boxes_O9[:, :3] == boxes_K9[number, :3]).all(axis=1))[0])
+        inside = pasted[points_in_box(boxes_K9[number], pasted[:, :3])]
+        assert np.array_equal(inside, points[original])
+        cleared |= points_in_box(boxes_K9[number], cloud[:, :3])
+    assert cleared.any()
+    assert np.array_equal(pasted[-(~cleared).sum() :], cloud[~cleared])
