@@ -58,9 +58,7 @@ class DataSpec:
     val_split: str
     pretrain_split: str | None = None  # None without pre-training
     world: WorldSpec | None = None
-    stand_in: bool = (
-        False  # a synthetic root under nuScenes' names; set where data_root holds one, never written
-    )
+    stand_in: bool = False  # a synthetic root under nuScenes' names; found in data_root, never written
 
     @property
     def synthetic(self) -> bool:
