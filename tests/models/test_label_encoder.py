@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import torch
 from batches import SLIM_GRID, SLIM_TEACHER, random_batch
-from torch import Tensor
 
 from dualdistill.config.run_spec import GridSpec, LabelEncoderSpec, TeacherSpec
 from dualdistill.errors import UserError
