@@ -171,7 +171,8 @@ def train_step(state: State, setup: Setup, batches: Iterator[Any]) -> dict[str, 
     """One optimizer step on the next batch, part by part: forward, backward, clip, step, average."""
     fabric, module, schedule = setup.fabric, setup.module, setup.spec.schedule
     rate = optim.learning_rate(schedule, state.step, setup.feed.steps_per_epoch)
-    optim.set_rate(state.optimizer, rate)
+    beta1 = optim.momentum(schedule, state.step, setup.feed.steps_per_epoch)
+    optim.set_rate(state.optimizer, rate, beta1)
     module.train()
     losses: dict[str, float] = {}
     parts = schedule.parts(fabric.world_size)
