@@ -58,9 +58,7 @@ class DataSpec:
     val_split: str
     pretrain_split: str | None = None  # None without pre-training
     world: WorldSpec | None = None
-    stand_in: bool = (
-        False  # a synthetic root under nuScenes' names; set where data_root holds one, never written
-    )
+    stand_in: bool = False  # a synthetic root under nuScenes' names; found in data_root, never written
 
     @property
     def synthetic(self) -> bool:
@@ -296,9 +294,8 @@ class ScheduleSpec:
     head_rate: Positive = 1.0  # factor on lr for layers that start untrained: the head, a method's layers
     weight_decay: NotNegative = 0.01
     policy: Literal["step", "cosine", "cyclic"] = "step"
-    cycle_momentum: bool = (
-        False  # with policy cyclic: AdamW's beta1 falls while the rate rises, as in mmdet3d
-    )
+    # with policy cyclic: AdamW's beta1 falls while the rate rises, as in mmdet3d
+    cycle_momentum: bool = False
     steps: tuple[Count, ...] = (16, 22)  # epochs at which the step policy divides by ten
     warmup_iters: Whole = 500
     clip_norm: Positive = 5.0
