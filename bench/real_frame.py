@@ -38,7 +38,7 @@ from torch import nn
 
 from dualdistill import models
 from dualdistill.config.nuscenes import BENCHMARK, CLASSES, MAX_BOXES, TASKS
-from dualdistill.config.run_spec import DataSpec, RunSpec, StudentSpec
+from dualdistill.config.run_spec import DataSpec, RunSpec, StudentSpec, TeacherInputSpec
 from dualdistill.data import index_build
 from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.data.geometry import inverse, move_points
@@ -95,7 +95,7 @@ def prepare(frame: Path, work: Path) -> DataPaths:
 
 def plain(spec: RunSpec) -> RunSpec:
     """The published network, fitted to one frame: random weights, no augmentation, a constant rate."""
-    unaugmented = {
+    unaugmented: dict[str, Any] = {
         "resize_jitter": (0.0, 0.0),
         "resize_test": 0.0,
         "image_flip": False,
@@ -105,8 +105,18 @@ def plain(spec: RunSpec) -> RunSpec:
         "bev_flip": False,
         "scene_start": "current",
     }
+    if spec.kind == "teacher":
+        unaugmented["paste"] = False
+    if isinstance(spec.input, TeacherInputSpec):
+        unaugmented["paste"] = False
     constant = {"epochs": float(STEPS), "batch": 1, "lr": RATES[spec.kind], "policy": "step", "steps": ()}
-    constant |= {"warmup_iters": 0, "cbgs": False, "ema": 0.0, "precision": "32-true", "accumulate": 1}
+    constant |= {
+        "warmup_iters": 0,
+        "cbgs": False,
+        "ema": 0.0,
+        "precision": "32-true",
+        "batch_per_device": None,
+    }
     model = replace(spec.model, start="random") if isinstance(spec.model, StudentSpec) else spec.model
     return replace(
         spec,
@@ -195,9 +205,10 @@ class FittedFrame:
         ranges, tokens = config_factory(BENCHMARK).class_range, [row["token"] for row in self.tables.sample]
         truth = load_gt_of_sample_tokens(self.tables, tokens, DetectionBox)
         predicted, _ = load_prediction(str(results), MAX_BOXES, DetectionBox)
-        both = (add_center_dist(self.tables, boxes) for boxes in (truth, predicted))
-        annotated, ours = (filter_eval_boxes(self.tables, boxes, ranges) for boxes in both)
-        return annotated, ours
+        annotated = filter_eval_boxes(self.tables, add_center_dist(self.tables, truth), ranges)
+        if not predicted.all:  # the devkit does not filter an empty set
+            return annotated, predicted
+        return annotated, filter_eval_boxes(self.tables, add_center_dist(self.tables, predicted), ranges)
 
     def _causes(self, missed: list[DetectionBox]) -> list[str]:
         """Why each box is missed, read from the maps of the head at the cell of its centre."""

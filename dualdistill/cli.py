@@ -172,6 +172,39 @@ def make_virtual(plan: Plan, points: str) -> None:
         build.make(index, plan.paths.root, spec, settings.masks, out, workers=settings.workers, state=state)
 
 
+@command("import-checkpoint", reads_data=False)
+@click.argument("file", type=FILE)
+@click.option("--as", "row", required=True, help="The row that the weights become: one with weights: file.")
+@click.option("--mmdet3d", metavar="VERSION", help="The version that wrote the file, where it does not say.")
+def import_checkpoint(plan: Plan, file: Path, row: str, mmdet3d: str | None) -> None:
+    """Make a run from a checkpoint that others have released.
+
+    It is told by its names and converted, or refused with the reason. Nothing in it is run.
+    """
+    plan.run(row)
+    from dualdistill.interop import import_checkpoint
+
+    print("\n".join(import_checkpoint.import_checkpoint(plan, row, file, mmdet3d)))
+
+
+@command("objects")
+@click.argument("objects")
+def make_objects(plan: Plan, objects: str) -> None:
+    """Cut objects to paste out of the training frames.
+
+    OBJECTS is a folder of objects, or a teacher (run or row) that is trained with them.
+    """
+    name, spec = plan.pasted_objects(objects)
+    from dualdistill.data.index import Index
+    from dualdistill.data.pasted_objects import build
+    from dualdistill.store.lock import run_lock
+
+    index, out = Index.load(plan.paths.index), plan.paths.index.parent / name
+    where = (index, plan.paths.root, spec, plan.paths.virtual(spec), out)
+    with run_lock(state := plan.job_state(name)):
+        build.make(*where, workers=plan.settings.workers, state=state)
+
+
 @command("train")
 @click.argument("run")
 @click.option("--log-every", type=int, default=20, metavar="STEPS")
@@ -181,6 +214,12 @@ def train(plan: Plan, run: str, log_every: int) -> None:
     RUN is a run's id, or a row of variants.yaml.
     """
     planned = plan.run(run)
+    if planned.spec.imported:
+        raise UserError(
+            f"row {planned.spec.imported} is imported, not trained here", hint="import-checkpoint"
+        )
+    for name in planned.needs:
+        plan.check_import(plan.runs[name])
     os.environ.setdefault("DUALDISTILL_LOADERS", str(plan.settings.loaders))
     if planned.spec.masks:
         plan.check_masks(planned.spec.masks)

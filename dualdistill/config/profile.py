@@ -37,6 +37,7 @@ class TeacherInputChanges:
     bev_rotate_deg: Degrees | None = None
     bev_scale: Interval | None = None
     bev_flip: bool | None = None
+    paste: bool | None = None
     every_ring: RingStep | None = None
     range_noise_m: NotNegative | None = None
 

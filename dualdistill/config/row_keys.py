@@ -21,7 +21,8 @@ OF_EVERY_ROW = {
     "backbone": str,  # of a student, by its name in the profile
     "method": str,  # a file of dualdistill/distill/; needs a teacher
     "teacher": str,  # the row of the teacher
-    "weights": str,  # of a teacher: the row of the same network that gives it its initial weights
+    # file: from a released checkpoint, not trained here; of a teacher also a row: its initial weights
+    "weights": str,
 }
 
 

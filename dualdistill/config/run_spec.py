@@ -58,9 +58,7 @@ class DataSpec:
     val_split: str
     pretrain_split: str | None = None  # None without pre-training
     world: WorldSpec | None = None
-    stand_in: bool = (
-        False  # a synthetic root under nuScenes' names; set where data_root holds one, never written
-    )
+    stand_in: bool = False  # a synthetic root under nuScenes' names; found in data_root, never written
 
     @property
     def synthetic(self) -> bool:
@@ -103,7 +101,7 @@ class InputSpec:
     bev_scale: Interval = (0.95, 1.05)
     bev_flip: bool = True
     sweeps: Count = 10  # LiDAR sweeps, including the key frame
-    random_sweeps: bool = True  # in training, of one earlier sweep more a random one is left out
+    random_sweeps: bool = True  # in training, take the earlier ones from one more: nine of ten
     history_train_s: Interval = (0.75, 2.25)  # age of the previous camera frame, drawn uniformly
     history_test_s: Positive = 1.5
     # points of the depth targets: those of the LiDAR | with the virtual points that the teacher mvp reads
@@ -114,8 +112,9 @@ class InputSpec:
 
 @dataclass(frozen=True, config=STRICT)
 class TeacherInputSpec(InputSpec):
-    """Input of a LiDAR teacher, degraded to measure how a student depends on its teacher's quality."""
+    """Input of a LiDAR teacher; degraded to measure how a student depends on its teacher's quality."""
 
+    paste: bool = True  # in training, fill frames up with objects of other frames (data/pasted_objects/)
     every_ring: RingStep = 1  # keep every n-th ring
     range_noise_m: NotNegative = 0.0  # standard deviation along the ray; drawn once per return, not per epoch
 
@@ -214,6 +213,8 @@ class BEVDepthSpec(StudentSpec):
     depth_weight: Weight = 100.0
     bev_channels: Triple = (128, 256, 512)
     bev_out_channels: Count = 256
+    # conventions of the lift and the alignment in time: exact | as in the released code, for its checkpoints
+    geometry: Literal["exact", "released"] = "exact"
     extra_norm: bool = True  # BN + ReLU after the BEV neck, in baseline and distilled students alike
     # stages whose activations are computed again in the backward pass: saves memory, costs time
     activation_checkpoint: Distinct[Stage] = ()
@@ -293,9 +294,8 @@ class ScheduleSpec:
     head_rate: Positive = 1.0  # factor on lr for layers that start untrained: the head, a method's layers
     weight_decay: NotNegative = 0.01
     policy: Literal["step", "cosine", "cyclic"] = "step"
-    cycle_momentum: bool = (
-        False  # with policy cyclic: AdamW's beta1 falls while the rate rises, as in mmdet3d
-    )
+    # with policy cyclic: AdamW's beta1 falls while the rate rises, as in mmdet3d
+    cycle_momentum: bool = False
     steps: tuple[Count, ...] = (16, 22)  # epochs at which the step policy divides by ten
     warmup_iters: Whole = 500
     clip_norm: Positive = 5.0
@@ -362,6 +362,7 @@ class RunSpec:
     distill: DistillSpec | None = None
     teacher: RunSpec | None = None
     pretraining: RunSpec | None = None  # the run that gives it its initial weights
+    imported: str | None = None  # the row whose weights come from a released file; nothing is trained
 
     def prerequisites(self) -> list[RunSpec]:
         """Runs that initialise this run or encode its labels, directly or through other runs."""
@@ -373,6 +374,12 @@ class RunSpec:
         """Virtual points in the input of the run or of its teacher."""
         model = self.teacher.model if self.teacher else self.model
         return model.virtual if isinstance(model, MVPSpec) else None
+
+    @property
+    def pastes(self) -> bool:
+        """Whether objects of other frames are pasted in its training."""
+        spec = self.input
+        return isinstance(spec, TeacherInputSpec) and spec.paste and self.schedule.epochs > 0
 
     @property
     def label_encoder(self) -> RunSpec | None:

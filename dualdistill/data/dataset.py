@@ -5,6 +5,7 @@ Geometry is float64 until the last step. Axes as in batch.py; the fields of one 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,13 +21,16 @@ from dualdistill.config.run_spec import RunSpec, StudentSpec
 from dualdistill.data.augment import Draws, between, bev_affine, image_affine, warp
 from dualdistill.data.batch import Batch, Instances
 from dualdistill.data.cache import Cache
+from dualdistill.data.clouds import teacher_cloud
 from dualdistill.data.depth_targets import depth_targets, owners, projection
 from dualdistill.data.geometry import Array, inverse, move_boxes, move_points
 from dualdistill.data.index import LIDAR_COLUMN, Index
-from dualdistill.data.lidar_sweeps import DegradedClouds, choose_sweeps, load_sweeps
+from dualdistill.data.lidar_sweeps import choose_sweeps, load_sweeps
 from dualdistill.data.masks.provider import MaskProvider, warp_instances
+from dualdistill.data.pasted_objects.paste import paste
+from dualdistill.data.pasted_objects.reader import ObjectDatabase
 from dualdistill.data.previous_frame import choose_previous_frame
-from dualdistill.data.sensor_files import Pixels, SensorFiles
+from dualdistill.data.sensor_files import Pixels, Points, SensorFiles
 from dualdistill.data.virtual_points.reader import VirtualClouds
 from dualdistill.seeding import seed_for
 
@@ -80,6 +84,7 @@ class FrameDataset(Dataset[Sample]):
         images: bool,
         points: bool,
         virtual: Path | None = None,
+        objects: Path | None = None,
         masks: MaskProvider | None = None,
     ) -> None:
         self.index, self.spec, self.masks = index, spec, masks
@@ -88,11 +93,11 @@ class FrameDataset(Dataset[Sample]):
         # of the depth targets; a teacher has none and loads no images
         self.stride = spec.model.feature_stride if isinstance(spec.model, StudentSpec) else 0
         self.source: SensorFiles | Cache = SensorFiles(index, root) if cache is None else Cache(cache, index)
-        self.cloud = self.depth_cloud = self.source.cloud
-        if points and (degraded := spec.degraded):
-            self.cloud = DegradedClouds(SensorFiles(index, root), degraded).cloud
-        if points and virtual:
-            self.cloud = VirtualClouds(virtual, index, self.source.cloud).cloud
+        self.cloud: Callable[[int], Points] = self.source.cloud
+        self.depth_cloud: Callable[[int], Points] = self.source.cloud
+        if points:
+            self.cloud = teacher_cloud(SensorFiles(index, root), self.source, spec, virtual)
+        self.objects = ObjectDatabase(objects, index) if train and objects else None
         if train and images and spec.input.depth_points == "virtual":
             assert virtual is not None  # the plan refuses a row whose teacher has none
             self.depth_cloud = VirtualClouds(virtual, index, self.source.cloud).cloud
@@ -112,31 +117,36 @@ class FrameDataset(Dataset[Sample]):
         draws = None
         if self.train:
             draws = Draws.take(np.random.default_rng(seed_for(self.spec.seed, "augment", draw, position)))
+        boxes_K9, labels_K = self._boxes(sample)
+        points_PI = self._points(sample, draws) if self.points else None
+        if self.objects is not None and points_PI is not None:
+            generator = np.random.default_rng(seed_for(self.spec.seed, "paste", draw, position))
+            boxes_K9, labels_K, points_PI = paste(self.objects, boxes_K9, labels_K, points_PI, generator)
         affine = bev_affine(draws, self.spec.input)
-        boxes_K9, labels_K = self._boxes(sample, affine)
+        boxes_K9 = move_boxes(affine, boxes_K9)
+        on_grid = (np.abs(boxes_K9[:, :2]) < self.spec.grid.half_extent_m).all(axis=1)
+        boxes_K9, labels_K = boxes_K9[on_grid], labels_K[on_grid]
+        if points_PI is not None:
+            points_PI[:, :3] = move_points(affine, points_PI[:, :3])
         return Sample(
             token=self.index.token(sample),
             boxes_K9=_float32(boxes_K9),
             labels_K=torch.from_numpy(labels_K),
             bev_affine_44=_float32(affine),
-            points_PI=self._points(sample, affine, draws) if self.points else None,
+            points_PI=None if points_PI is None else torch.from_numpy(points_PI),
             cameras=self._cameras(sample, affine, boxes_K9, draws) if self.images else None,
         )
 
-    def _boxes(self, sample: int, affine: Array) -> tuple[Array, NDArray[np.int64]]:
-        """Augmented boxes with at least one LiDAR or radar point and their centre on the grid."""
-        boxes_K9 = move_boxes(affine, self.index.boxes(sample))
+    def _boxes(self, sample: int) -> tuple[Array, NDArray[np.int64]]:
+        """Boxes with at least one LiDAR or radar point."""
         rows = self.index.annotations(sample)
-        on_grid = (np.abs(boxes_K9[:, :2]) < self.spec.grid.half_extent_m).all(axis=1)
-        keep = on_grid & self.index.has_points()[rows]
-        return boxes_K9[keep], self.index.annotation_label[rows][keep].astype(np.int64)
+        keep = self.index.has_points()[rows]
+        return self.index.boxes(sample)[keep], self.index.annotation_label[rows][keep].astype(np.int64)
 
-    def _points(self, sample: int, affine: Array, draws: Draws | None) -> Tensor:
+    def _points(self, sample: int, draws: Draws | None) -> Points:
         spec, key = self.spec.input, int(self.index.sample_key_record[sample, LIDAR_COLUMN])
         left_out = draws.sweep if draws and spec.random_sweeps else None
-        points_PI = load_sweeps(self.index, choose_sweeps(self.index, key, spec.sweeps, left_out), self.cloud)
-        points_PI[:, :3] = move_points(affine, points_PI[:, :3])
-        return torch.from_numpy(points_PI)
+        return load_sweeps(self.index, choose_sweeps(self.index, key, spec.sweeps, left_out), self.cloud)
 
     def _cameras(self, sample: int, affine: Array, boxes_K9: Array, draws: Draws | None) -> CameraSample:
         index, spec = self.index, self.spec.input

@@ -78,7 +78,13 @@ def frame_batches(spec: RunSpec, data: DataPaths, *, images: bool, points: bool)
     where = (index, data.root, data.cache, split, spec)
     masks = open_masks(spec.masks, index, data.root, data.masks) if spec.masks else None
     frames = FrameDataset(
-        *where, train=True, images=images, points=points, virtual=data.virtual(spec), masks=masks
+        *where,
+        train=True,
+        images=images,
+        points=points,
+        virtual=data.virtual(spec),
+        objects=data.objects(spec),
+        masks=masks,
     )
 
     def order(epoch: int) -> NDArray[np.int64]:

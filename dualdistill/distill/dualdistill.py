@@ -12,11 +12,18 @@ from typing import Literal
 
 from torch import Tensor
 
-from dualdistill.config.ranges import OpenShare, Positive, PositiveShare, Weight
+from dualdistill.config.ranges import OpenShare, Positive, PositiveShare, Several, Weight
 from dualdistill.distill import alignment as alignments
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import LEVELS, FeaturePair, Shape
-from dualdistill.distill.terms.crd import Labels, crd_loss, ground_truth_labels, soft_crd_loss, teacher_labels
+from dualdistill.distill.terms.crd import (
+    Labels,
+    crd_loss,
+    ground_truth_labels,
+    in_displacements,
+    soft_crd_loss,
+    teacher_labels,
+)
 from dualdistill.distill.terms.mfd import MFD
 
 
@@ -26,9 +33,10 @@ class DualDistill(Distiller):
     def __init__(
         self,
         *,
-        alignment: Literal["aoa", "upsample_conv3", "orthogonal", "attention"] = "aoa",
+        alignment: Literal["aoa", "upsample_conv3", "orthogonal", "attention", "aoa_released"] = "aoa",
         aoa_out_act: Literal["none", "relu"] = "none",  # teacher maps are post-ReLU, AOA's output is signed
         mfd: bool = True,
+        mfd_levels: Several[Literal["s2", "s3", "head"]] = ("s2", "s3", "head"),
         mfd_weight: Weight = 1.0,  # multiplies all MFD terms, whose sums grow with cells and channels
         fg_weight: Weight = 6e-3,  # alpha
         tn_weight: Weight = 4e-2,  # beta
@@ -38,22 +46,26 @@ class DualDistill(Distiller):
         tau: Positive = 0.5,  # temperature of both attentions
         crd: bool = True,
         crd_weight: Weight = 1.0,
+        crd_head: Literal["teacher", "student"] = "teacher",  # student: its own head gets the labels
         labels: Literal[
             "teacher", "gt", "soft"
         ] = "teacher",  # soft: the teacher's raw outputs instead of its boxes
         temperature: Positive = 0.1,
         crd_threshold: OpenShare = 0.1,  # score cut of the pseudo labels, after the temperature
+        crd_nms_iou: PositiveShare | None = None,  # of the pseudo labels; null: the teacher's own rules
         rank_by: Literal["sharpened", "logit"] = "sharpened",
         gt_velocity: bool = True,
         inherit_head: bool = True,
     ) -> None:
         super().__init__(inherit_head=inherit_head)
         self.alignment, self.aoa_out_act = alignment, aoa_out_act
-        self.crd, self.crd_weight, self.labels = crd, crd_weight, labels
-        self.temperature, self.crd_threshold, self.rank_by = temperature, crd_threshold, rank_by
+        self.crd, self.crd_weight, self.crd_head, self.labels = crd, crd_weight, crd_head, labels
+        self.temperature, self.rank_by = temperature, rank_by
+        self.crd_threshold, self.crd_nms_iou = crd_threshold, crd_nms_iou
         self.gt_velocity = gt_velocity
         self.mfd = (
             MFD(
+                mfd_levels,
                 weight=mfd_weight,
                 fg_weight=fg_weight,
                 tn_weight=tn_weight,
@@ -68,7 +80,10 @@ class DualDistill(Distiller):
 
     def bind(self, student_shapes: Mapping[str, Shape], teacher_shapes: Mapping[str, Shape]) -> None:
         """Create the adapters of the levels in use; MFD and CRD share that of the head level."""
-        levels = LEVELS if self.mfd else LEVELS[-1:] if self.crd else ()
+        taps = set(self.mfd.taps if self.mfd else ())
+        if self.crd and self.crd_head == "teacher":
+            taps.add("head")
+        levels = [level for level in LEVELS if level[0] in taps]
         self.adapters = alignments.adapters(
             self.alignment, levels, student_shapes, teacher_shapes, out_act=self.aoa_out_act
         )
@@ -77,17 +92,25 @@ class DualDistill(Distiller):
         aligned_BCHW = {tap: adapter(pair.student_BCHW[tap]) for tap, adapter in self.adapters.items()}
         losses = self.mfd(aligned_BCHW, pair) if self.mfd else {}
         if self.crd:
-            losses["crd"] = self.crd_weight * self.crd_loss(aligned_BCHW["head"], pair)
+            losses["crd"] = self.crd_weight * self.crd_loss(aligned_BCHW, pair)
         return losses
 
-    def crd_loss(self, aligned_BCHW: Tensor, pair: FeaturePair) -> Tensor:
+    def crd_loss(self, aligned_BCHW: dict[str, Tensor], pair: FeaturePair) -> Tensor:
+        if self.crd_head == "student":
+            pair, predictions = in_displacements(pair), pair.student_predictions
+        else:
+            predictions = pair.teacher_head(aligned_BCHW["head"])
         if self.labels == "soft":
-            return soft_crd_loss(pair.teacher_head, aligned_BCHW, pair.teacher_predictions, self.temperature)
-        return crd_loss(pair.teacher_head, aligned_BCHW, self.crd_labels(pair))
+            return soft_crd_loss(pair.teacher_head, predictions, pair.teacher_predictions, self.temperature)
+        return crd_loss(pair.teacher_head, predictions, self.crd_labels(pair))
 
     def crd_labels(self, pair: FeaturePair) -> Labels:
         if self.labels == "gt":
             return ground_truth_labels(pair, velocity=self.gt_velocity)
         return teacher_labels(
-            pair, temperature=self.temperature, threshold=self.crd_threshold, rank_by=self.rank_by
+            pair,
+            temperature=self.temperature,
+            threshold=self.crd_threshold,
+            rank_by=self.rank_by,
+            nms_iou=self.crd_nms_iou,
         )

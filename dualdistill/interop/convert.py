@@ -21,7 +21,7 @@ TURNED = Version("1.0.0rc0")  # of mmdet3d: from here on boxes are (l, w, h) and
 
 @dataclass
 class Report:
-    """The fate of every name of the file and of the network."""
+    """Every name of the file and of the network, by the use that was made of it."""
 
     taken: dict[str, str] = field(default_factory=dict)  # released name -> our name
     changed: dict[str, str] = field(default_factory=dict)  # our name -> how its numbers were rewritten
@@ -46,8 +46,8 @@ class Report:
         lines += [f"shape    {name}: {both}" for name, both in self.misshapen.items()]
         return [*lines, *(f"missing  {ours}" for ours in self.missing)]
 
-    def summary(self) -> str:
-        """Counts in one line."""
+    def summary(self) -> list[str]:
+        """Counts, and the reasons for what was left aside."""
         counts = {
             "taken": len(self.taken),
             "left aside": len(self.aside),
@@ -58,7 +58,7 @@ class Report:
         }
         text = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
         reasons = Counter(self.aside.values())
-        return text + "".join(f"\n  aside: {count} {why}" for why, count in reasons.items())
+        return [text, *(f"  aside: {count} {why}" for why, count in reasons.items())]
 
 
 def convert(

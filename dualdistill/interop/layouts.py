@@ -1,4 +1,4 @@
-"""The code base that a file of weights is from, told by its names."""
+"""The code bases whose files can be told by the names of their weights."""
 
 from __future__ import annotations
 

@@ -20,6 +20,16 @@ from dualdistill.training.checkpoint import read_weights
 HOLDERS = ("state_dict", "model", "model_state", "model_state_dict")  # where code bases put their weights
 WRAPPERS = ("module.", "model.", "_orig_mod.")  # of DistributedDataParallel, Lightning and torch.compile
 FOREIGN = "not a checkpoint of torch"
+# raised by the unpickler for bytes that are no pickle, MemoryError for a length that is none
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    MemoryError,
+    SystemError,
+)
 DAMAGED = "not a whole checkpoint: the file is cut off or damaged"
 
 
@@ -76,7 +86,7 @@ def _check_form(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.partition("/")[2] for name in archive.namelist()}
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
         raise CheckpointError(DAMAGED, where=str(path)) from error
     if "constants.pkl" in names:
         what = "a compiled model (TorchScript): it is code"
@@ -93,7 +103,7 @@ def _load(path: Path) -> tuple[Any, list[str]]:
             return unpickle.load(path)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError) as error:
         raise CheckpointError(DAMAGED, where=str(path)) from error
-    except (ValueError, TypeError, AttributeError, AssertionError) as error:
+    except UNREADABLE as error:
         what = "not a checkpoint: its content cannot be read as weights"
         raise CheckpointError(what, where=str(path)) from error
 

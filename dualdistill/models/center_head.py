@@ -119,11 +119,13 @@ class Head(nn.Module):
         temperature: float = 1.0,
         score_threshold: float | None = None,
         rank_by: Literal["sharpened", "logit"] = "sharpened",
+        nms_iou: float | None = None,
     ) -> list[Detections]:
         """Boxes of each sample; the score is sigmoid(logit / temperature), velocity stays as regressed.
 
         Ranking by the sharpened score is the released behaviour; at low temperatures it saturates at one and
-        ties are broken arbitrarily, whereas ranking by the logit breaks them in favour of the peak.
+        ties are broken arbitrarily, whereas ranking by the logit breaks them in favour of the peak. `nms_iou`
+        replaces the rules of all tasks by rotated NMS at this value.
         """
         threshold = self.spec.score_threshold if score_threshold is None else score_threshold
         tasks = [
@@ -133,13 +135,16 @@ class Head(nn.Module):
         most = self.spec.max_per_task
         by_task = [
             [_select(boxes, kept_K[:most]) for (boxes, _), kept_K in zip(task, kept, strict=True)]
-            for task, kept in zip(tasks, self._nms(tasks), strict=True)
+            for task, kept in zip(tasks, self._nms(tasks, nms_iou), strict=True)
         ]
         return [_merge(sample) for sample in zip(*by_task, strict=True)]
 
-    def _nms(self, tasks: list[list[tuple[Detections, Tensor]]]) -> list[list[Tensor]]:
+    def _nms(self, tasks: list[list[tuple[Detections, Tensor]]], iou: float | None) -> list[list[Tensor]]:
         """Indices of the candidates that each task's rule keeps, best first, per task and sample."""
-        rules = list(zip(tasks, self.spec.nms_iou, self.spec.circle_nms_m, strict=True))
+        ious, radii_m = self.spec.nms_iou, self.spec.circle_nms_m
+        if iou is not None:
+            ious, radii_m = (iou,) * len(tasks), (0.0,) * len(tasks)
+        rules = list(zip(tasks, ious, radii_m, strict=True))
         # one call for all tasks and samples takes little longer than one set of boxes
         rotated = iter(
             rotated_nms(

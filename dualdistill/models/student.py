@@ -83,11 +83,15 @@ def require(tensor: Tensor | None, name: str) -> Tensor:
 
 def displaced(boxes_K9: tuple[Tensor, ...], history_s_B: Tensor) -> tuple[Tensor, ...]:
     """Replace velocity by displacement since the previous frame; NaN if both frames are the same."""
-    seconds_B = history_s_B.masked_fill(history_s_B.abs() < SHORTEST_HISTORY_S, torch.nan)
     return tuple(
         _with_velocity(sample_K9, sample_K9[:, 7:] * seconds)
-        for sample_K9, seconds in zip(boxes_K9, seconds_B, strict=True)
+        for sample_K9, seconds in zip(boxes_K9, frame_interval(history_s_B), strict=True)
     )
+
+
+def frame_interval(history_s_B: Tensor) -> Tensor:
+    """Factor from velocity to displacement since the previous frame; NaN if both frames are the same."""
+    return history_s_B.masked_fill(history_s_B.abs() < SHORTEST_HISTORY_S, torch.nan)
 
 
 def _rate(history_s: Tensor) -> Tensor:

@@ -175,15 +175,16 @@ def _runs(plan: Plan, document: Document, name: str, line: dict[str, Any]) -> It
             known = {row for run in plan.runs.values() for row in run.rows}
             what = f"figure '{name}' shows the unknown row '{row}'"
             raise UserError(what, where=where, hint=nearest(row, known))
-        for seed in seeds:
-            spec = by_seed[seed].spec
+        only = next(iter(by_seed.values()))
+        for run in [only] if only.spec.imported else [by_seed[seed] for seed in seeds]:
+            spec = run.spec
             if key != "rows" and spec.kind != key:
                 what = f"figure '{name}' needs a {key}, but '{row}' trains a {spec.kind}"
                 raise UserError(what, where=where)
             if line["chart"] in MAPS and spec.distill is None:
                 what = f"figure '{name}' needs a student with a method, but '{row}' has no method"
                 raise UserError(what, where=where)
-            yield by_seed[seed].id
+            yield run.id
 
 
 def records(plan: Plan, runs: Iterable[str], *names: str) -> list[str]:

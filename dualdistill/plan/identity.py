@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dualdistill.config.run_spec import (
     ClassifierSpec,
     DataSpec,
     DistillSpec,
+    InputSpec,
     LabelEncoderSpec,
     MVPSpec,
     RunSpec,
     StudentSpec,
+    TeacherInputSpec,
     TeacherSpec,
     VirtualSpec,
     contents,
@@ -26,13 +30,17 @@ INDEX = 2  # reading of the tables
 CACHE = 1  # decoding of images and points
 MASKS = 1  # instance masks given to a student's method
 VIRTUAL = 1  # masks and the virtual points made from them
+OBJECTS = 1  # cutting of the objects that are pasted
 TRAIN = 2  # models, losses, methods, crops, augmentation, optimisation
+IMPORT = 1  # the conversion of released checkpoints
 PREDICT = 1  # prediction of boxes for the scored split
 EVALUATE = 1  # this suite's code around the official evaluation
 
 
 def label(spec: RunSpec) -> str:
     """The part of a run's id in words, e.g. dualdistill-r50-mvp."""
+    if spec.imported:
+        return spec.imported
     if isinstance(spec.model, ClassifierSpec):
         return f"pretrain-r{spec.model.depth}"
     if isinstance(spec.model, LabelEncoderSpec) and spec.teacher:
@@ -61,14 +69,39 @@ def virtual_id(virtual: VirtualSpec) -> str:
     return f"virtual-{sha_of({'virtual': contents(virtual), 'version': VIRTUAL})[:DIGITS]}"
 
 
+def objects_content(spec: RunSpec) -> dict[str, Any]:
+    """Everything that the objects pasted for a teacher depend on beside the data."""
+    clouds = spec.input
+    assert isinstance(clouds, TeacherInputSpec)
+    degraded = {"every_ring": clouds.every_ring, "range_noise_m": clouds.range_noise_m}
+    virtual = virtual_id(spec.virtual) if spec.virtual else None
+    return {"sweeps": clouds.sweeps, **degraded, "virtual": virtual}
+
+
+def objects_id(spec: RunSpec) -> str:
+    """Name of the folder of the objects pasted for a teacher, which lies beside the index."""
+    return f"objects-{sha_of({'objects': objects_content(spec), 'version': OBJECTS})[:DIGITS]}"
+
+
 def of_data(data: DataSpec) -> dict[str, int]:
     """Versions that a data folder depends on; only the synthetic world has a world version."""
     versions = {"index": INDEX, "cache": CACHE}
     return versions if data.world is None else {"world": WORLD, **versions}
 
 
-def of_training(data: DataSpec, model: object = None, distill: DistillSpec | None = None) -> dict[str, int]:
-    """Versions that a run depends on; those of virtual points and masks only if it reads them."""
-    virtual = {"virtual": VIRTUAL} if isinstance(model, MVPSpec) else {}
+def of_training(
+    data: DataSpec, model: object = None, distill: DistillSpec | None = None, read: InputSpec | None = None
+) -> dict[str, int]:
+    """Versions that a run depends on; those of virtual points, objects and masks only if it reads them."""
+    objects = {"objects": OBJECTS} if isinstance(read, TeacherInputSpec) and read.paste else {}
     masks = {"masks": MASKS} if distill and distill.masks else {}
-    return {**of_data(data), **virtual, **masks, "train": TRAIN}
+    return {**of_data(data), **_of_virtual(model), **objects, **masks, "train": TRAIN}
+
+
+def of_import(data: DataSpec, model: object) -> dict[str, int]:
+    """Versions that an imported run depends on."""
+    return {**of_data(data), **_of_virtual(model), "import": IMPORT}
+
+
+def _of_virtual(model: object) -> dict[str, int]:
+    return {"virtual": VIRTUAL} if isinstance(model, MVPSpec) else {}

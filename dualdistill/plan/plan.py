@@ -16,10 +16,10 @@ from dualdistill.config.run_spec import DataSpec, MaskSpec, RunSpec, StudentSpec
 from dualdistill.config.settings import Settings
 from dualdistill.config.yaml import nearest
 from dualdistill.errors import DataError, UserError
-from dualdistill.plan.identity import data_id, run_id, virtual_id
+from dualdistill.plan.identity import data_id, objects_id, run_id, virtual_id
 from dualdistill.plan.tables import Claims, TablesAndClaims, TableSpec
 from dualdistill.plan.variants import Resolver
-from dualdistill.store.records import WEIGHTS, scores_folder
+from dualdistill.store.records import RUN, WEIGHTS, scores_folder
 
 FIGURES = Path("figures")
 KINDS = ("teacher", "labels", "pretrain", "detector", "student")  # in the order of listings
@@ -39,6 +39,10 @@ class DataPaths:
         """The folder of a run's virtual points, if it has any."""
         return self.index.parent / virtual_id(spec.virtual) if spec.virtual else None
 
+    def objects(self, spec: RunSpec) -> Path | None:
+        """The folder of the objects pasted in a run's training, if any are."""
+        return self.index.parent / objects_id(spec) if spec.pastes else None
+
 
 @dataclass(frozen=True)
 class Run:
@@ -50,6 +54,11 @@ class Run:
     teacher: str | None  # id of the teacher's run
     pretraining: str | None  # id of the run that gives it its initial weights
     label_encoder: str | None  # id of the run that encodes its labels
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The runs that it learns or starts from."""
+        return tuple(name for name in (self.teacher, self.pretraining, self.label_encoder) if name)
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,7 @@ class Plan:
         run = self.run(name)
         if run.spec.kind in WITHOUT_BOXES:
             raise UserError(f"run '{run.id}' is {WITHOUT_BOXES[run.spec.kind]}: it predicts no boxes")
+        self.check_import(run)
         return run
 
     def table(self, name: str) -> TableSpec:
@@ -147,19 +157,51 @@ class Plan:
             return file
         return None
 
-    def check_starts(self) -> None:
-        """Check that the files of ImageNet weights exist, because no rule makes them."""
-        for run in self.runs.values():
-            file = self.start_file(run)
-            if file and not run.pretraining and not file.is_file():
-                hint = "see imagenet in config/config.yaml"
-                raise DataError("the ImageNet weights do not exist", where=str(file), hint=hint)
+    def check_start(self, run: Run) -> None:
+        """Check that a run's file of ImageNet weights exists, because no rule makes it."""
+        file = self.start_file(run)
+        if file and not run.pretraining and not file.is_file():
+            hint = "see imagenet in config/config.yaml"
+            raise DataError("the ImageNet weights do not exist", where=str(file), hint=hint)
+
+    def check_devices(self, run: Run) -> None:
+        """Check that the profile's GPUs can share the run's batch, before any other run trains for days."""
+        if run.spec.imported is None:
+            try:
+                run.spec.schedule.parts(max(1, self.gpus))
+            except UserError as error:
+                raise UserError(error.what, where=f"run {run.id}", hint=error.hint) from error
+
+    def lacks_import(self, run: Run) -> bool:
+        """Whether the run's weights come from a released file that has not been imported yet."""
+        return run.spec.imported is not None and not (self.folder(run) / RUN).exists()
+
+    def check_import(self, run: Run) -> None:
+        """Check that a released file has been imported, because no rule does it."""
+        if self.lacks_import(run):
+            row, profile = run.spec.imported, self.settings.profile
+            command = f"python -m dualdistill import-checkpoint FILE --as {row} --profile {profile}"
+            raise DataError(f"row {row} is imported: {command}")
 
     @property
     def virtual(self) -> dict[str, VirtualSpec]:
         """The virtual points of all runs, by the name of their folder."""
         specs = (run.spec.virtual for run in self.runs.values())
         return {virtual_id(virtual): virtual for virtual in specs if virtual}
+
+    @property
+    def objects(self) -> dict[str, RunSpec]:
+        """A teacher for each database of objects to paste, by the name of its folder."""
+        return {objects_id(run.spec): run.spec for run in self.runs.values() if run.spec.pastes}
+
+    def pasted_objects(self, name: str) -> tuple[str, RunSpec]:
+        """A database of objects by the name of its folder, or by a run or row that pastes them."""
+        if name not in self.objects:
+            spec = self.run(name).spec
+            if not spec.pastes:
+                raise UserError(f"'{name}' pastes no objects", hint=nearest(name, self.objects))
+            name = objects_id(spec)
+        return name, self.objects[name]
 
     def virtual_points(self, name: str) -> tuple[str, VirtualSpec]:
         """Virtual points by the name of their folder, or by a run or row that reads them."""
@@ -191,20 +233,34 @@ class Plan:
             what = f"there is no {self.data.version}/ in data_root"
             raise DataError(what, where=str(self.paths.root), hint="see config/config.yaml")
 
+    def in_all(self, table: TableSpec) -> bool:
+        """Whether the target `all` makes a table: one of imported rows only as soon as all are imported."""
+        runs = [self.runs[run] for row in table.rows for run in row.runs]
+        return not all(run.spec.imported for run in runs) or not any(map(self.lacks_import, runs))
+
     def shown_runs(self) -> tuple[str, ...]:
-        """The runs of all tables and claims, and the runs these depend on, in the order of the plan."""
-        shown = {run for table in self.tables.values() for row in table.rows for run in row.runs}
+        """The runs of all tables and claims, and the runs these depend on, in the order of the plan.
+
+        Of a table of imported rows, those that have been imported.
+        """
+        shown = {
+            run
+            for table in self.tables.values()
+            for row in table.rows
+            for run in row.runs
+            if self.in_all(table) or not self.lacks_import(self.runs[run])
+        }
         pairs = (pair for claim in self.claims.claims for pair in claim.pairs)
         shown |= {run for pair in pairs for both in pair.runs for run in both}
         # a run stands before those that depend on it, so a single pass from the end reaches all
         for name in reversed(self.runs):
             if name in shown:
-                run = self.runs[name]
-                shown |= {other for other in (run.teacher, run.pretraining, run.label_encoder) if other}
+                shown |= {*self.runs[name].needs}
         return tuple(name for name in self.runs if name in shown)
 
     def of_kind(self, kind: str) -> list[str]:
-        return [run.id for run in self.runs.values() if run.spec.kind == kind]
+        """The runs of a kind that are trained here."""
+        return [run.id for run in self.runs.values() if run.spec.kind == kind and not run.spec.imported]
 
 
 def load(
@@ -216,7 +272,12 @@ def load(
     config = settings.load(path, overrides)
     resolver = Resolver(config)
     runs = _runs(resolver, config.settings)
-    ids = {(row, run.spec.seed): run.id for run in runs.values() for row in run.rows}
+    ids = {
+        (row, seed): run.id
+        for run in runs.values()
+        for row in run.rows
+        for seed in (config.settings.seeds if run.spec.imported else (run.spec.seed,))
+    }
     views = TablesAndClaims(config, resolver, ids)
     data = resolver.data
     folder = results / "data" / data_id(data)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from dualdistill.config.run_spec import MaskSpec
+from dualdistill.config.run_spec import MaskSpec, RunSpec
 from dualdistill.config.yaml import nearest
 from dualdistill.errors import UserError
 from dualdistill.plan import figures, identity, reader_names
@@ -48,6 +48,7 @@ class Jobs:
         self.data_ids = one_of([plan.data_id])
         self.world_ids = one_of([plan.data_id] if plan.data.world else [])
         self.virtual_ids = one_of(plan.virtual)
+        self.objects_ids = one_of(plan.objects)
         self.cached_ids = one_of([plan.data_id] if plan.paths.cache else [])
         self.teachers = one_of(plan.of_kind("teacher"))
         self.label_encoders = one_of(plan.of_kind("labels"))
@@ -58,7 +59,7 @@ class Jobs:
         self.tables = one_of(plan.tables)
         self.scored = str(scores_folder(plan.results / "runs" / "{run}", plan.settings.split))
         self.shown = str(plan.shown)
-        self.views = [f"{self.shown}/{name}.csv" for name in (*plan.tables, *CLAIMS)]
+        self.views = [f"{self.shown}/{name}.csv" for name in (*filter(self._in_all, plan.tables), *CLAIMS)]
         # editing the code behind tables, claims, figures and page makes them again, and nothing else
         self.report_source = sorted(map(str, [PACKAGE / "plan" / "columns.py", *REPORT.glob("*.py")]))
         page_source = [*(REPORT / "html").glob("*.*"), CHARTS / "curves.py", CHARTS / "draw.py"]
@@ -71,7 +72,14 @@ class Jobs:
     def training_data(self, wildcards: Any) -> list[str]:
         """Data that a run reads in training."""
         run = self._run(wildcards)
-        return self._unless_made([self.plan.folder(run) / name for name in TRAINED], self.data(run))
+        folder = self.plan.paths.objects(run.spec)
+        objects = [str(folder / "objects.json")] if folder else []
+        made = [self.plan.folder(run) / name for name in TRAINED]
+        return self._unless_made(made, [*self.data(run), *objects])
+
+    def objects_data(self, wildcards: Any) -> list[str]:
+        """Data that objects to paste are cut from."""
+        return [*self._index(), *self._virtual(self.plan.objects[wildcards.objects])]
 
     def prediction_data(self, wildcards: Any) -> list[str]:
         """Data that a run reads to predict boxes."""
@@ -98,12 +106,14 @@ class Jobs:
 
     def data(self, run: Run) -> list[str]:
         """Manifests of all data that a run reads in training."""
-        folder = self.plan.paths.virtual(run.spec)
-        virtual = [str(folder / "virtual.json")] if folder else []
-        return [*self._index(), *self._cache(), *virtual]
+        return [*self._index(), *self._cache(), *self._virtual(run.spec)]
 
     def _index(self) -> list[str]:
         return [*self.tables_of_root(None), str(self.plan.paths.index)]
+
+    def _virtual(self, spec: RunSpec) -> list[str]:
+        folder = self.plan.paths.virtual(spec)
+        return [str(folder / "virtual.json")] if folder else []
 
     def _cache(self) -> list[str]:
         return [str(self.plan.paths.cache / "cache.json")] if self.plan.paths.cache else []
@@ -223,20 +233,56 @@ class Jobs:
                 what = f"this file belongs to split '{split}', but split '{chosen}' is chosen"
                 raise UserError(what, where=target, hint=f"--config split={split}")
 
+    def check_imports(self, targets: Iterable[str]) -> None:
+        """Refuse a missing import that the targets need; without targets, that `all` needs."""
+        for run in self._needed(targets):
+            self.plan.check_import(run)
+
+    def check_starts(self, targets: Iterable[str]) -> None:
+        """The same for ImageNet weights."""
+        for run in self._needed(targets):
+            self.plan.check_start(run)
+
+    def check_devices(self, targets: Iterable[str]) -> None:
+        """Refuse a number of GPUs that a needed training cannot share its batch over."""
+        for run in self._needed(targets):
+            self.plan.check_devices(run)
+
     def check_masks(self, targets: Iterable[str]) -> None:
-        """Refuse missing masks of the runs that the targets need; without targets, of all shown runs."""
+        """The same for instance masks."""
+        folders, objects = self._folders(targets), self.plan.objects
+        needed: list[MaskSpec | None] = [self.plan.virtual.get(name) for name in folders]
+        needed += [objects[name].virtual for name in folders if name in objects]
+        needed += [masks for run in self._needed(targets) for masks in (run.spec.virtual, run.spec.masks)]
+        for masks in needed:
+            if masks:
+                self.plan.check_masks(masks)
+
+    def _folders(self, targets: Iterable[str]) -> list[str]:
+        """Folders of the data set that the targets lie in, such as one of virtual points."""
+        results = re.escape(str(self.plan.results))
+        found: list[str] = re.findall(
+            rf"^(?:\./)?{results}/data/[^/\n]+/([^/\n]+)/", "\n".join(targets), re.MULTILINE
+        )
+        return found
+
+    def _needed(self, targets: Iterable[str]) -> list[Run]:
+        """The runs behind the targets, those that these learn or start from before them."""
         results, shown = re.escape(str(self.plan.results)), re.escape(self.shown)
         runs, text = self.plan.runs, "\n".join(targets)
         views = re.findall(rf"^(?:\./)?{shown}/([^/\n]+)\.(?:csv|md|tex)$", text, re.MULTILINE)
         named = re.findall(rf"^(?:\./)?{results}/runs/([^/\n]+)/", text, re.MULTILINE)
-        folders = re.findall(rf"^(?:\./)?{results}/data/[^/\n]+/([^/\n]+)/", text, re.MULTILINE)
-        for view in views or ([] if named or folders else [*self.plan.tables, CLAIMS[0]]):
+        every = [*filter(self._in_all, self.plan.tables), CLAIMS[0]]
+        for view in views or ([] if named or self._folders(targets) else every):
             named += self._shown(view)
-        needed: list[MaskSpec | None] = [self.plan.virtual.get(name) for name in folders]
-        needed += [masks for name in named for masks in (runs[name].spec.virtual, runs[name].spec.masks)]
-        for masks in needed:
-            if masks:
-                self.plan.check_masks(masks)
+        wanted = set(named)
+        for name in reversed(runs):  # a run stands before those that need it
+            if name in wanted:
+                wanted |= {*runs[name].needs}
+        return [run for name, run in runs.items() if name in wanted]
+
+    def _in_all(self, table: str) -> bool:
+        return self.plan.in_all(self.plan.tables[table])
 
     def _refuse_unknown(self, noun: str, name: str, known: Collection[str], target: str) -> None:
         if name in known:
@@ -282,7 +328,7 @@ class FigureJobs:
         """Records of the probed runs and of the runs they learn or start from; boxes for a key frame."""
         view = self._view(wildcards)
         runs = [self.plan.runs[run] for run in view.runs]
-        needed = [name for run in runs for name in (run.teacher, run.label_encoder, run.pretraining) if name]
+        needed = [name for run in runs for name in run.needs]
         records = figures.records(self.plan, dict.fromkeys([*view.runs, *needed]))
         return records + [str(self.plan.scores(run) / RESULTS) for run in runs if view.chart == "key_frame"]
 

@@ -56,7 +56,7 @@ def _lists() -> frozenset[str]:
     for network in (*students(), *TEACHERS):
         kinds |= row_keys.numbers(network)
     for method in method_options.methods():
-        kinds |= method_options.options(method)
+        kinds |= row_keys.method_keys(method)
     return frozenset(key for key, kind in kinds.items() if is_list(kind))
 
 

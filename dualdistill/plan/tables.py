@@ -15,9 +15,10 @@ from dualdistill.config.views import METRICS
 from dualdistill.config.yaml import Document, Place, nearest
 from dualdistill.errors import UserError
 from dualdistill.plan.columns import MEASURES
-from dualdistill.plan.variants import Resolver
+from dualdistill.plan.variants import Resolver, Variant
 
 COLUMNS = ("row", "backbone", "method", "base", "teacher", "teacher_row")  # beside the options of methods
+IMPORTED = "Imported, not trained here; see docs/released.md."
 NAMED = ("backbone", "teacher", "method")  # columns that describe a row outside of tables
 
 
@@ -30,7 +31,8 @@ class TableLine:
     runs: tuple[str, ...]  # run ids, one per seed
     baseline: str | None  # row to subtract from this row
     reported: dict[str, Reported]  # metric -> the poster's number, if it has one
-    remark: str = ""  # footnote on the row's method
+    remark: str = ""  # footnote on the row's method or weights
+    imported: bool = False  # from a released checkpoint
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,11 @@ class TablesAndClaims:
             TableLine(
                 row=line["row"],
                 shown=self._printed(line["row"], table["columns"]) | line.get("shown", {}),
-                runs=self._runs(line["row"]),
+                runs=tuple(dict.fromkeys(self._runs(line["row"]))),  # an imported row has one for all seeds
                 baseline=line.get("baseline"),
                 reported=self.config.reported[line["reported"]] if "reported" in line else {},
-                remark=self._remark(self.resolver.variants[line["row"]].method),
+                remark=self._remark(self.resolver.variants[line["row"]]),
+                imported=self.resolver.variants[line["row"]].imported,
             )
             for line in lines.values()
         )
@@ -167,8 +170,11 @@ class TablesAndClaims:
             what = f"{view} '{owner}' names the unknown {noun} '{word}'"
             raise UserError(what, where=file.where(place), hint=nearest(word, known))
 
-    def _remark(self, method: str | None) -> str:
-        """Footnote for a method that is a reconstruction; empty for others."""
+    def _remark(self, variant: Variant) -> str:
+        """Footnote for an imported row or for a method that is a reconstruction; empty for others."""
+        method = variant.method
+        if variant.imported:
+            return IMPORTED
         if method is None or not method_options.trait(method, "reconstruction"):
             return ""
         why = "neither its code nor its full text could be read"

@@ -47,6 +47,7 @@ CAMERA_FIELDS = (
     "scene_start",
     "depth_points",
 )
+FILE = "file"  # weights of a released checkpoint
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,10 @@ class Variant:
     weights: str | None
     options: dict[str, Any]  # of the method, as written
     changes: dict[str, Any]  # dotted keys of the profile
+
+    @property
+    def imported(self) -> bool:
+        return self.weights == FILE
 
     @property
     def network_changes(self) -> dict[str, Any]:
@@ -98,12 +103,16 @@ class Resolver:
         backbone = self.profile.backbones[variant.backbone] if variant.backbone else {}
         teaching = self.variants[variant.teacher].model if variant.teacher else None
         recipe = self.recipe.changes(variant.method or variant.model, variant.backbone, teaching)
+        if variant.imported:
+            recipe = _as_released(values["model"])  # a recipe is for trainings
         for key, value in {**backbone, **recipe, **variant.changes}.items():
             values = _changed(values, key.split("."), value)
         model, input_spec = (
             self._model(variant, values["model"]),
             self._checked_input(variant, values["input"]),
         )
+        if variant.imported:
+            return self._imported(variant, model, input_spec)
         distill, teacher = None, None
         if variant.method and variant.teacher:
             teacher = self.spec(variant.teacher, self.config.settings.teacher_seed)
@@ -118,7 +127,7 @@ class Resolver:
             model=model,
             schedule=self._checked_schedule(variant, values["schedule"]),
             threads=self.profile.threads,
-            versions=identity.of_training(self.data, model, distill),
+            versions=identity.of_training(self.data, model, distill, input_spec),
             distill=distill,
             teacher=teacher,
             pretraining=(
@@ -126,6 +135,21 @@ class Resolver:
                 if variant.weights
                 else self.upstream.start(name, model, input_spec)
             ),
+        )
+
+    def _imported(self, variant: Variant, model: Any, input_spec: InputSpec) -> RunSpec:
+        """The run of a released file: one for all seeds, and of a network without a training."""
+        return RunSpec(
+            kind=variant.kind,
+            seed=0,
+            data=self.data,
+            grid=self.profile.grid,
+            input=input_spec,
+            model=replace(model, start="random") if isinstance(model, StudentSpec) else model,
+            schedule=ScheduleSpec(epochs=0),
+            threads=self.profile.threads,
+            versions=identity.of_import(self.data, model),
+            imported=variant.name,
         )
 
     def _distill(
@@ -293,9 +317,9 @@ class Resolver:
                 raise UserError(f"row '{name}' trains the teacher '{variant.model}'", where=where, hint=hint)
             self._check_weights(variant)
             return
-        if variant.weights:
-            what = f"row '{name}' is a student and has weights, which are for teachers"
-            raise UserError(what, where=self.where(name, "weights"), hint="a student has model.start")
+        if variant.weights and not variant.imported:
+            what = f"row '{name}' is a student and has the weights of another row, which is for teachers"
+            raise UserError(what, where=self.where(name, "weights"), hint="weights: file, or model.start")
         backbones = self.profile.backbones
         if variant.backbone is None:
             raise UserError(f"row '{name}' names no backbone", where=where, hint=nearest("", backbones))
@@ -313,7 +337,7 @@ class Resolver:
     def _check_weights(self, variant: Variant) -> None:
         """Check that initial weights come from the same network and that rows do not form a circle."""
         names, current = [variant.name], variant
-        while (earlier := current.weights) is not None:
+        while (earlier := current.weights) is not None and not current.imported:
             name = current.name
             self._check_teacher(name, "weights", f"row '{name}' has the weights of", earlier)
             current, where = self.variants[earlier], self.where(name, "weights")
@@ -344,6 +368,11 @@ class Resolver:
         known = {key: kind for key, kind in first.items() if all(key in other for other in common)}
         for name in self.profile.backbones:
             check(self.config.profile_document, block(known), at=("backbones", name), noun="backbone")
+
+
+def _as_released(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys in which a released student differs from those that are trained here."""
+    return {"model.geometry": "released"} if "geometry" in model else {}
 
 
 def _changed(values: Mapping[str, Any], keys: list[str], value: Any) -> dict[str, Any]:

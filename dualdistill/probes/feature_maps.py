@@ -43,10 +43,9 @@ def attention(plan: Plan, view: FigureView) -> Arrays:
     """MFD's scales and attentions at one level."""
     probed, tap = _probe(plan, view), view.options["tap"]
     mfd = getattr(probed.method, "mfd", None)
-    if not isinstance(mfd, MFD):
-        raise UserError(
-            f"figure '{view.name}' needs a student whose method uses MFD", hint="choose another row"
-        )
+    if not isinstance(mfd, MFD) or tap not in mfd.taps:
+        what = f"figure '{view.name}' needs a student whose method uses MFD at {tap}"
+        raise UserError(what, hint="choose another row")
     student_BCHW, teacher_BCHW = probed.aligned_BCHW[tap], probed.pair.teacher_BCHW[dict(LEVELS)[tap]]
     region = mfd.regions(tap, probed.pair, (teacher_BCHW.shape[2], teacher_BCHW.shape[3]))
     maps_BHW = {

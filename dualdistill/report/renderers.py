@@ -14,6 +14,7 @@ from tabulate import tabulate
 
 from dualdistill.plan.plan import Plan
 from dualdistill.report.collect import gather
+from dualdistill.report.numbers import rounded
 from dualdistill.report.table import (
     DAGGER,
     DAMAGED,
@@ -81,6 +82,8 @@ def _field(table: Table, row: Row, column: Column) -> str:
             return row.remark
         case Kind.RUNS:
             return " ".join(row.runs)
+        case Kind.DISTANCE:
+            return "" if (distance := row.distance(column.key)) is None else rounded(distance)
         case Kind.ABOUT:
             return table.about[column.key]
         case Kind.REPORTED | Kind.REPORTED_GAIN:
@@ -188,6 +191,8 @@ def _text(table: Table, row: Row, column: Column) -> str:
             return str(row.seeds)
         case Kind.REPORTED:
             return _reported(row.reported.get(column.key))
+        case Kind.DISTANCE:
+            return "-" if (distance := row.distance(column.key)) is None else rounded(distance, sign=True)
         case _:
             return _measured(row.measured.get(column.key)) + (MISSING if row.missing else "")
 

@@ -104,7 +104,7 @@ def gather(plan: Plan) -> Status:
 
 def _groups(plan: Plan) -> dict[str, list[Run]]:
     """Every run once: under the first table that shows it, or under a heading for its kind."""
-    left = dict(plan.runs)
+    left = {name: run for name, run in plan.runs.items() if not plan.lacks_import(run)}
     groups: dict[str, list[Run]] = {}
     for table in plan.tables.values():
         groups[table.name] = [left.pop(run) for row in table.rows for run in row.runs if run in left]

@@ -31,6 +31,7 @@ class Kind(Enum):
     SEEDS = auto()
     REPORTED = auto()
     REPORTED_GAIN = auto()
+    DISTANCE = auto()  # from the published score, of an imported row
     DAMAGED = auto()  # the reported metrics that were read from a damaged print
     REMARK = auto()
     RUNS = auto()
@@ -111,7 +112,14 @@ class Row:
     block: str = ""  # rows of one block compete for the best number
     runs: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()  # runs of this row without a score
-    remark: str = ""  # on the row's method
+    remark: str = ""  # on the row's method or weights
+    imported: bool = False
+
+    def distance(self, metric: str) -> Decimal | None:
+        """Points from the published score of an imported row to that measured here."""
+        if not self.imported or metric not in self.measured or metric not in self.reported:
+            return None
+        return self.measured[metric].value - self.reported[metric].value
 
     @property
     def seeds(self) -> int:

@@ -17,7 +17,8 @@ from dualdistill.plan.plan import Plan
 
 BENCHMARKS = "benchmarks"
 UNKNOWN = ("NA", None)  # memory of a job that ended before snakemake measured it
-STAGES = ("world", "index", "cache", "virtual points")  # of the data; trainings are named by their kind
+# of the data; trainings are named by their kind
+STAGES = ("world", "index", "cache", "virtual points", "objects")
 
 
 def lines(plan: Plan) -> list[str]:
@@ -42,11 +43,12 @@ def lines(plan: Plan) -> list[str]:
 def jobs(plan: Plan) -> Iterator[tuple[str, float, float]]:
     """Stage, wall seconds and peak MiB (NaN where unknown) of every job of the plan with a benchmark file."""
     data = plan.results / "data" / plan.data_id / BENCHMARKS
-    *single, virtual = STAGES
+    *single, virtual, objects = STAGES
     for stage in single:
         yield from _measured(stage, data / f"{stage}.jsonl")
-    for name in sorted(plan.virtual):
-        yield from _measured(virtual, data / f"{name}.jsonl")
+    for stage, folders in ((virtual, plan.virtual), (objects, plan.objects)):
+        for name in sorted(folders):
+            yield from _measured(stage, data / f"{name}.jsonl")
     for run in plan.runs.values():
         yield from _measured(f"train: {run.spec.kind}", plan.folder(run) / BENCHMARKS / "train.jsonl")
     for stage in ("predict", "evaluate"):

@@ -245,7 +245,8 @@ FAULTS = {
     "weights for a student": (
         "variants.yaml",
         row("x: {from: bevdepth-r50, weights: centerpoint}"),
-        "row 'x' is a student and has weights, which are for teachers (a student has model.start)",
+        "row 'x' is a student and has the weights of another row, which is for teachers "
+        "(weights: file, or model.start)",
     ),
     "weights in a circle": (
         "variants.yaml",

@@ -27,7 +27,7 @@ def test_a_printed_delta_is_the_value_minus_the_baseline():
 
 def test_every_row_has_both_metrics_in_points():
     reported = lines()
-    assert len(reported) == 2 * len({line["row"] for line in reported}) == 52
+    assert len(reported) == 2 * len({line["row"] for line in reported}) == 58
     assert all(Decimal(20) < Decimal(line["value"]) < Decimal(70) for line in reported)
 
 

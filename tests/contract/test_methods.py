@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import pytest
 import torch
@@ -29,6 +29,34 @@ CASES = {
     "one sample": ((2,), (0, 5)),
 }
 each_method = pytest.mark.parametrize("name", METHODS)
+
+
+def choices(name: str) -> list[tuple[str, dict[str, Any]]]:
+    """The defaults of a method, and every other value of each of its options that is a choice."""
+    defaults = method_options.fill(name, {})
+    others: list[dict[str, Any]] = [{}]
+    for option, kind in method_options.options(name).items():
+        others += [{option: value} for value in values_of(kind) if value != defaults[option]]
+    return [(name, given) for given in others]
+
+
+def values_of(kind: Any) -> tuple[Any, ...]:
+    """The values of a switch or a choice, and of a list of choices those with one entry; no numbers."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if kind is bool:
+        return (True, False)
+    if get_origin(kind) is tuple:
+        return tuple((value,) for value in values_of(get_args(kind)[0]))
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _called(case: tuple[str, dict[str, Any]]) -> str:
+    return "-".join(map(str, (case[0], *(word for item in case[1].items() for word in item))))
+
+
+CHOICES = [case for name in METHODS for case in choices(name)]
+each_choice = pytest.mark.parametrize(("name", "options"), CHOICES, ids=map(_called, CHOICES))
 
 
 def make(name: str, options: dict[str, Any] | None = None, *, seed: int = 1) -> Distiller:
@@ -105,7 +133,16 @@ def test_class_attributes_are_read_without_importing_the_class(name: str) -> Non
 @each_method
 @pytest.mark.parametrize("case", CASES)
 def test_losses_are_finite_float32_scalars_with_finite_gradients(name: str, case: str) -> None:
-    pair, method = toy.make_pair(*CASES[case]), make(name)
+    check_losses(make(name), toy.make_pair(*CASES[case]))
+
+
+@each_choice
+def test_every_choice_has_finite_losses_without_boxes(name: str, options: dict[str, Any]) -> None:
+    check_losses(make(name, options), toy.make_pair(*CASES["no boxes"]))
+
+
+def check_losses(method: Distiller, pair: FeaturePair) -> None:
+    """All losses are finite scalars in float32, and so are all gradients finite."""
     predictions = [tensor for task in pair.student_predictions for tensor in task.values()]
     for tensor in predictions:
         tensor.retain_grad()
@@ -122,9 +159,9 @@ def test_losses_are_finite_float32_scalars_with_finite_gradients(name: str, case
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
-@each_method
-def test_student_and_adapters_learn_and_the_teacher_does_not(name: str) -> None:
-    pair, method = toy.make_pair(), make(name)
+@each_choice
+def test_student_and_adapters_learn_and_the_teacher_does_not(name: str, options: dict[str, Any]) -> None:
+    pair, method = toy.make_pair(), make(name, options)
     frozen = [
         *pair.teacher_BCHW.values(),
         *pair.label_BCHW.values(),
@@ -156,19 +193,19 @@ def test_each_weight_switches_off_only_its_terms(name: str) -> None:
         assert all(without[term] in (0, losses[term]) for term in losses), option
 
 
-@each_method
-def test_order_of_the_samples_does_not_matter(name: str) -> None:
+@each_choice
+def test_order_of_the_samples_does_not_matter(name: str, options: dict[str, Any]) -> None:
     pair, order = toy.make_pair(), [2, 0, 1]
-    losses = make(name)(pair)
-    permuted = make(name)(change_samples(pair, lambda tensor: tensor[order], order))
+    losses = make(name, options)(pair)
+    permuted = make(name, options)(change_samples(pair, lambda tensor: tensor[order], order))
     for term, loss in losses.items():
         torch.testing.assert_close(permuted[term], loss, rtol=1e-5, atol=1e-7)
 
 
-@each_method
-def test_same_input_gives_the_same_bits(name: str) -> None:
+@each_choice
+def test_same_input_gives_the_same_bits(name: str, options: dict[str, Any]) -> None:
     def run() -> list[Tensor]:
-        pair, method = toy.make_pair(), make(name)
+        pair, method = toy.make_pair(), make(name, options)
         losses = method(pair)
         total(losses).backward()
         return [*losses.values(), *(parameter.grad for parameter in method.parameters())]
@@ -176,24 +213,24 @@ def test_same_input_gives_the_same_bits(name: str) -> None:
     assert all(torch.equal(first, second) for first, second in zip(run(), run(), strict=True))
 
 
-@each_method
-def test_stored_weights_give_the_same_losses(name: str) -> None:
-    pair, stored, restored = toy.make_pair(), make(name), make(name, seed=2)
-    losses, file = stored(pair), io.BytesIO()
+@each_choice
+def test_stored_weights_give_the_same_losses(name: str, options: dict[str, Any]) -> None:
+    pair, stored, restored = toy.make_pair(), make(name, options), make(name, options, seed=2)
+    file = io.BytesIO()
     torch.save(stored.state_dict(), file)
     file.seek(0)
     restored.load_state_dict(torch.load(file, weights_only=True))
-    again = restored(pair)
+    losses, again = stored(pair), restored(pair)
     assert all(torch.equal(again[term], loss) for term, loss in losses.items())
 
 
-@each_method
-def test_losses_stay_in_float32_under_autocast(name: str) -> None:
-    pair, method = toy.make_pair(), make(name)
-    losses = method.losses(pair.sealed())
+@each_choice
+def test_losses_stay_in_float32_under_autocast(name: str, options: dict[str, Any]) -> None:
+    pair = toy.make_pair()
+    losses = make(name, options).losses(pair.sealed())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = method(pair)
-        half = method(change_samples(pair, Tensor.bfloat16, [0, 1, 2]))
+        inside = make(name, options)(pair)
+        half = make(name, options)(change_samples(pair, Tensor.bfloat16, [0, 1, 2]))
     for term, loss in losses.items():
         assert torch.equal(inside[term], loss)
         assert half[term].dtype == torch.float32

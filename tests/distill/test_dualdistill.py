@@ -36,7 +36,37 @@ def test_switches_decide_terms_and_adapters(
     assert list(method.adapters) == adapters
 
 
-KINDS = {"aoa": AOA, "attention": AOA, "orthogonal": OrthogonalOnly, "upsample_conv3": UpsampleConv}
+@pytest.mark.parametrize(
+    ("levels", "crd", "adapters"),
+    [
+        (["head"], True, ["head"]),
+        (["head", "s2"], True, ["s2", "head"]),
+        (["s3"], True, ["s3", "head"]),
+        (["s3"], False, ["s3"]),
+    ],
+)
+def test_mfd_acts_at_its_levels_alone(levels: list[str], crd: bool, adapters: list[str]) -> None:
+    method = toy.bound(DualDistill(mfd_levels=levels, crd=crd))
+    terms = {term for term in MFD_TERMS if term.rpartition("_")[2] in levels}
+    assert set(method(toy.make_pair())) == terms | ({"crd"} if crd else set())
+    assert list(method.adapters) == adapters
+
+
+def test_a_level_has_the_same_terms_whichever_others_there_are() -> None:
+    pair, whole = toy.make_pair(), toy.bound(DualDistill())
+    head = toy.bound(DualDistill(mfd_levels=["head"]))
+    head.load_state_dict({name: whole.state_dict()[name] for name in head.state_dict()})
+    losses = whole(pair)
+    assert all(torch.equal(loss, losses[name]) for name, loss in head(pair).items())
+
+
+KINDS = {
+    "aoa": AOA,
+    "aoa_released": AOA,
+    "attention": AOA,
+    "orthogonal": OrthogonalOnly,
+    "upsample_conv3": UpsampleConv,
+}
 
 
 @pytest.mark.parametrize(("name", "kind"), KINDS.items())

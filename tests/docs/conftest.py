@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from pages import clone
 from printed import all_commands, run_command
-
-
-def clone(checkout: Path, target: Path) -> Path:
-    """Copy the files that git would clone, with `profile: smoke`, which takes minutes instead of an hour."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=checkout,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.splitlines():
-        if (checkout / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(checkout / name, target / name)
-    config = target / "config" / "config.yaml"
-    config.write_text(re.sub(r"^profile: world\b", "profile: smoke", config.read_text(), flags=re.MULTILINE))
-    assert "profile: smoke" in config.read_text()
-    return target
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,36 @@
-"""Follow a page of docs/: write its files, apply its diffs, call its commands."""
+"""Follow a page of docs/ in a copy of the checkout: write its files, apply its diffs, call its commands."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 DIFF = re.compile(r"```diff\n(.*?)```", re.DOTALL)
+
+
+def clone(checkout: Path, target: Path) -> Path:
+    """Copy the files that git would clone, with `profile: smoke`, which takes minutes instead of an hour."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        if (checkout / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(checkout / name, target / name)
+    config = target / "config" / "config.yaml"
+    config.write_text(re.sub(r"^profile: world\b", "profile: smoke", config.read_text(), flags=re.MULTILINE))
+    assert "profile: smoke" in config.read_text()
+    return target
 
 
 def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

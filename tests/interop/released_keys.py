@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import gzip
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -29,3 +30,11 @@ def _random(shape: tuple[int, ...], dtype: torch.dtype, generator: torch.Generat
     if dtype.is_floating_point:
         return torch.rand(shape, generator=generator).to(dtype)
     return torch.randint(1, 1000, shape, generator=generator).to(dtype)
+
+
+def under_released_names(weights: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+    """Weights of a network here under the released names: a map of key_maps.py turned round."""
+    turned = {ours: theirs for theirs, ours in names.items()}
+    longest = sorted(turned, key=len, reverse=True)
+    prefixes = {name: next(prefix for prefix in longest if name.startswith(prefix)) for name in weights}
+    return {turned[prefix] + name.removeprefix(prefix): weights[name] for name, prefix in prefixes.items()}

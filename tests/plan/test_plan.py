@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from dualdistill.config import method_options, run_spec
 from dualdistill.config.run_spec import RunSpec
+from dualdistill.errors import UserError
 from dualdistill.plan import identity
 from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import Plan
@@ -148,8 +149,8 @@ def test_a_camera_setting_retrains_students_and_no_teacher(folder: Path):
 
 def test_a_teacher_may_have_other_augmentation_than_its_students(folder: Path):
     path = folder / "profiles" / "smoke.yaml"
-    turned = "teacher_input: {bev_rotate_deg: 31.5, bev_flip: true}"
-    path.write_text(f"{path.read_text()}{turned}\n")
+    turned = "teacher_input: {bev_rotate_deg: 31.5, bev_flip: true, "
+    path.write_text(path.read_text().replace("teacher_input: {", turned))
     plan = planned(folder, profile="smoke")
     student, teacher = spec_of(plan, "dualdistill-r50-centerpoint"), spec_of(plan, "centerpoint")
     assert (teacher.input.bev_rotate_deg, teacher.input.bev_flip) == (31.5, True)
@@ -208,6 +209,20 @@ def test_the_published_sizes_are_in_the_nuscenes_profile(folder: Path):
     assert r50.model.head.circle_nms_m == (0, 0, 0, 1.0, 0, 0)
     assert r50.teacher.model == run_spec.TeacherSpec()
     assert spec_of(plan, "mvp").model == run_spec.MVPSpec()
+
+
+def test_gpus_that_cannot_share_a_batch_are_refused_before_any_training(folder: Path):
+    profile = folder / "profiles" / "nuscenes.yaml"
+    profile.write_text(profile.read_text().replace("gpus: 1", "gpus: 4"))
+    plan = planned(folder, profile="nuscenes")
+    student, teacher = plan.run("bevdepth-r50").id, plan.run("centerpoint").id
+    Jobs(plan).check_devices([f"results/runs/{teacher}/run.json"])
+    with pytest.raises(UserError) as caught:
+        Jobs(plan).check_devices([f"results/runs/{student}/run.json"])
+    assert str(caught.value) == (
+        f"run {student}: 4 devices cannot share a batch of 32 with 16 per device "
+        "(start 1 or 2 processes, or change schedule.batch_per_device)"
+    )
 
 
 def test_headings_have_the_usual_spelling():

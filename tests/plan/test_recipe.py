@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from dualdistill.config import method_options
+from dualdistill.config.run_spec import HeadSpec
 from dualdistill.config.settings import load
 from dualdistill.errors import UserError
 from dualdistill.plan import plan as planning
@@ -61,6 +62,9 @@ def test_every_row_differs_exactly_in_the_numbers_of_the_recipe(folder: Path, pr
     ]
     before, after = resolvers
     for name, variant in after.variants.items():
+        if variant.imported:  # no recipe applies
+            assert before.spec(name, 0) == after.spec(name, 0)
+            continue
         teaching = after.variants[variant.teacher].model if variant.teacher else None
         expected = after.recipe.changes(variant.method or variant.model, variant.backbone, teaching)
         old, new = (asdict(each.spec(name, 0)) for each in resolvers)
@@ -122,6 +126,16 @@ def test_the_published_differences(folder: Path):
     assert depth == ["virtual", "virtual", "lidar", "lidar"]
 
 
+def test_megviis_students_have_the_distances_of_their_configuration_in_nms(folder: Path):
+    """Its min_radius is in square metres."""
+    plan = published(folder, "nuscenes")
+    for row in ("bevdepth-r50", "bevdepth-r101", "labeldistill-r50-centerpoint"):
+        squares = [metres**2 for metres in plan.run(row).spec.model.head.circle_nms_m]
+        assert squares == pytest.approx([4, 12, 10, 1, 0.85, 0.175], rel=1e-5)
+    for row in ("dualdistill-r50-mvp", "distillbev-r50-centerpoint", "tigbev-r101-centerpoint"):
+        assert plan.run(row).spec.model.head == HeadSpec()
+
+
 def test_tig_bev_does_not_double_the_resize_range_with_the_image(folder: Path):
     matched, other = planned(folder, profile="nuscenes"), published(folder, "nuscenes")
     wide, narrow = (plan.run("tigbev-r101-centerpoint").spec.input for plan in (matched, other))
@@ -139,8 +153,20 @@ def test_no_student_of_a_short_run_has_averaged_weights(folder: Path, profile: s
 
 def test_rows_that_two_recipes_resolve_equally_share_a_run(folder: Path):
     matched, other = planned(folder, profile="nuscenes"), published(folder, "nuscenes")
-    ours = {name for name, run in matched.runs.items() if "dualdistill-r50-centerpoint" in run.rows}
-    assert ours == {other.run("dualdistill-r50-centerpoint").id}
+    for row in ("x3kd-r50-centerpoint", "centerpoint", "mvp"):
+        assert matched.run(row).id == other.run(row).id
+
+
+def test_methods_train_in_the_precision_of_their_files(folder: Path):
+    plan = published(folder, "nuscenes")
+    expected = {
+        "bevdepth-r50": "16-mixed",
+        "dualdistill-r50-mvp": "16-mixed",
+        "labeldistill-r101-centerpoint": "16-mixed",
+        "tigbev-r101-centerpoint": "32-true",
+        "distillbev-r50-mvp": "bf16-mixed",
+    }
+    assert {row: plan.run(row).spec.schedule.precision for row in expected} == expected
 
 
 def test_the_innermost_block_wins_and_a_row_wins_over_all(folder: Path):

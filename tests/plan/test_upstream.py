@@ -9,6 +9,7 @@ import pytest
 from dualdistill.errors import DataError, UserError
 from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import Plan
+from dualdistill.plan.snakemake_inputs import Jobs
 
 R50 = "bevdepth-r50"
 
@@ -36,7 +37,7 @@ def test_a_student_names_the_run_of_its_initial_weights(folder: Path):
 def test_all_students_of_a_backbone_start_from_the_same_run(folder: Path):
     add(folder, "other: {from: dualdistill-r50-centerpoint, model.neck_channels: 16, input.image_flip: true}")
     plan = planned(folder, seeds=[1, 2], teacher_seed=0)
-    students = [run for run in plan.runs.values() if run.spec.kind == "student"]
+    students = [plan.runs[run] for run in plan.of_kind("student")]
     assert len({run.pretraining for run in students if run.spec.model.depth == 50}) == 1
     assert len({run.pretraining for run in students}) == 2
     assert {plan.runs[run.pretraining].spec.seed for run in students} == {0}
@@ -127,7 +128,7 @@ def test_a_deeper_detector_grows_from_a_shallower_one(folder: Path):
 
 def test_students_of_all_seeds_in_the_world_share_a_detector_per_backbone(folder: Path):
     plan = planned(folder, profile="world", seeds=[1, 2], teacher_seed=0)
-    students = [run for run in plan.runs.values() if run.spec.kind == "student"]
+    students = [plan.runs[run] for run in plan.of_kind("student")]
     assert {plan.runs[run.pretraining].spec.kind for run in students} == {"detector"}
     assert len({run.pretraining for run in students}) == len(plan.of_kind("detector")) == 2
 
@@ -177,7 +178,7 @@ def test_a_missing_file_of_initial_weights_gives_one_sentence(folder: Path, tmp_
         "(torchvision's file, in config/config.yaml; or model.start: random)"
     )
     with pytest.raises(DataError, match=r"r101\.pth: the ImageNet weights do not exist \(see imagenet in"):
-        nowhere.check_starts()
+        Jobs(nowhere).check_starts([f"results/runs/{nowhere.run('bevdepth-r101').id}/run.json"])
 
 
 def test_the_pre_training_scenes_are_a_split_of_the_index(folder: Path):

@@ -14,11 +14,13 @@ try:
         raise UserError(what, where=where, hint="leave it out")
     JOBS = Jobs(plan.load(overrides=config))
     JOBS.plan.check_root()
-    JOBS.plan.check_starts()
     FIGURES = FigureJobs(JOBS)
     if workflow.is_main_process:  # not again in the jobs that it starts
         targets = get_argument_parser().parse_known_args(sys.argv[1:])[0].targets
         JOBS.check_targets(targets)
+        JOBS.check_imports(targets)
+        JOBS.check_starts(targets)
+        JOBS.check_devices(targets)
         JOBS.check_masks(targets)
         FIGURES.check_targets(targets)
 except UserError as error:

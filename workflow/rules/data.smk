@@ -63,3 +63,22 @@ rule virtual:
         "Add virtual points to the clouds ({wildcards.points})"
     shell:
         f"{SUITE} virtual {{wildcards.points}} {PLAN} > {{log}} 2>&1"
+
+
+rule objects:
+    input:
+        JOBS.objects_data,
+    output:
+        "results/data/{data}/{objects}/objects.json",
+    log:
+        "results/data/{data}/logs/{objects}.log",
+    benchmark:
+        "results/data/{data}/benchmarks/{objects}.jsonl"
+    wildcard_constraints:
+        objects=JOBS.objects_ids,
+    priority: 2  # a teacher waits for it
+    threads: JOBS.plan.settings.workers
+    message:
+        "Cut objects to paste out of the training frames ({wildcards.objects})"
+    shell:
+        f"{SUITE} objects {{wildcards.objects}} {PLAN} > {{log}} 2>&1"

@@ -6,21 +6,21 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
-from dualdistill.distill.alignment.aoa import AOA, OrthogonalOnly
+from dualdistill.distill.alignment.aoa import AOA, PROJECTIONS, OrthogonalOnly
 from dualdistill.distill.alignment.upsample_conv import OneByOne, UpsampleConv
 from dualdistill.distill.inputs import Shape
 from dualdistill.errors import UserError
 
 
 def build(name: str, student: Shape, teacher: Shape, *, out_act: str = "none") -> nn.Module:
-    """An alignment by its YAML name; `out_act` applies to AOA and its halves only."""
-    if name in ("aoa", "attention"):
-        return AOA(student, teacher, out_act=out_act, orthogonal=name == "aoa")
+    """An alignment by its YAML name; `out_act` does not apply to upsample_conv3."""
+    if name in PROJECTIONS:
+        return AOA(student, teacher, out_act=out_act, projection=name)
     if name == "orthogonal":
         return OrthogonalOnly(student, teacher, out_act=out_act)
     if name == "upsample_conv3":
         return UpsampleConv(student, teacher)
-    hint = "aoa, its halves attention and orthogonal, or upsample_conv3"
+    hint = "aoa, aoa_released, its halves attention and orthogonal, or upsample_conv3"
     raise UserError(f"unknown alignment '{name}'", where="alignment", hint=hint)
 
 

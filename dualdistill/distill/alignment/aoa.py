@@ -3,6 +3,7 @@
 The query is a learned table that does not depend on the input, so the attention is a learned mixing of
 positions; the orthogonal map keeps lengths and angles within the subspace that it projects to. Two controls
 have one half each: `attention` replaces the orthogonal map by a linear layer, `orthogonal` has no attention.
+A third, `aoa_released`, has the orthogonal map as released.
 Axes: B batch, N cells as tokens, C student channels, T teacher channels, H W BEV rows and columns.
 """
 
@@ -11,16 +12,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dualdistill.distill.alignment.orthogonal import OrthogonalProjection
+from dualdistill.distill.alignment.orthogonal import OrthogonalProjection, ReleasedProjection
 from dualdistill.distill.alignment.upsample_conv import upsample
 from dualdistill.distill.inputs import Shape
 
+PROJECTIONS = {"aoa": OrthogonalProjection, "aoa_released": ReleasedProjection, "attention": nn.Linear}
+
 
 class AOA(nn.Module):
-    """Cross-attention from a learned query, feed-forward, orthogonal projection, upsampling."""
+    """Cross-attention from a learned query, feed-forward, one of PROJECTIONS, upsampling."""
 
     def __init__(
-        self, student: Shape, teacher: Shape, *, out_act: str = "none", orthogonal: bool = True
+        self, student: Shape, teacher: Shape, *, out_act: str = "none", projection: str = "aoa"
     ) -> None:
         super().__init__()
         channels, height, width = student
@@ -36,7 +39,7 @@ class AOA(nn.Module):
         self.feed_forward = nn.Sequential(
             nn.Linear(channels, 4 * channels), nn.ReLU(), nn.Linear(4 * channels, channels)
         )
-        self.project = (OrthogonalProjection if orthogonal else nn.Linear)(channels, teacher[0])
+        self.project = PROJECTIONS[projection](channels, teacher[0])
         self.out_act = nn.ReLU() if out_act == "relu" else nn.Identity()
 
     def forward(self, student_BCHW: Tensor) -> Tensor:

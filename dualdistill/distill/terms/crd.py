@@ -2,13 +2,15 @@
 
 The teacher's predictions are decoded at temperature T into boxes, which serve as hard labels. Dividing
 logits is monotone, so T moves only the score cut: T = 0.1 with threshold 0.1 keeps what 0.445 keeps at T = 1.
-The control `labels: soft` compares the two outputs cell by cell instead, the textbook reading of T.
+The control `labels: soft` compares the two outputs cell by cell instead, the textbook reading of T. Another,
+`crd_head: student`, gives the labels to the student's own head.
 Axes: B batch, G classes of a task, C channels, H W BEV rows and columns, K boxes.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -17,16 +19,23 @@ from torch.nn import functional
 
 from dualdistill.distill.inputs import FeaturePair, Predictions
 from dualdistill.models.center_head import BOX_WEIGHT, REGRESSION, Head
+from dualdistill.models.student import displaced, frame_interval, require
 
 RankBy = Literal["sharpened", "logit"]
 Labels = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]  # boxes_K9 and labels_K of every sample
 
 
 @torch.no_grad()
-def teacher_labels(pair: FeaturePair, *, temperature: float, threshold: float, rank_by: RankBy) -> Labels:
+def teacher_labels(
+    pair: FeaturePair, *, temperature: float, threshold: float, rank_by: RankBy, nms_iou: float | None = None
+) -> Labels:
     """The teacher's boxes as pseudo labels; sharpened scores tie where they round to 1, logits do not."""
     samples = pair.teacher_head.decode(
-        pair.teacher_predictions, temperature=temperature, score_threshold=threshold, rank_by=rank_by
+        pair.teacher_predictions,
+        temperature=temperature,
+        score_threshold=threshold,
+        rank_by=rank_by,
+        nms_iou=nms_iou,
     )
     return tuple(boxes.boxes_K9 for boxes in samples), tuple(boxes.labels_K for boxes in samples)
 
@@ -42,17 +51,25 @@ def without_velocity(boxes_K9: Tensor) -> Tensor:
     return torch.cat([boxes_K9[:, :7], torch.full_like(boxes_K9[:, 7:], math.nan)], dim=1)
 
 
-def crd_loss(teacher_head: Head, aligned_BCHW: Tensor, labels: Labels) -> Tensor:
-    """L_CRD: the sum of the teacher head's detection losses on the student's features."""
-    losses = teacher_head.loss(teacher_head(aligned_BCHW), *labels)
-    return torch.stack(list(losses.values())).sum()
+def in_displacements(pair: FeaturePair) -> FeaturePair:
+    """The pair with velocities as the student's head regresses them; NaN if its two frames are the same."""
+    history_s_B = require(pair.history_s_B, "history_s_B")
+    boxes_K9 = displaced(pair.boxes_K9, history_s_B)
+    seconds_B111 = frame_interval(history_s_B)[:, None, None, None]
+    moved = [task | {"vel": task["vel"] * seconds_B111} for task in pair.teacher_predictions]
+    return replace(pair, boxes_K9=boxes_K9, teacher_predictions=moved)
+
+
+def crd_loss(teacher_head: Head, predictions: Predictions, labels: Labels) -> Tensor:
+    """L_CRD: the sum of the teacher head's detection losses of predictions from the student's features."""
+    return torch.stack(list(teacher_head.loss(predictions, *labels).values())).sum()
 
 
 def soft_crd_loss(
-    teacher_head: Head, aligned_BCHW: Tensor, teacher_predictions: Predictions, temperature: float
+    teacher_head: Head, predictions: Predictions, teacher_predictions: Predictions, temperature: float
 ) -> Tensor:
     """The counterpart of crd_loss with the teacher's raw outputs as targets, summed over tasks."""
-    pairs = zip(teacher_head(aligned_BCHW), teacher_predictions, strict=True)
+    pairs = zip(predictions, teacher_predictions, strict=True)
     velocity_weight = teacher_head.spec.velocity_weight
     return torch.stack([soft_task_loss(*pair, temperature, velocity_weight) for pair in pairs]).sum()
 
@@ -75,5 +92,6 @@ def soft_task_loss(
     error_BHW = torch.zeros_like(best_BHW)
     for name in REGRESSION:
         weight = velocity_weight if name == "vel" else 1.0
-        error_BHW = error_BHW + weight * (student[name] - teacher[name]).abs().sum(dim=1)
+        known = torch.where(teacher[name].isnan(), student[name].detach(), teacher[name])
+        error_BHW = error_BHW + weight * (student[name] - known).abs().sum(dim=1)
     return heatmap + BOX_WEIGHT * (best_BHW * error_BHW).sum() / best_BHW.sum().clamp(min=1)

@@ -7,6 +7,7 @@ Axes: B batch, C channels, H W BEV rows and columns.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -16,12 +17,16 @@ from dualdistill.distill.inputs import LEVELS, FeaturePair
 from dualdistill.distill.terms.attention import channel_attention, mean_attention, spatial_attention
 from dualdistill.distill.terms.regions import Regions, false_positives, regions, resize_mask
 
+TEACHER_TAP = dict(LEVELS)
+ALL_TAPS = tuple(TEACHER_TAP)
+
 
 class MFD(nn.Module):
-    """The terms of all levels; its only trained weights are the 3x3 convs of the spatial term."""
+    """The terms of the chosen levels; its only trained weights are the 3x3 convs of the spatial term."""
 
     def __init__(
         self,
+        taps: Sequence[str] = ALL_TAPS,  # the student's, one per level
         *,
         weight: float,  # multiplies the other four
         fg_weight: float,
@@ -38,14 +43,15 @@ class MFD(nn.Module):
         self.fg_weight, self.tn_weight = weight * fg_weight, weight * tn_weight
         self.fp_weight, self.spatial_weight = weight * fp_weight, weight * spatial_weight
         self.fp_threshold, self.tau = fp_threshold, tau
-        self.fp_taps = {"head": ("head",), "all": tuple(tap for tap, _ in LEVELS), "none": ()}[fp_levels]
+        self.taps = tuple(tap for tap in ALL_TAPS if tap in taps)
+        self.fp_taps = {"head": ("head",), "all": ALL_TAPS, "none": ()}[fp_levels]
         self.by_region, self.student_attention = by_region, student_attention
-        self.spatial = nn.ModuleDict({tap: nn.Conv2d(1, 1, 3, padding=1) for tap, _ in LEVELS})
+        self.spatial = nn.ModuleDict({tap: nn.Conv2d(1, 1, 3, padding=1) for tap in self.taps})
 
     def forward(self, aligned_BCHW: dict[str, Tensor], pair: FeaturePair) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}
-        for tap, teacher_tap in LEVELS:
-            terms = self.level(tap, aligned_BCHW[tap], pair.teacher_BCHW[teacher_tap], pair)
+        for tap in self.taps:
+            terms = self.level(tap, aligned_BCHW[tap], pair.teacher_BCHW[TEACHER_TAP[tap]], pair)
             losses |= {f"mfd_{term}_{tap}": loss for term, loss in terms.items()}
         return losses
 

@@ -10,23 +10,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualdistill.config.run_spec import GridSpec
+from dualdistill.models.bevdepth.geometry import EXACT, Geometry
 from dualdistill.models.layers import conv_norm_relu, residual_stage
 
 
-def warp_to_current(previous_BCYX: Tensor, previous_to_current_B44: Tensor, grid: GridSpec) -> Tensor:
+def warp_to_current(
+    previous_BCYX: Tensor, previous_to_current_B44: Tensor, grid: GridSpec, geometry: Geometry = EXACT
+) -> Tensor:
     """Warp the previous frame's map to the current pose: bilinear, zero outside, in the ground plane.
 
     grid_sample without align_corners puts -1 and 1 on the outer edges of the map, which are -half_extent and
     +half_extent, so metres divided by half_extent are sampling positions.
     """
     cell_X = torch.arange(grid.cells, device=previous_BCYX.device)
-    centre_X = (cell_X + 0.5) * grid.cell_m - grid.half_extent_m
-    y_YX, x_YX = torch.meshgrid(centre_X, centre_X, indexing="ij")
+    place_X = (cell_X + geometry.index_at) * grid.cell_m - grid.half_extent_m
+    y_YX, x_YX = torch.meshgrid(place_X, place_X, indexing="ij")
     current_YX3 = torch.stack([x_YX, y_YX, torch.ones_like(x_YX)], dim=-1)
+    to_centre_m = (EXACT.index_at - geometry.index_at) * grid.cell_m
     with torch.autocast(previous_BCYX.device.type, enabled=False):  # half precision would shift cells
         current_to_previous_B44 = torch.linalg.inv(previous_to_current_B44)
         planar_B23 = current_to_previous_B44[:, :2, [0, 1, 3]]
-        previous_BYX2 = torch.einsum("bij,yxj->byxi", planar_B23, current_YX3)
+        previous_BYX2 = torch.einsum("bij,yxj->byxi", planar_B23, current_YX3) + to_centre_m
         return F.grid_sample(previous_BCYX.float(), previous_BYX2 / grid.half_extent_m, align_corners=False)
 
 

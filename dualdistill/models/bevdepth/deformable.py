@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 KERNEL = 3
 TAPS = KERNEL**2
@@ -19,13 +20,20 @@ class DeformableConv(nn.Conv2d):
     It starts with shifts of zero and weights of a half, as mmcv's DCNv2.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, recompute: bool = False) -> None:
         super().__init__(channels, channels, KERNEL, padding=1)
+        # sample again in the backward pass: the sampled values take nine times the map's memory
+        self.recompute = recompute
         self.taps = nn.Conv2d(channels, 3 * TAPS, KERNEL, padding=1)  # y and x of each, then their weights
         for start in self.taps.parameters():
             nn.init.zeros_(start)
 
     def forward(self, map_MChw: Tensor) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self._convolve, map_MChw, use_reentrant=False, preserve_rng_state=False)
+        return self._convolve(map_MChw)
+
+    def _convolve(self, map_MChw: Tensor) -> Tensor:
         shift_MShw, logit_MThw = self.taps(map_MChw).split([2 * TAPS, TAPS], dim=1)
         with torch.autocast(map_MChw.device.type, enabled=False):  # half precision would move the taps
             wide = torch.promote_types(map_MChw.dtype, torch.float32)

@@ -14,7 +14,7 @@ from dualdistill.config.run_spec import BEVDepthSpec, GridSpec, Stage
 from dualdistill.data.batch import Batch, ImageDepth, Output
 from dualdistill.models.bevdepth.bev_encoder import BevEncoder, BevNeck, warp_to_current
 from dualdistill.models.bevdepth.image_encoder import ImageEncoder
-from dualdistill.models.bevdepth.view_transform import ViewTransform, bin_depths, depth_loss
+from dualdistill.models.bevdepth.view_transform import ViewTransform, depth_loss
 from dualdistill.models.center_head import Head
 from dualdistill.models.layers import channels_last, residual_stage
 from dualdistill.models.recompute import recompute
@@ -67,7 +67,9 @@ class BEVDepth(Student):
         with torch.no_grad():
             previous_BCYX, _, _ = self._frame(batch, 1)
             motion_B44 = require(batch.previous_to_current_B44, "previous_to_current_B44")
-            previous_BCYX = warp_to_current(previous_BCYX, motion_B44, self.grid)
+            previous_BCYX = warp_to_current(
+                previous_BCYX, motion_B44, self.grid, self.view_transform.geometry
+            )
         both_BCYX = channels_last(torch.cat([current_BCYX, previous_BCYX], dim=1))
         taps = self.bev_encoder(both_BCYX)
         head_BCYX = self.bev_neck(taps)
@@ -78,11 +80,12 @@ class BEVDepth(Student):
         """BEV map in the frame's LIDAR_TOP, depth logits and image map of one frame."""
         images_BNCHW = require(batch.images_BFNCHW, "images_BFNCHW")[:, frame]
         image_MChw = self.image_encoder(images_BNCHW.flatten(0, 1))
+        poses_BFN44 = require(batch.camera_to_lidar_BFN44, "camera_to_lidar_BFN44")
         bev_BCYX, depth_logits = self.view_transform(
             image_MChw,
             require(batch.intrinsics_BFN33, "intrinsics_BFN33")[:, frame],
             require(batch.image_affine_BFN33, "image_affine_BFN33")[:, frame],
-            require(batch.camera_to_lidar_BFN44, "camera_to_lidar_BFN44")[:, frame],
+            self.view_transform.geometry.poses(poses_BFN44, frame),
         )
         return self.refine(bev_BCYX), depth_logits, image_MChw.unflatten(0, images_BNCHW.shape[:2])
 
@@ -104,5 +107,5 @@ class BEVDepth(Student):
             require(batch.owner_BNhw, "owner_BNhw"),
         )
         reached_BNhw = (depth_BNhw >= lower) & (depth_BNhw < upper)
-        bins_D = bin_depths(self.spec.depth_bins_m, logits_BNDhw.device)
+        bins_D = self.view_transform.geometry.depths(self.spec.depth_bins_m, logits_BNDhw.device)
         return ImageDepth(logits_BNDhw, bins_D, depth_BNhw, owner_BNhw * reached_BNhw)

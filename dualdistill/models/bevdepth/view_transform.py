@@ -3,10 +3,7 @@
 Axes: B batch, N cameras, M = B x N images, C channels, h w cells of the lifted map, D depth bins,
 P = M x h x w pixels, Q = P x D lifted points, L those that fall into the grid, Y X rows and columns of the
 BEV grid.
-Cell (row i, column j) of a map of stride s lies at network pixel (s j, s i): the centre of its receptive
-field in a ResNet, and the pixel around which the depth target collects points. The released code stretches
-the cells over linspace(0, width - 1) instead, up to 15 pixels off at the right edge. A depth bin is
-represented by its middle, the average of the depths that train it; the released code uses its lower edge.
+Where points, bins and cells stand is a key, see geometry.py.
 """
 
 from __future__ import annotations
@@ -19,16 +16,11 @@ from torch.nn import functional as F
 
 from dualdistill.config.run_spec import BEVDepthSpec, GridSpec
 from dualdistill.models.bevdepth.deformable import DeformableConv
+from dualdistill.models.bevdepth.geometry import EXACT, GEOMETRIES, Geometry, depth_bin_count
 from dualdistill.models.layers import residual_stage
 
 # intrinsics 9, image-affine rotation 9 and shift 3, camera-to-LiDAR rotation 9 and shift 3
 CAMERA_NUMBERS = 33
-Z_RANGE_M = (-10.0, 10.0)  # of the points that are splatted
-
-
-def depth_bin_count(bins_m: tuple[float, float, float]) -> int:
-    lower, upper, step = bins_m
-    return round((upper - lower) / step)
 
 
 def camera_numbers(intrinsics_BN33: Tensor, affine_BN33: Tensor, camera_to_lidar_BN44: Tensor) -> Tensor:
@@ -62,27 +54,16 @@ class DepthNet(nn.Module):
             nn.BatchNorm1d(CAMERA_NUMBERS), nn.Linear(CAMERA_NUMBERS, width), nn.Sigmoid()
         )
         self.trunk = residual_stage(width, width, blocks=3, stride=1)
-        deformable = (DeformableConv(width), nn.BatchNorm2d(width)) if spec.depth_deformable else ()
-        self.deformable = nn.Sequential(*deformable)
+        self.deformable = nn.Sequential()
+        if spec.depth_deformable:
+            sample_again = bool(spec.activation_checkpoint)  # whichever stages are checkpointed
+            self.deformable.extend([DeformableConv(width, sample_again), nn.BatchNorm2d(width)])
         self.logits = nn.Conv2d(width, depth_bin_count(spec.depth_bins_m), 1)
 
     def forward(self, image_MChw: Tensor, camera_M33: Tensor) -> tuple[Tensor, Tensor]:
         gate_MC11 = self.gate(camera_M33)[:, :, None, None]
         depth_MChw = self.trunk(self.reduce(image_MChw) * gate_MC11)
         return self.context(image_MChw), self.logits(self.deformable(depth_MChw))
-
-
-def cell_pixels(height: int, width: int, stride: int, device: torch.device) -> Tensor:
-    """Network pixels (u, v) of the cells of the lifted map, [h, w, 2]."""
-    v_h, u_w = torch.arange(height, device=device), torch.arange(width, device=device)
-    grid_v_hw, grid_u_hw = torch.meshgrid(v_h, u_w, indexing="ij")
-    return torch.stack([grid_u_hw, grid_v_hw], dim=-1) * float(stride)
-
-
-def bin_depths(bins_m: tuple[float, float, float], device: torch.device) -> Tensor:
-    """Middle of each depth bin in metres."""
-    lower, _, step = bins_m
-    return lower + step * (torch.arange(depth_bin_count(bins_m), device=device) + 0.5)
 
 
 def unproject(
@@ -113,14 +94,14 @@ class Splat:
 
 
 @torch.no_grad()
-def plan_splat(points_BNhwD3: Tensor, grid: GridSpec) -> Splat:
-    """Assign lifted points to cells; points outside the grid or Z_RANGE_M are dropped."""
+def plan_splat(points_BNhwD3: Tensor, grid: GridSpec, geometry: Geometry = EXACT) -> Splat:
+    """Assign lifted points to cells; points outside the grid or the geometry's heights are dropped."""
     batch, bins = points_BNhwD3.shape[0], points_BNhwD3.shape[4]
     flat_3Q = points_BNhwD3.reshape(-1, 3).T
-    column_Q = torch.floor((flat_3Q[0] + grid.half_extent_m) / grid.cell_m)
-    row_Q = torch.floor((flat_3Q[1] + grid.half_extent_m) / grid.cell_m)
+    column_Q = geometry.cut((flat_3Q[0] + grid.half_extent_m) / grid.cell_m)
+    row_Q = geometry.cut((flat_3Q[1] + grid.half_extent_m) / grid.cell_m)
     inside_Q = (column_Q >= 0) & (column_Q < grid.cells) & (row_Q >= 0) & (row_Q < grid.cells)
-    inside_Q &= (flat_3Q[2] >= Z_RANGE_M[0]) & (flat_3Q[2] < Z_RANGE_M[1])
+    inside_Q &= (flat_3Q[2] >= geometry.z_range_m[0]) & (flat_3Q[2] < geometry.z_range_m[1])
     point_L = inside_Q.nonzero().squeeze(1)
     sample_L = point_L // (flat_3Q.shape[1] // batch)
     cell_L = (sample_L * grid.cells + row_Q[point_L].long()) * grid.cells + column_Q[point_L].long()
@@ -151,6 +132,7 @@ class ViewTransform(nn.Module):
     def __init__(self, spec: BEVDepthSpec, grid: GridSpec) -> None:
         super().__init__()
         self.bins_m, self.stride, self.grid = spec.depth_bins_m, spec.feature_stride, grid
+        self.geometry = GEOMETRIES[spec.geometry]
         self.depth_net = DepthNet(spec)
 
     def forward(
@@ -163,11 +145,11 @@ class ViewTransform(nn.Module):
         numbers_M33 = camera_numbers(intrinsics_BN33, affine_BN33, camera_to_lidar_BN44)
         context_MChw, logits_MDhw = self.depth_net(image_MChw, numbers_M33)
         height, width = image_MChw.shape[2:]
-        pixels_hw2 = cell_pixels(height, width, self.stride, image_MChw.device)
-        depths_D = bin_depths(self.bins_m, image_MChw.device)
+        pixels_hw2 = self.geometry.pixels(height, width, self.stride, image_MChw.device)
+        depths_D = self.geometry.depths(self.bins_m, image_MChw.device)
         with torch.autocast(image_MChw.device.type, enabled=False):
             points = unproject(pixels_hw2, depths_D, intrinsics_BN33, affine_BN33, camera_to_lidar_BN44)
-            plan = plan_splat(points, self.grid)
+            plan = plan_splat(points, self.grid, self.geometry)
             bev_BCYX = splat(context_MChw, logits_MDhw.float().softmax(dim=1), plan)
         cameras = intrinsics_BN33.shape[1]
         return bev_BCYX, logits_MDhw.unflatten(0, (-1, cameras))

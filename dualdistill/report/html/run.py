@@ -239,6 +239,7 @@ def _facts(record: Mapping[str, Any], metrics: Mapping[str, Any], made_on: Mappi
         "cores": made_on.get("cores_allowed", ""),
         "platform": made_on.get("platform", ""),
         "python": made_on.get("python", ""),
+        "imported from": record.get("imported", {}).get("source", ""),
         "weights at the start": record.get("start", {}).get("from", ""),
     }
     if metrics:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from dualdistill.plan.tables import NAMED
+from dualdistill.report.numbers import rounded
 from dualdistill.report.table import TIMES, Column, Kind, Measured, Reported, Row, Table, incomplete
 
 MEASURED, REPORTED = "measured", "reported"
@@ -128,6 +129,8 @@ def _cell(row: Row, column: Column) -> HtmlCell:
             return _reported(row.reported[column.key])
         case Kind.SEEDS:
             return HtmlCell(str(row.seeds))
+        case Kind.DISTANCE if (distance := row.distance(column.key)) is not None:
+            return HtmlCell(_minus(rounded(distance, sign=True)))
         case Kind.LABEL:
             word = row.labels.get(column.key, "")
             return HtmlCell(_minus(word) if NUMBER.fullmatch(word) else word)

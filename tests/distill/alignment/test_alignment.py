@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dualdistill.config.run_spec import ScheduleSpec
 from dualdistill.distill import alignment as alignments
 from dualdistill.distill.alignment import AOA, OneByOne, OrthogonalOnly, UpsampleConv
 from dualdistill.distill.alignment.aoa import heads_for, tokens
 from dualdistill.distill.alignment.orthogonal import OrthogonalProjection
 from dualdistill.distill.alignment.upsample_conv import upsample
 from dualdistill.errors import UserError
+from dualdistill.training.optim import learning_rate, optimizer, set_rate
 
 LEVEL_0 = ((256, 32, 32), (128, 128, 128))
 LEVEL_1 = ((512, 16, 16), (256, 64, 64))
@@ -35,6 +37,39 @@ def test_weight_decay_does_not_change_the_projection() -> None:
     (projection(torch.randn(4, 16)).sum() * 0).backward()
     optimizer.step()
     torch.testing.assert_close(projection.linear.weight, before_TC)
+
+
+def after_published_steps(alignment: AOA, steps: int) -> Tensor:
+    """Its W after steps of the published optimizer: AdamW, 2e-4, decay 0.01, 500 steps of warm-up."""
+    torch.manual_seed(0)
+    schedule = ScheduleSpec()
+    adam = optimizer(alignment, schedule)
+    for step in range(steps):
+        set_rate(adam, learning_rate(schedule, step, steps_per_epoch=879))
+        adam.zero_grad()
+        (alignment(torch.randn(2, *TOY[0])) - 1).square().mean().backward()
+        adam.step()
+    return alignment.project.linear.weight.detach()
+
+
+def test_the_released_orthogonal_map_is_zero_after_eight_published_steps_and_ours_is_not() -> None:
+    for steps in (7, 8, 20):
+        released, ours = AOA(*TOY, projection="aoa_released"), AOA(*TOY)
+        assert after_published_steps(released, steps).any() == (steps < 8)
+        assert after_published_steps(ours, steps).any()
+        assert departure(ours.project) < 1e-5
+
+
+def test_where_the_released_map_is_zero_the_student_learns_nothing_from_it() -> None:
+    released = AOA(*TOY, projection="aoa_released")
+    assert departure(released.project) < 1e-5  # at the start it is the same map
+    after_published_steps(released, 8)
+    student_BCHW = torch.randn(2, *TOY[0], requires_grad=True)
+    aligned_BTHW = released(student_BCHW)
+    aligned_BTHW.square().mean().backward()
+    constant_BTHW = released.project.bias_T[None, :, None, None].expand_as(aligned_BTHW)
+    torch.testing.assert_close(aligned_BTHW, constant_BTHW)
+    assert not student_BCHW.grad.any()
 
 
 def train_a_few_steps(module: nn.Module, student_BCHW: Tensor) -> None:
@@ -150,7 +185,7 @@ def test_the_orthogonal_half_does_not_mix_positions() -> None:
 
 def test_the_attention_half_is_aoa_with_a_linear_map() -> None:
     torch.manual_seed(0)
-    whole, half = AOA(*TOY).eval(), AOA(*TOY, orthogonal=False).eval()
+    whole, half = AOA(*TOY).eval(), AOA(*TOY, projection="attention").eval()
     shared = {name: value for name, value in whole.state_dict().items() if not name.startswith("project.")}
     assert half.load_state_dict(shared, strict=False).missing_keys == ["project.weight", "project.bias"]
     with torch.no_grad():

@@ -10,6 +10,7 @@ from batches import SLIM_GRID
 
 from dualdistill.config.run_spec import GridSpec
 from dualdistill.models.bevdepth.bev_encoder import BevEncoder, BevNeck, warp_to_current
+from dualdistill.models.bevdepth.geometry import EXACT, RELEASED
 
 
 def pose(x: float, y: float, yaw: float) -> torch.Tensor:
@@ -42,6 +43,17 @@ def test_a_blob_off_the_diagonal_moves_with_the_car(grid: GridSpec):
     assert abs(x - now_x) < 0.05 * grid.cell_m
     assert abs(y - now_y) < 0.05 * grid.cell_m
     assert math.hypot(now_x - 9.0, now_y + 3.0) > 1.5 * 1.6
+
+
+def test_released_alignment_turns_about_the_lower_corner_of_cells():
+    half = torch.full((2,), SLIM_GRID.cell_m / 2)
+    before, motion = torch.tensor([9.0, -3.0]), pose(1.3, -4.1, 1.2)
+    exact = motion[:2, :2] @ before + motion[:2, 3]
+    released = motion[:2, :2] @ (before - half) + motion[:2, 3] + half
+    assert (exact - released).norm() > 0.8
+    for geometry, expected in ((EXACT, exact), (RELEASED, released)):
+        moved = warp_to_current(blob(9.0, -3.0, SLIM_GRID)[None, None], motion[None], SLIM_GRID, geometry)
+        assert centroid(moved[0, 0], SLIM_GRID) == pytest.approx(expected.tolist(), abs=0.05)
 
 
 def test_without_motion_the_map_is_unchanged():

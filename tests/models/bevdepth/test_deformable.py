@@ -98,3 +98,23 @@ def test_under_autocast_it_samples_in_float32_and_trains():
     assert torch.allclose(mixed.float(), plain, atol=0.05 * plain.abs().max().item())
     mixed.float().square().sum().backward()
     assert all(weight.grad.isfinite().all() and weight.grad.any() for weight in deform.parameters())
+
+
+def test_recomputing_the_samples_gives_the_same_gradients_with_less_memory():
+    map_MChw = torch.randn(2, 4, 5, 7, requires_grad=True)
+    results, kept = [], []
+    for recompute in (False, True):
+        deform, sizes = layer().float(), []
+        deform.recompute = recompute
+
+        def keep(tensor: Tensor, sizes: list[int] = sizes) -> Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            out = deform(map_MChw)
+        gradients = torch.autograd.grad(out.square().sum(), [map_MChw, *deform.parameters()])
+        results.append([out, *gradients])
+        kept.append(sum(sizes))
+    assert all(torch.equal(plain, again) for plain, again in zip(*results, strict=True))
+    assert kept[1] < kept[0] / 5

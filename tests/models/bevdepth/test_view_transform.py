@@ -19,11 +19,10 @@ from batches import (
     random_boxes,
 )
 
+from dualdistill.models.bevdepth.geometry import EXACT
 from dualdistill.models.bevdepth.view_transform import (
     ViewTransform,
-    bin_depths,
     camera_numbers,
-    cell_pixels,
     depth_loss,
     plan_splat,
     splat,
@@ -42,8 +41,8 @@ def cameras(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def lifted_points() -> torch.Tensor:
     intrinsics, affines, poses = cameras()
     pixels, depths = (
-        cell_pixels(4, 11, 16, torch.device("cpu")),
-        bin_depths((1.0, 30.0, 1.0), torch.device("cpu")),
+        EXACT.pixels(4, 11, 16, torch.device("cpu")),
+        EXACT.depths((1.0, 30.0, 1.0), torch.device("cpu")),
     )
     return unproject(pixels, depths, intrinsics, affines, poses)
 
@@ -75,13 +74,13 @@ def test_points_lifted_with_their_true_depth_fall_into_the_same_cells_as_by_dire
 
 
 def test_cells_lie_at_the_pixels_to_which_depth_targets_are_rounded():
-    pixels = cell_pixels(4, 11, 16, torch.device("cpu"))
+    pixels = EXACT.pixels(4, 11, 16, torch.device("cpu"))
     assert pixels[2, 7].tolist() == [112.0, 32.0]
     assert (pixels / 16).round().long()[3, 10].tolist() == [10, 3]
 
 
 def test_bins_are_represented_by_their_middle():
-    depths = bin_depths((2.0, 58.0, 0.5), torch.device("cpu"))
+    depths = EXACT.depths((2.0, 58.0, 0.5), torch.device("cpu"))
     assert len(depths) == 112
     assert depths[0] == 2.25
     assert depths[-1] == 57.75
@@ -89,7 +88,7 @@ def test_bins_are_represented_by_their_middle():
 
 def test_augmenting_the_camera_poses_augments_the_lifted_points():
     intrinsics, affines, poses = cameras()
-    pixels, depths = cell_pixels(4, 11, 16, torch.device("cpu")), torch.tensor([5.0, 20.0])
+    pixels, depths = EXACT.pixels(4, 11, 16, torch.device("cpu")), torch.tensor([5.0, 20.0])
     sine, cosine = math.sin(0.3), math.cos(0.3)
     augment = 1.05 * torch.tensor([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1.0]])
     augment = augment @ torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
