@@ -371,7 +371,7 @@ def make_stand_in(folder: Path, keys: tuple[str, ...], workers: int) -> None:
 @cli.command("schema")
 @click.argument("name", type=click.Choice(["config", "profile", "variants", "tables", "claims", "figures"]))
 def schema(name: str) -> None:
-    """Print the JSON schema of a file of config/."""
+    """Print the JSON schema of a configuration file."""
     from dualdistill.config import editor_schema
 
     print(json.dumps(editor_schema.schema(name), indent=1))
