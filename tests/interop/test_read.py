@@ -139,6 +139,7 @@ def test_a_tensor_larger_than_its_data_is_refused(tmp_path: Path, foreign: types
         read(tmp_path / "large.pth")
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("zipped", [True, False])
 def test_no_wrong_byte_is_a_traceback(tmp_path: Path, foreign: types.ModuleType, zipped: bool) -> None:
     content = {"state_dict": {"a": torch.zeros(3)}, "meta": {"buffer": foreign.HistoryBuffer()}}

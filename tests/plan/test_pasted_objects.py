@@ -74,5 +74,6 @@ def test_a_raised_version_changes_the_teachers_that_paste_and_their_students_onl
     after = planned(folder, profile="nuscenes")
     assert not made & after.objects.keys()
     kept = before.runs.keys() & after.runs.keys()
-    assert {row for run in kept for row in before.runs[run].rows} == {"bevdepth-r50", "bevdepth-r101"}
+    rows = {row for run in kept if not before.runs[run].spec.imported for row in before.runs[run].rows}
+    assert rows == {"bevdepth-r50", "bevdepth-r101"}
     assert planned(folder).runs.keys() == world.runs.keys()
