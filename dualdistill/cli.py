@@ -172,21 +172,6 @@ def make_virtual(plan: Plan, points: str) -> None:
         build.make(index, plan.paths.root, spec, settings.masks, out, workers=settings.workers, state=state)
 
 
-@command("import-checkpoint", reads_data=False)
-@click.argument("file", type=FILE)
-@click.option("--as", "row", required=True, help="The row that the weights become: one with weights: file.")
-@click.option("--mmdet3d", metavar="VERSION", help="The version that wrote the file, where it does not say.")
-def import_checkpoint(plan: Plan, file: Path, row: str, mmdet3d: str | None) -> None:
-    """Make a run from a checkpoint that others have released.
-
-    It is told by its names and converted, or refused with the reason. Nothing in it is run.
-    """
-    plan.run(row)
-    from dualdistill.interop import import_checkpoint
-
-    print("\n".join(import_checkpoint.import_checkpoint(plan, row, file, mmdet3d)))
-
-
 @command("objects")
 @click.argument("objects")
 def make_objects(plan: Plan, objects: str) -> None:
@@ -203,6 +188,21 @@ def make_objects(plan: Plan, objects: str) -> None:
     where = (index, plan.paths.root, spec, plan.paths.virtual(spec), out)
     with run_lock(state := plan.job_state(name)):
         build.make(*where, workers=plan.settings.workers, state=state)
+
+
+@command("import-checkpoint", reads_data=False)
+@click.argument("file", type=FILE)
+@click.option("--as", "row", required=True, help="The row that the weights become: one with weights: file.")
+@click.option("--mmdet3d", metavar="VERSION", help="The version that wrote the file, where it does not say.")
+def import_checkpoint(plan: Plan, file: Path, row: str, mmdet3d: str | None) -> None:
+    """Make a run from a checkpoint that others have released.
+
+    It is told by its names and converted, or refused with the reason. Nothing in it is run.
+    """
+    plan.run(row)
+    from dualdistill.interop import import_checkpoint
+
+    print("\n".join(import_checkpoint.import_checkpoint(plan, row, file, mmdet3d)))
 
 
 @command("train")
