@@ -95,6 +95,8 @@ def _in_our_conventions(
         weights = conventions.fold_height(weights)
         report.changed["pillars.linear.weight"] = "the height above the pillar's middle folded into z"
         report.changed["pillars.norm.running_mean"] = "the constant of that height subtracted"
+        if conventions.PADDING in ours:
+            report.filled[conventions.PADDING] = "that constant, which a padded point does not have"
     return weights
 
 
@@ -127,7 +129,13 @@ def is_clockwise(layout: Layout, meta: Mapping[str, Any]) -> bool | None:
     """Whether boxes of the file turn clockwise; None if neither its names nor its library's version tell."""
     if "mmengine_version" in meta:  # of mmdet3d 1.1 and later
         return False
+    wrote = version(str(meta.get("mmdet3d_version")))
+    return layout.clockwise if wrote is None else wrote < TURNED
+
+
+def version(text: str) -> Version | None:
+    """The version that a text states; None if it states none."""
     try:
-        return Version(str(meta["mmdet3d_version"])) < TURNED
-    except (KeyError, InvalidVersion):
-        return layout.clockwise
+        return Version(text)
+    except InvalidVersion:
+        return None

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from dualdistill import models
 from dualdistill.config.run_spec import BEVDepthSpec, RunSpec, StudentSpec, TeacherSpec, contents
 from dualdistill.errors import CheckpointError, UserError
-from dualdistill.interop.convert import Report, convert, is_clockwise
+from dualdistill.interop.convert import Report, convert, is_clockwise, version
 from dualdistill.interop.layouts import Layout, find
 from dualdistill.interop.read import Checkpoint, read
 from dualdistill.plan.plan import Plan, Run
@@ -65,6 +65,8 @@ class Source:
 
 def import_checkpoint(plan: Plan, row: str, file: Path, mmdet3d: str | None = None) -> list[str]:
     """Import a file as a row; return the lines of the report, which also lies in the run's folder."""
+    if mmdet3d is not None and version(mmdet3d) is None:
+        raise UserError(f"'{mmdet3d}' is no version", where="--mmdet3d", hint="e.g. 0.17.2 or 1.0.0")
     run = plan.run(row)
     source = _open(file, row, mmdet3d)
     if source.layout.kind == "backbone":

@@ -40,7 +40,7 @@ class Checkpoint:
     weights: dict[str, Tensor]
     meta: Mapping[str, Any]
     prefix: str  # of wrappers, removed from every name
-    beside: tuple[str, ...]  # other entries of the file
+    beside: tuple[str, ...]  # other entries of the file, and those among the weights that are no tensors
     inert: tuple[str, ...]  # classes named in the file that were not loaded
 
 
@@ -50,12 +50,15 @@ def read(path: Path) -> Checkpoint:
     if not isinstance(content, Mapping):
         raise CheckpointError(f"holds {type(content).__name__}, not named weights", where=str(path))
     holder = next((name for name in HOLDERS if isinstance(content.get(name), Mapping)), None)
-    weights = _tensors(content[holder]) if holder else _tensors(content)
-    beside = tuple(str(name) for name in content if holder and name != holder)
+    held = content[holder] if holder else content
+    weights = _tensors(held)
+    others = [name for name in content if holder and name != holder]
+    others += [name for name, value in held.items() if not isinstance(value, Tensor)]
+    beside = tuple(map(str, others))
     if not weights:
-        held = ", ".join(str(name) for name in list(content)[:4]) or "nothing"
+        first = ", ".join(str(name) for name in list(content)[:4]) or "nothing"
         optimizer = {"optimizer", "param_groups"} & set(content)
-        what = "an optimizer and no weights" if optimizer else f"no weights, but {held}"
+        what = "an optimizer and no weights" if optimizer else f"no weights, but {first}"
         raise CheckpointError(f"the file holds {what}", where=str(path))
     meta: Any = content.get("meta") if holder else None
     prefix = _wrapper(weights)

@@ -85,6 +85,8 @@ def test_mmdet3d_s_file_without_a_version_asks_for_one(plan: Plan, tmp_path: Pat
     file = saved(tmp_path / "zoo.pth", "teacher_zoo", {})
     with pytest.raises(CheckpointError, match=r"which way boxes turn \(add --mmdet3d with the version"):
         import_checkpoint(plan, "released-mmdet3d", file)
+    with pytest.raises(UserError, match=r"--mmdet3d: 'new' is no version \(e\.g\. 0\.17\.2 or 1\.0\.0\)"):
+        import_checkpoint(plan, "released-mmdet3d", file, "new")
     import_checkpoint(plan, "released-mmdet3d", file, "1.0.0")
     new = loaded(plan, "released-mmdet3d")["head.layers.task_heads.0.rot.1.bias"]
     import_checkpoint(plan, "released-mmdet3d", file, "0.17.2")

@@ -56,7 +56,7 @@ def test_a_file_of_mmengine_gives_its_weights_and_names_the_classes_that_were_no
     buffer._log_history = [1.0, 2.0]
     content = {
         "meta": {"cfg": foreign.ConfigDict(model=foreign.ConfigDict(depth=50)), "epoch": 20},
-        "state_dict": OrderedDict(WEIGHTS),
+        "state_dict": OrderedDict(WEIGHTS, step=7),
         "message_hub": {"log_scalars": {"loss": buffer}, "lines": foreign.Lines(["a"])},
     }
     torch.save(content, tmp_path / "epoch_20.pth", _use_new_zipfile_serialization=zipped)
@@ -67,7 +67,7 @@ def test_a_file_of_mmengine_gives_its_weights_and_names_the_classes_that_were_no
     names = ("ConfigDict", "HistoryBuffer", "Lines")
     assert checkpoint.inert == tuple(f"somebodys_engine.{name}" for name in names)
     assert checkpoint.meta["epoch"] == 20
-    assert checkpoint.beside == ("meta", "message_hub")
+    assert checkpoint.beside == ("meta", "message_hub", "step")
     assert foreign.__name__ not in sys.modules
 
 
