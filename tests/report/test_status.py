@@ -182,6 +182,12 @@ def test_a_trained_run_without_scores_is_not_done(plan: Plan, run: Run):
         assert seen(plan, run) == ("scoring", "", "")
 
 
+def test_skipped_steps_are_shown_with_the_losses(plan: Plan, run: Run, state: Path):
+    with run_lock(state):
+        Progress("train", 40, 100, 60.0, losses={"task": 2.0}, skipped=3).leave(state)
+        assert "loss 2:  task 2  (3 steps skipped)" in text(plan, 80)
+
+
 def test_what_is_going_on_stands_on_top_with_bar_and_losses(plan: Plan, run: Run, state: Path):
     job = plan.job_state("world")
     with run_lock(state), run_lock(job):
