@@ -85,7 +85,7 @@ def gather(
     table = Table(
         name=name,
         title=spec.title,
-        columns=_columns(spec, imported=plan.data.world is None),
+        columns=_columns(spec, imported=not plan.data.synthetic),
         rows=compared,
         about=about(plan, plan.shown / f"{name}.csv"),
         synthetic=plan.data.synthetic,
