@@ -172,21 +172,6 @@ def make_virtual(plan: Plan, points: str) -> None:
         build.make(index, plan.paths.root, spec, settings.masks, out, workers=settings.workers, state=state)
 
 
-@command("import-checkpoint", reads_data=False)
-@click.argument("file", type=FILE)
-@click.option("--as", "row", required=True, help="The row that the weights become: one with weights: file.")
-@click.option("--mmdet3d", metavar="VERSION", help="The version that wrote the file, where it does not say.")
-def import_checkpoint(plan: Plan, file: Path, row: str, mmdet3d: str | None) -> None:
-    """Make a run from a checkpoint that others have released.
-
-    It is told by its names and converted, or refused with the reason. Nothing in it is run.
-    """
-    plan.run(row)
-    from dualdistill.interop import import_checkpoint
-
-    print("\n".join(import_checkpoint.import_checkpoint(plan, row, file, mmdet3d)))
-
-
 @command("objects")
 @click.argument("objects")
 def make_objects(plan: Plan, objects: str) -> None:
@@ -203,6 +188,21 @@ def make_objects(plan: Plan, objects: str) -> None:
     where = (index, plan.paths.root, spec, plan.paths.virtual(spec), out)
     with run_lock(state := plan.job_state(name)):
         build.make(*where, workers=plan.settings.workers, state=state)
+
+
+@command("import-checkpoint", reads_data=False)
+@click.argument("file", type=FILE)
+@click.option("--as", "row", required=True, help="The row that the weights become: one with weights: file.")
+@click.option("--mmdet3d", metavar="VERSION", help="The version that wrote the file, where it does not say.")
+def import_checkpoint(plan: Plan, file: Path, row: str, mmdet3d: str | None) -> None:
+    """Make a run from a checkpoint that others have released.
+
+    It is told by its names and converted, or refused with the reason. Nothing in it is run.
+    """
+    plan.run(row)
+    from dualdistill.interop import import_checkpoint
+
+    print("\n".join(import_checkpoint.import_checkpoint(plan, row, file, mmdet3d)))
 
 
 @command("train")
@@ -280,7 +280,7 @@ def table(plan: Plan, table: str, allow_missing: bool) -> None:
 @command("claims", reads_data=False)
 @click.option("--allow-missing", is_flag=True, help="A dash for a run that is not done.")
 def claims(plan: Plan, allow_missing: bool) -> None:
-    """Compare runs pair by pair and judge which claims they support."""
+    """Compare runs pair by pair and judge the claims."""
     from dualdistill.report import claims
 
     claims.write(plan, plan.shown / "claims", allow_missing=allow_missing)
@@ -289,7 +289,7 @@ def claims(plan: Plan, allow_missing: bool) -> None:
 @command("probe", reads_data=False)  # it asks for the data set when it knows what it needs
 @click.argument("figure")
 def probe(plan: Plan, figure: str) -> None:
-    """Run trained networks for a figure that shows more than scores."""
+    """Run trained networks for a figure beyond scores."""
     from dualdistill.plan import figures
 
     view = _figure(plan, figure)
@@ -358,7 +358,7 @@ def resolve(plan: Plan, run: str | None) -> None:
 @click.argument("keys", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--workers", type=click.IntRange(min=1), default=2, help="Processes that render.")
 def make_stand_in(folder: Path, keys: tuple[str, ...], workers: int) -> None:
-    """Render a synthetic stand-in for nuScenes, to rehearse with.
+    """Render a synthetic stand-in for nuScenes.
 
     KEY is one of data.world: train_scenes=20 image_width=1600 image_height=900, for example.
     """
@@ -371,7 +371,7 @@ def make_stand_in(folder: Path, keys: tuple[str, ...], workers: int) -> None:
 @cli.command("schema")
 @click.argument("name", type=click.Choice(["config", "profile", "variants", "tables", "claims", "figures"]))
 def schema(name: str) -> None:
-    """Print the JSON schema of a file of config/, for editors."""
+    """Print the JSON schema of a configuration file."""
     from dualdistill.config import editor_schema
 
     print(json.dumps(editor_schema.schema(name), indent=1))

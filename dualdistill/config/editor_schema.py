@@ -1,6 +1,6 @@
 """JSON schemas of the files in config/, for editors that complete and check YAML; made from the types.
 
-The comment after a field in the source is its description.
+The comments above and behind a field in the source are its description.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from dualdistill.config.settings import RowName, Settings
 from dualdistill.config.students import students
 from dualdistill.config.views import CHARTS, ClaimsFile, FiguresFile, TablesFile
 
-COMMENT = re.compile(r"^    (\w+): .*?  # (.+)$", re.MULTILINE)
+# comment lines above a field, its name, and the comment behind it
+COMMENTS = re.compile(r"((?:^    # .+\n)*)^    (\w+): .*?(?:  # (.+))?$", re.MULTILINE)
 
 
 def variants() -> dict[str, Any]:
@@ -77,8 +78,9 @@ def schema(name: str) -> dict[str, Any]:
     classes = {kind.__name__: kind for kind in _classes()}
     for title, part in {**made.get("$defs", {}), made.get("title", ""): made}.items():
         if title in classes:
-            for key, text in COMMENT.findall(inspect.getsource(classes[title])):
-                if key in part.get("properties", {}):
+            for above, key, behind in COMMENTS.findall(inspect.getsource(classes[title])):
+                text = "; ".join(filter(None, [" ".join(re.findall(r"# (.+)", above)), behind]))
+                if text and key in part.get("properties", {}):
                     part["properties"][key].setdefault("description", text)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
 

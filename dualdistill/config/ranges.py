@@ -42,4 +42,5 @@ Interval = Annotated[tuple[float, float], AfterValidator(_ascending)]  # from, t
 Triple = tuple[Count, Count, Count]  # a number per stage of a network
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]  # of a table, figure or claim
 
+Distinct = Annotated[tuple[T, ...], AfterValidator(_unique)]  # no duplicates
 Several = Annotated[tuple[T, ...], Field(min_length=1), AfterValidator(_unique)]  # not empty, no duplicates

@@ -21,6 +21,7 @@ from dualdistill.config.ranges import (
     STRICT,
     Count,
     Degrees,
+    Distinct,
     Interval,
     NotNegative,
     Positive,
@@ -39,6 +40,7 @@ from dualdistill.store.files import sha_of
 DataName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
 ImageSide = Annotated[int, Field(ge=32, multiple_of=16)]
 RingStep = Annotated[int, Field(ge=1, le=32)]
+Stage = Literal["layer1", "layer2", "layer3", "layer4", "depth_net", "bev_encoder", "bev_neck"]
 T = TypeVar("T")
 PerTask = Annotated[tuple[T, ...], Field(min_length=len(TASKS), max_length=len(TASKS))]  # in their order
 PerClass = Annotated[tuple[T, ...], Field(min_length=len(CLASSES), max_length=len(CLASSES))]  # likewise
@@ -56,9 +58,7 @@ class DataSpec:
     val_split: str
     pretrain_split: str | None = None  # None without pre-training
     world: WorldSpec | None = None
-    stand_in: bool = (
-        False  # a synthetic root under nuScenes' names; set where data_root holds one, never written
-    )
+    stand_in: bool = False  # a synthetic root under nuScenes' names; found in data_root, never written
 
     @property
     def synthetic(self) -> bool:
@@ -216,7 +216,8 @@ class BEVDepthSpec(StudentSpec):
     # conventions of the lift and the alignment in time: exact | as in the released code, for its checkpoints
     geometry: Literal["exact", "released"] = "exact"
     extra_norm: bool = True  # BN + ReLU after the BEV neck, in baseline and distilled students alike
-    activation_checkpoint: bool = False  # saves memory, costs time
+    # stages whose activations are computed again in the backward pass: saves memory, costs time
+    activation_checkpoint: Distinct[Stage] = ()
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -293,6 +294,8 @@ class ScheduleSpec:
     head_rate: Positive = 1.0  # factor on lr for layers that start untrained: the head, a method's layers
     weight_decay: NotNegative = 0.01
     policy: Literal["step", "cosine", "cyclic"] = "step"
+    # with policy cyclic: AdamW's beta1 falls while the rate rises, as in mmdet3d
+    cycle_momentum: bool = False
     steps: tuple[Count, ...] = (16, 22)  # epochs at which the step policy divides by ten
     warmup_iters: Whole = 500
     clip_norm: Positive = 5.0
@@ -310,6 +313,8 @@ class ScheduleSpec:
         """A sentence on keys that contradict each other; empty if none do."""
         if self.batch % self.per_device:
             return f"a batch of {self.batch} is not a multiple of batch_per_device {self.per_device}"
+        if self.cycle_momentum and self.policy != "cyclic":
+            return f"cycle_momentum belongs to policy cyclic, and the policy is {self.policy}"
         return ""
 
     def parts(self, devices: int) -> int:

@@ -29,9 +29,7 @@ class WorldSpec:
     lidar_azimuths: Count = 540
     lidar_noise_m: NotNegative = 0.02
     lidar_dropout: Share = 0.0  # share of returns lost at random
-    sweeps_per_frame: Count = (
-        2  # LiDAR sweeps per key-frame interval, including the key frame's; nuScenes: 10
-    )
+    sweeps_per_frame: Count = 2  # LiDAR sweeps per key-frame interval, with the key frame's; nuScenes: 10
     images_per_frame: Count = 1  # images of a camera per key-frame interval, likewise; nuScenes: 6
     lead_in: bool = True  # a frame before the first key frame; a scene of nuScenes begins with its key frame
     official_names: bool = False  # version, scene names and splits of nuScenes, for tools that know no others

@@ -47,6 +47,11 @@ class TrainingBatches:
                 hint="lower the batch or use more scenes",
             )
 
+    def first(self, count: int) -> Any:
+        """The first samples as a batch."""
+        order = self.order(0)
+        return self.collate([self.samples[int(order[slot]), slot] for slot in range(count)])
+
     def batches(self, step: int, fabric: Fabric) -> Iterator[Any]:
         """This process's share of every batch from a step on, in parts that are accumulated."""
         schedule = self.schedule

@@ -30,9 +30,8 @@ from dualdistill.training.checkpoint import save_weights
 
 log = logging.getLogger(__name__)
 GUIDE = "docs/released.md lists what can be imported"
-FRUSTUM = (
-    "img_view_transformer.frustum"  # bins x rows x columns x 3, of the images that a student was made for
-)
+# bins x rows x columns x 3, of the images that a student was made for
+FRUSTUM = "img_view_transformer.frustum"
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def _check_form(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.partition("/")[2] for name in archive.namelist()}
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
         raise CheckpointError(DAMAGED, where=str(path)) from error
     if "constants.pkl" in names:
         what = "a compiled model (TorchScript): it is code"

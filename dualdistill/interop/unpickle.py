@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,6 +36,21 @@ class Inert:
 
     # all that a pickle does to an object after it was made
     __setstate__ = __setitem__ = append = extend = add = _nothing
+
+
+class Rebuild:
+    """A call that a pickle may make; unlike a function, it has no attributes that a pickle could set."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
+
+    def __call__(self, *given: Any) -> Any:
+        return self._call(*given)
+
+    def __setstate__(self, state: Any) -> None:
+        pass
 
 
 def load(path: Path) -> tuple[Any, list[str]]:
@@ -66,20 +82,20 @@ def _plain(module: str, name: str) -> Any:
         return dtype
     if (module, name) == ("torch", "Size"):
         return tuple
-    if module == "torch._utils":
-        # new functions, because a pickle may set attributes of those it is given
-        return {
-            "_rebuild_tensor_v2": lambda *given: _tensor(*given),
-            "_rebuild_tensor": lambda *given: _tensor(*given),
-            "_rebuild_parameter": lambda tensor, *_: tensor,
-        }.get(name)
-    return None
+    return REBUILT.get(name) if module == "torch._utils" else None
 
 
-def _tensor(storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
+def _rebuilt(storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
     """A view of a storage, without the hooks that a pickle may add."""
     reach = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True)) + 1
     if min((offset, *size, *stride)) < 0 or (0 not in size and reach > storage._size()):
         raise pickle.UnpicklingError("a tensor that is larger than its data")
     rebuilt: Tensor = torch._utils._rebuild_tensor(storage, offset, size, stride)
     return rebuilt
+
+
+REBUILT = {
+    "_rebuild_tensor_v2": Rebuild(_rebuilt),
+    "_rebuild_tensor": Rebuild(_rebuilt),
+    "_rebuild_parameter": Rebuild(lambda tensor, *_: tensor),
+}

@@ -164,6 +164,14 @@ class Plan:
             hint = "see imagenet in config/config.yaml"
             raise DataError("the ImageNet weights do not exist", where=str(file), hint=hint)
 
+    def check_devices(self, run: Run) -> None:
+        """Check that the profile's GPUs can share the run's batch, before any other run trains for days."""
+        if run.spec.imported is None:
+            try:
+                run.spec.schedule.parts(max(1, self.gpus))
+            except UserError as error:
+                raise UserError(error.what, where=f"run {run.id}", hint=error.hint) from error
+
     def lacks_import(self, run: Run) -> bool:
         """Whether the run's weights come from a released file that has not been imported yet."""
         return run.spec.imported is not None and not (self.folder(run) / RUN).exists()

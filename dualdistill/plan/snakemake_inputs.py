@@ -243,6 +243,11 @@ class Jobs:
         for run in self._needed(targets):
             self.plan.check_start(run)
 
+    def check_devices(self, targets: Iterable[str]) -> None:
+        """Refuse a number of GPUs that a needed training cannot share its batch over."""
+        for run in self._needed(targets):
+            self.plan.check_devices(run)
+
     def check_masks(self, targets: Iterable[str]) -> None:
         """The same for instance masks."""
         folders, objects = self._folders(targets), self.plan.objects

@@ -222,10 +222,10 @@ class Resolver:
         return teacher_input
 
     def _checked_schedule(self, variant: Variant, values: Mapping[str, Any]) -> ScheduleSpec:
-        """Refuse a batch that does not divide."""
+        """Refuse keys that contradict each other."""
         schedule: ScheduleSpec = build(ScheduleSpec, values)
         if schedule.fault:
-            changed = (key for key in variant.changes if key.startswith("schedule.batch"))
+            changed = (key for key in variant.changes if key.startswith("schedule."))
             what = f"row '{variant.name}': {schedule.fault}"
             raise UserError(what, where=self.where(variant.name, *changed))
         return schedule

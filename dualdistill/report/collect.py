@@ -23,6 +23,7 @@ from dualdistill.report.table import NOT_COMPARABLE, Column, Kind, Measured, Rep
 from dualdistill.store.files import sha256_file
 from dualdistill.store.records import METRICS_JSON, RESULTS, RUN, WEIGHTS, read_metrics, read_run
 
+PUBLISHED_ON = "nuscenes"  # the data set's name, and its split val
 # Points by which an imported row may miss its published score: NMS by distance instead of overlap moves mAP
 # by 0.05 (mmdet3d's table of CenterPoint), precision and libraries by tenths, a wrong convention NDS by ten.
 TOLERANCE = Decimal("0.5")
@@ -85,7 +86,7 @@ def gather(
     table = Table(
         name=name,
         title=spec.title,
-        columns=_columns(spec, imported=not plan.data.synthetic),
+        columns=_columns(spec, published=plan.measured_on == PUBLISHED_ON),
         rows=compared,
         about=about(plan, plan.shown / f"{name}.csv"),
         synthetic=plan.data.synthetic,
@@ -120,12 +121,12 @@ def command(plan: Plan, file: Path) -> str:
     return shlex.join([*words, "--config", *chosen])
 
 
-def _columns(spec: TableSpec, *, imported: bool) -> tuple[Column, ...]:
-    """The columns of a table; on real data, those of imported rows too."""
+def _columns(spec: TableSpec, *, published: bool) -> tuple[Column, ...]:
+    """The columns of a table; on the data of published scores, those of imported rows too."""
     measures = [MEASURES[name] for name in spec.measures]
     prefixes = {"difference": "delta", "ratio": "ratio"}
     reported = [name for name in METRICS if name in spec.measures]
-    compared = reported if imported and any(line.imported for line in spec.rows) else []
+    compared = reported if published and any(line.imported for line in spec.rows) else []
     return (
         *(Column(name, Kind.LABEL, spec.headings[name]) for name in spec.columns),
         *(Column(name, Kind.MEAN, spec.headings[name]) for name in spec.measures),

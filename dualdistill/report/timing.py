@@ -17,13 +17,8 @@ from dualdistill.plan.plan import Plan
 
 BENCHMARKS = "benchmarks"
 UNKNOWN = ("NA", None)  # memory of a job that ended before snakemake measured it
-STAGES = (
-    "world",
-    "index",
-    "cache",
-    "virtual points",
-    "objects",
-)  # of the data; trainings are named by their kind
+# of the data; trainings are named by their kind
+STAGES = ("world", "index", "cache", "virtual points", "objects")
 
 
 def lines(plan: Plan) -> list[str]:

@@ -1,4 +1,4 @@
-"""The devices that share a training: their number decides how often each accumulates, and nothing else."""
+"""The devices that share a training: their number decides how often each accumulates."""
 
 from __future__ import annotations
 

@@ -10,8 +10,10 @@ from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_f
 
 from dualdistill.config.run_spec import ScheduleSpec
 
-CYCLIC_PEAK = 10.0  # mmdet3d's cyclic schedule: up to ten times the base rate ...
-CYCLIC_RISE = 0.4  # ... over the first 40 % of the steps
+CYCLIC_RISE = 0.4  # mmdet3d's cyclic schedule: over the first 40 % of the steps ...
+CYCLIC_RATES = (10.0, 1e-4)  # ... up to ten times the base rate, and down from there
+CYCLIC_MOMENTA = (0.85 / 0.95, 1.0)  # meanwhile the other way round, in shares of beta1
+BETAS = (0.9, 0.999)
 WARMUP_START = 1e-3  # of the base rate
 FRESH = ("learner.head.", "method.")  # parameters that start untrained in every run
 
@@ -25,14 +27,16 @@ def optimizer(objective: nn.Module, schedule: ScheduleSpec) -> torch.optim.AdamW
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],
         lr=schedule.lr,
+        betas=BETAS,
         weight_decay=schedule.weight_decay,
         fused=True,
     )
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def set_rate(optimizer: torch.optim.Optimizer, rate: float, beta1: float = BETAS[0]) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
+        group["betas"] = (beta1, BETAS[1])
 
 
 def learning_rate(schedule: ScheduleSpec, step: int, steps_per_epoch: int) -> float:
@@ -43,7 +47,7 @@ def learning_rate(schedule: ScheduleSpec, step: int, steps_per_epoch: int) -> fl
     """
     total = round(schedule.epochs * steps_per_epoch)
     if schedule.policy == "cyclic":
-        return schedule.lr * _cyclic(step / total)
+        return schedule.lr * _cycle(step / total, *CYCLIC_RATES)
     warmup = min(schedule.warmup_iters, total // 2)
     if step < warmup:
         return schedule.lr * (WARMUP_START + (1 - WARMUP_START) * step / warmup)
@@ -54,11 +58,22 @@ def learning_rate(schedule: ScheduleSpec, step: int, steps_per_epoch: int) -> fl
     return schedule.lr * 0.1**drops
 
 
-def _cyclic(progress: float) -> float:
+def momentum(schedule: ScheduleSpec, step: int, steps_per_epoch: int) -> float:
+    """AdamW's beta1 at one optimizer step."""
+    if not schedule.cycle_momentum:
+        return BETAS[0]
+    return BETAS[0] * _cycle(step / round(schedule.epochs * steps_per_epoch), *CYCLIC_MOMENTA)
+
+
+def _cycle(progress: float, peak: float, end: float) -> float:
+    """From 1 to the peak and on to the end, in half waves of a cosine."""
     if progress < CYCLIC_RISE:
-        return 1 + (CYCLIC_PEAK - 1) * 0.5 * (1 - math.cos(math.pi * progress / CYCLIC_RISE))
-    fall = (progress - CYCLIC_RISE) / (1 - CYCLIC_RISE)
-    return CYCLIC_PEAK * 0.5 * (1 + math.cos(math.pi * fall))
+        return _half_wave(1.0, peak, progress / CYCLIC_RISE)
+    return _half_wave(peak, end, (progress - CYCLIC_RISE) / (1 - CYCLIC_RISE))
+
+
+def _half_wave(start: float, end: float, share: float) -> float:
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def moving_average(module: nn.Module, decay: float) -> AveragedModel:

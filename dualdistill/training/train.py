@@ -33,7 +33,7 @@ from dualdistill.store.files import replacing, sha256_file, write_json
 from dualdistill.store.lock import run_lock
 from dualdistill.store.provenance import collect
 from dualdistill.store.records import RUN_SCHEMA
-from dualdistill.training import optim, precision
+from dualdistill.training import memory, optim, precision
 from dualdistill.training.checkpoint import load_state, save_state, save_weights
 from dualdistill.training.devices import launch, synchronise
 from dualdistill.training.objective import Networks, Objective, Teachers, Upstream, build_networks
@@ -129,6 +129,10 @@ def train(
             state.restore(saved)
             seconds_before = saved["seconds"]
             log.info("resumed at step %d of %d", state.step, feed.total)
+        if state.step < feed.total:
+            estimate = memory.Estimate(fabric, networks.objective, networks.teachers, feed)
+            stages = getattr(spec.model, "activation_checkpoint", None)
+            memory.check_fits(estimate, spec.schedule.per_device, stages)
         log_event(state_dir, event="start", step=state.step, total=feed.total)
         clock = Clock(state.step, feed.total, seconds_before)
         events = EventFiles(run_dir, state.step) if tensorboard and fabric.global_rank == 0 else None
@@ -171,7 +175,8 @@ def train_step(state: State, setup: Setup, batches: Iterator[Any]) -> dict[str, 
     """One optimizer step on the next batch, part by part: forward, backward, clip, step, average."""
     fabric, module, schedule = setup.fabric, setup.module, setup.spec.schedule
     rate = optim.learning_rate(schedule, state.step, setup.feed.steps_per_epoch)
-    optim.set_rate(state.optimizer, rate)
+    beta1 = optim.momentum(schedule, state.step, setup.feed.steps_per_epoch)
+    optim.set_rate(state.optimizer, rate, beta1)
     module.train()
     losses: dict[str, float] = {}
     parts = schedule.parts(fabric.world_size)

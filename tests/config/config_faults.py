@@ -54,6 +54,11 @@ FAULTS = {
         row(f"x: {{from: {FULL}, schedule.batch: 4, schedule.batch_per_device: 3}}"),
         "row 'x': a batch of 4 is not a multiple of batch_per_device 3",
     ),
+    "a momentum without its cycle": (
+        "variants.yaml",
+        row("x: {from: centerpoint, schedule.cycle_momentum: true}"),
+        "row 'x': cycle_momentum belongs to policy cyclic, and the policy is cosine",
+    ),
     "a batch of a profile that does not divide": (
         "profiles/world.yaml",
         rewrite(r"^    batch: 4$", "    batch: 4\n    batch_per_device: 3"),

@@ -46,6 +46,8 @@ def test_a_fault_does_not_fit(name: str, content: dict):
 def test_comments_of_the_source_are_descriptions():
     schedule = schema("profile")["$defs"]["ScheduleSpec"]["properties"]
     assert schedule["batch"]["description"].startswith("samples per optimizer step")
+    above = schema("profile")["$defs"]["InputSpec"]["properties"]["scene_start"]
+    assert above["description"].startswith("previous frame at a scene's start")
     assert schedule["batch"]["minimum"] == 1
 
 

@@ -164,3 +164,10 @@ def test_draws_do_not_depend_on_what_is_loaded() -> None:
     assert (first.image_N4 == second.image_N4).all()
     assert first.image_N4.shape == (6, 4)
     assert len(np.unique(first.image_N4)) == 24
+
+
+def test_numbers_that_were_added_later_leave_the_earlier_ones_as_they_were() -> None:
+    numbers, draws = np.random.default_rng(5).random(30), Draws.take(np.random.default_rng(5))
+    earlier = [*draws.bev_4, draws.history, *draws.image_N4.flatten()]
+    assert earlier == numbers[:29].tolist()
+    assert draws.sweep == numbers[29]

@@ -108,6 +108,25 @@ def test_a_pickle_cannot_reach_functions_through_the_names_it_may_use(tmp_path: 
     assert vars(torch._utils._rebuild_tensor_v2) == before
 
 
+def test_a_pickle_cannot_make_torch_write_a_patch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that asks for it gets a patch of its source, named by attributes that a pickle may set."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    torch.save({"a": torch.zeros(1)}, tmp_path / "whole.pth", _use_new_zipfile_serialization=False)
+    with (tmp_path / "whole.pth").open("rb") as stream:
+        header = [pickle.load(stream) for _ in range(3)]  # magic number, protocol, sizes of this machine
+    call = b"ctorch._utils\n_rebuild_tensor_v2\n"
+    named = b"}(X\x0c\x00\x00\x00dump_patches\x88X\x08\x00\x00\x00__name__X\x08\x00\x00\x00../ownedu"
+    asks = b"(X\x06\x00\x00\x00module" + call + b"N" + named + b"\x86bX\x01\x00\x00\x00sX\x01\x00\x00\x00xtQ."
+    (tmp_path / "trap.pth").write_bytes(
+        b"".join(pickle.dumps(part, 2) for part in header) + b"\x80\x02" + asks
+    )
+    with pytest.raises(CheckpointError):
+        read(tmp_path / "trap.pth")
+    assert not (tmp_path / "owned.patch").exists()
+
+
 def test_a_tensor_larger_than_its_data_is_refused(tmp_path: Path, foreign: types.ModuleType) -> None:
     torch.save({"state_dict": dict(WEIGHTS), "other": foreign.HistoryBuffer()}, tmp_path / "whole.pth")
     with zipfile.ZipFile(tmp_path / "whole.pth") as archive:
@@ -120,9 +139,11 @@ def test_a_tensor_larger_than_its_data_is_refused(tmp_path: Path, foreign: types
         read(tmp_path / "large.pth")
 
 
-def test_no_wrong_byte_is_a_traceback(tmp_path: Path, foreign: types.ModuleType) -> None:
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_no_wrong_byte_is_a_traceback(tmp_path: Path, foreign: types.ModuleType, zipped: bool) -> None:
     content = {"state_dict": {"a": torch.zeros(3)}, "meta": {"buffer": foreign.HistoryBuffer()}}
-    torch.save(content, tmp_path / "whole.pth", _use_new_zipfile_serialization=False)
+    torch.save(content, tmp_path / "whole.pth", _use_new_zipfile_serialization=zipped)
     whole, draw = (tmp_path / "whole.pth").read_bytes(), random.Random(0)
     for _ in range(300):
         spoiled = bytearray(whole)

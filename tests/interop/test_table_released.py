@@ -87,7 +87,7 @@ def test_released_checkpoints_are_imported_scored_and_shown(tmp_path: Path):
     assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
     with (checkout.root / TARGET).open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["method"] for row in rows] == ["CenterPoint of mmdet3d", "CenterPoint", "DistillBEV"]
+    assert [row["method"] for row in rows] == ["CenterPoint of mmdet3d", "CenterPoint", "distillbev"]
     assert all(row["remark"].startswith("Imported, not trained here") for row in rows)
     assert [row["reported_mAP"] for row in rows] == ["48.7", "48.7", "39.0"]
     assert all(0 <= float(row["mAP"]) <= 100 for row in rows)

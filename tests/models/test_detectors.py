@@ -148,6 +148,14 @@ def test_cells_beyond_the_bins_belong_to_no_box():
     assert torch.equal(image_depth.target_BNhw, depth)
 
 
+def test_released_geometry_gives_methods_the_lower_edges_of_the_bins():
+    student = BEVDepth(replace(SLIM_STUDENT, geometry="released"), SLIM_GRID)
+    none = torch.zeros(1, 6, 1, 5)
+    batch = replace(random_batch(1), depth_BNhw=none, owner_BNhw=none.long())
+    image_depth = student.image_depth(Output({}, [], torch.zeros(1, 6, 35, 1, 5)), batch)
+    assert image_depth.bins_D[[0, -1]].tolist() == [1.0, 35.0]
+
+
 def test_the_previous_frame_gets_no_gradient_but_changes_the_output():
     student, batch = BEVDepth(SLIM_STUDENT, SLIM_GRID), random_batch()
     batch.images_BFNCHW.requires_grad_()

@@ -31,7 +31,8 @@ from dualdistill.training.objective import LabelEncoderObjective, Objective, Tea
 
 GRID = GridSpec()
 R50 = (BEVDepthSpec(), (256, 704))
-R101 = (BEVDepthSpec(depth=101, activation_checkpoint=True), (512, 1408))
+LAYERS = ("layer1", "layer2", "layer3", "layer4")
+R101 = (BEVDepthSpec(depth=101, activation_checkpoint=LAYERS), (512, 1408))
 PILLARS = (TeacherSpec(), (16, 16))
 VIRTUAL = (MVPSpec(), (16, 16))
 STUDENT_TAPS = {

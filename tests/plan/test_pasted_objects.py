@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dualdistill.config.run_spec import RunSpec
 from dualdistill.errors import UserError
 from dualdistill.plan import identity
 from dualdistill.plan import plan as planning
@@ -65,6 +66,11 @@ def test_objects_cut_from_virtual_points_need_masks(folder: Path):
         Jobs(plan).check_masks([target.format(virtual)])
 
 
+def depends(spec: RunSpec) -> bool:
+    """Whether a run, its teacher or the run with its initial weights is trained with pasted objects."""
+    return "objects" in spec.versions or any(map(depends, filter(None, (spec.teacher, spec.pretraining))))
+
+
 def test_a_raised_version_changes_the_teachers_that_paste_and_their_students_only(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -73,6 +79,8 @@ def test_a_raised_version_changes_the_teachers_that_paste_and_their_students_onl
     monkeypatch.setattr(identity, "OBJECTS", identity.OBJECTS + 1)
     after = planned(folder, profile="nuscenes")
     assert not made & after.objects.keys()
-    kept = before.runs.keys() & after.runs.keys()
-    assert {row for run in kept for row in before.runs[run].rows} == {"bevdepth-r50", "bevdepth-r101"}
+    changed = before.runs.keys() - after.runs.keys()
+    assert changed == {run.id for run in before.runs.values() if depends(run.spec)}
+    rows = (*TEACHERS, "dualdistill-r50-mvp", "bevdepth-r50")
+    assert [before.run(row).id in changed for row in rows] == [True, True, True, False]
     assert planned(folder).runs.keys() == world.runs.keys()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from dualdistill.config import method_options, run_spec
 from dualdistill.config.run_spec import RunSpec
+from dualdistill.errors import UserError
 from dualdistill.plan import identity
 from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import Plan
@@ -201,13 +202,27 @@ def test_the_published_sizes_are_in_the_nuscenes_profile(folder: Path):
     assert (r50.grid.cells, r50.teacher.model.pillar_m) == (128, 0.2)
     assert (r50.model.depth, r101.model.depth) == (50, 101)
     assert (r50.schedule.epochs, r50.schedule.steps, r50.schedule.cbgs) == (24, (16, 22), True)
-    assert r50.model == run_spec.BEVDepthSpec(activation_checkpoint=True)
+    assert r50.model == run_spec.BEVDepthSpec(activation_checkpoint=("layer1", "layer2", "layer3", "layer4"))
     # published scales of each class's footprint: long vehicles shrink, pedestrians and cones grow
     assert r50.model.head.nms_scale == (1.0, 0.7, 0.7, 0.4, 0.55, 1.0, 1.0, 1.0, 4.5, 9.0)
     assert r50.model.head.nms_iou == (0.2, 0.2, 0.2, 0.2, 0.2, 0.5)
     assert r50.model.head.circle_nms_m == (0, 0, 0, 1.0, 0, 0)
     assert r50.teacher.model == run_spec.TeacherSpec()
     assert spec_of(plan, "mvp").model == run_spec.MVPSpec()
+
+
+def test_gpus_that_cannot_share_a_batch_are_refused_before_any_training(folder: Path):
+    profile = folder / "profiles" / "nuscenes.yaml"
+    profile.write_text(profile.read_text().replace("gpus: 1", "gpus: 4"))
+    plan = planned(folder, profile="nuscenes")
+    student, teacher = plan.run("bevdepth-r50").id, plan.run("centerpoint").id
+    Jobs(plan).check_devices([f"results/runs/{teacher}/run.json"])
+    with pytest.raises(UserError) as caught:
+        Jobs(plan).check_devices([f"results/runs/{student}/run.json"])
+    assert str(caught.value) == (
+        f"run {student}: 4 devices cannot share a batch of 32 with 16 per device "
+        "(start 1 or 2 processes, or change schedule.batch_per_device)"
+    )
 
 
 def test_headings_have_the_usual_spelling():

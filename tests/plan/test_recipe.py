@@ -153,8 +153,20 @@ def test_no_student_of_a_short_run_has_averaged_weights(folder: Path, profile: s
 
 def test_rows_that_two_recipes_resolve_equally_share_a_run(folder: Path):
     matched, other = planned(folder, profile="nuscenes"), published(folder, "nuscenes")
-    ours = {name for name, run in matched.runs.items() if "dualdistill-r50-centerpoint" in run.rows}
-    assert ours == {other.run("dualdistill-r50-centerpoint").id}
+    for row in ("x3kd-r50-centerpoint", "centerpoint", "mvp"):
+        assert matched.run(row).id == other.run(row).id
+
+
+def test_methods_train_in_the_precision_of_their_files(folder: Path):
+    plan = published(folder, "nuscenes")
+    expected = {
+        "bevdepth-r50": "16-mixed",
+        "dualdistill-r50-mvp": "16-mixed",
+        "labeldistill-r101-centerpoint": "16-mixed",
+        "tigbev-r101-centerpoint": "32-true",
+        "distillbev-r50-mvp": "bf16-mixed",
+    }
+    assert {row: plan.run(row).spec.schedule.precision for row in expected} == expected
 
 
 def test_the_innermost_block_wins_and_a_row_wins_over_all(folder: Path):

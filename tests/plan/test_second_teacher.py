@@ -52,6 +52,14 @@ def test_runs_that_read_virtual_points_wait_for_them(folder: Path):
     assert [waits(row, "prediction_data") for row in (MVP, TAUGHT, "centerpoint")] == [True, False, False]
 
 
+def test_a_detector_takes_its_depth_from_the_lidar_whatever_its_students_do(folder: Path):
+    add(folder, f"x: {{from: {TAUGHT}, input.depth_points: virtual}}")
+    plan = planned(folder)
+    student = plan.run("x").spec
+    assert (student.input.depth_points, student.pretraining.input.depth_points) == ("virtual", "lidar")
+    assert student.pretraining == plan.run(TAUGHT).spec.pretraining
+
+
 def test_labels_of_runs_name_the_teacher(folder: Path):
     plan = planned(folder)
     assert [identity.label(plan.run(row).spec) for row in (MVP, TAUGHT)] == [MVP, TAUGHT]

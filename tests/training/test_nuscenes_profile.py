@@ -127,11 +127,17 @@ def test_every_row_trains_resumes_predicts_and_is_scored(
     history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     assert [step["step"] for step in history] == [1, 2]
     assert all(math.isfinite(value) for step in history for value in step.values())
-    assert all(step["grad_norm"] > 0 for step in history)
+    # in 16-mixed a step whose gradient overflows is skipped and has no norm
+    skipped = [step for step in history if "grad_norm" not in step]
+    assert all(step["grad_norm"] > 0 for step in history if step not in skipped)
+    assert not skipped or run.spec.schedule.precision == "16-mixed"
     record = read_json(folder / "run.json")
     assert record["start"]["from"] == ("imagenet" if run.spec.kind == "student" else "random")
-    student_precision = {"student": "bf16-mixed", "teacher": "32-true"}
-    assert record["spec"]["schedule"]["precision"] == student_precision[run.spec.kind]
+    assert record["skipped_steps"] == len(skipped)
+    assert record["spec"]["schedule"]["precision"] == run.spec.schedule.precision
+    assert (
+        run.spec.kind == "teacher" or recipe == "as_published" or run.spec.schedule.precision == "bf16-mixed"
+    )
     cli.predict(plan, run.id)
     cli.evaluate(plan, run.id)
     scores = read_metrics(plan.scores(run))

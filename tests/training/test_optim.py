@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dualdistill.config.run_spec import ScheduleSpec
-from dualdistill.training.optim import learning_rate, moving_average, optimizer, set_rate
+from dualdistill.training.optim import learning_rate, momentum, moving_average, optimizer, set_rate
 
 
 def test_the_published_student_schedule_warms_up_and_steps_at_16_and_22() -> None:
@@ -34,7 +34,33 @@ def test_cyclic_peaks_at_ten_times_the_base_rate_after_eight_of_twenty_epochs() 
     assert rates.index(max(rates)) == 800
     assert max(rates) == pytest.approx(1e-3)
     assert rates[0] == pytest.approx(1e-4)
-    assert rates[-1] < 1e-8
+    assert learning_rate(schedule, 2000, 100) == pytest.approx(1e-8)
+    assert rates == sorted(rates[:801]) + sorted(rates[801:], reverse=True)
+
+
+def test_the_momentum_falls_while_the_cyclic_rate_rises_and_returns() -> None:
+    schedule = ScheduleSpec(policy="cyclic", cycle_momentum=True, epochs=20, lr=1e-4)
+    betas = [momentum(schedule, step, 100) for step in range(2001)]
+    assert betas[0] == pytest.approx(0.9)
+    assert betas.index(min(betas)) == 800
+    assert min(betas) == pytest.approx(0.9 * 0.85 / 0.95)
+    assert betas[400] == pytest.approx((betas[0] + betas[800]) / 2)
+    assert betas[2000] == pytest.approx(0.9)
+    assert momentum(ScheduleSpec(), 800, 100) == 0.9
+
+
+def test_the_optimizer_steps_with_the_momentum_it_is_given() -> None:
+    """Two gradients of opposite sign: the less momentum, the further the second one turns the step around."""
+    ends = []
+    for beta1 in (0.9, 0.5):
+        weight = nn.Parameter(torch.zeros(1))
+        adam = optimizer(nn.ParameterList([weight]), ScheduleSpec(weight_decay=0.0))
+        for gradient in (1.0, -1.0):
+            set_rate(adam, 1e-3, beta1)
+            weight.grad = torch.full_like(weight, gradient)
+            adam.step()
+        ends.append(weight.item())
+    assert ends[0] < ends[1]
 
 
 def test_a_warm_up_longer_than_a_short_run_is_cut_to_half_of_it() -> None:

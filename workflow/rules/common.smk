@@ -20,6 +20,7 @@ try:
         JOBS.check_targets(targets)
         JOBS.check_imports(targets)
         JOBS.check_starts(targets)
+        JOBS.check_devices(targets)
         JOBS.check_masks(targets)
         FIGURES.check_targets(targets)
 except UserError as error:

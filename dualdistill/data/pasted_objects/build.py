@@ -31,14 +31,11 @@ from dualdistill.store.files import atomic_write, replacing, sha256_file, write_
 from dualdistill.store.progress import track
 
 log = logging.getLogger(__name__)
-MIN_POINTS = (
-    5  # of an object, all sweeps and virtual points counted: filter_by_min_points of mmdet3d's CenterPoint
-)
+MIN_POINTS = 5  # of all sweeps, virtual ones included; filter_by_min_points of mmdet3d's CenterPoint
 CHUNK = 16  # frames a worker takes at a time
 
-Objects = tuple[
-    Array, NDArray[np.int64], NDArray[np.int64], Points
-]  # boxes, labels, numbers of points, points
+# boxes, labels, numbers of points, points
+Objects = tuple[Array, NDArray[np.int64], NDArray[np.int64], Points]
 
 
 def make(

@@ -22,9 +22,8 @@ class DeformableConv(nn.Conv2d):
 
     def __init__(self, channels: int, recompute: bool = False) -> None:
         super().__init__(channels, channels, KERNEL, padding=1)
-        self.recompute = (
-            recompute  # sampled values in the backward pass, which take nine times the map's memory
-        )
+        # sample again in the backward pass: the sampled values take nine times the map's memory
+        self.recompute = recompute
         self.taps = nn.Conv2d(channels, 3 * TAPS, KERNEL, padding=1)  # y and x of each, then their weights
         for start in self.taps.parameters():
             nn.init.zeros_(start)

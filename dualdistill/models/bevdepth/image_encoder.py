@@ -17,7 +17,7 @@ from dualdistill.models.layers import channels_last, initialise
 LAST = 3  # stages 0 to 3 have strides 4, 8, 16 and 32
 
 
-def resnet(depth: int, width: int, finest: int = LAST, activation_checkpoint: bool = False) -> ResNet:
+def resnet(depth: int, width: int, finest: int = LAST) -> ResNet:
     """A ResNet with fresh weights that outputs its stages from `finest` on."""
     backbone = ResNet(
         depth,
@@ -25,7 +25,6 @@ def resnet(depth: int, width: int, finest: int = LAST, activation_checkpoint: bo
         out_indices=tuple(range(finest, LAST + 1)),
         norm_cfg={"type": "BN", "requires_grad": True},
         norm_eval=False,
-        with_cp=activation_checkpoint,
     )
     initialise(backbone)
     return backbone
@@ -34,10 +33,10 @@ def resnet(depth: int, width: int, finest: int = LAST, activation_checkpoint: bo
 class ImageEncoder(nn.Module):
     """Normalised RGB -> one feature map: the stage of the chosen stride, all coarser stages added."""
 
-    def __init__(self, spec: StudentSpec, channels: int, activation_checkpoint: bool = False) -> None:
+    def __init__(self, spec: StudentSpec, channels: int) -> None:
         super().__init__()
         finest = int(log2(spec.feature_stride)) - 2
-        self.backbone = resnet(spec.depth, spec.width, finest, activation_checkpoint)
+        self.backbone = resnet(spec.depth, spec.width, finest)
         self.laterals = nn.ModuleList(
             nn.Conv2d((4 << stage) * spec.width, channels, 1) for stage in range(finest, LAST + 1)
         )

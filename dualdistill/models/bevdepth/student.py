@@ -5,17 +5,19 @@ Axes: B batch, F frames (0 current, 1 previous), N cameras, C channels, Y X rows
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
-from dualdistill.config.run_spec import BEVDepthSpec, GridSpec
+from dualdistill.config.run_spec import BEVDepthSpec, GridSpec, Stage
 from dualdistill.data.batch import Batch, ImageDepth, Output
 from dualdistill.models.bevdepth.bev_encoder import BevEncoder, BevNeck, warp_to_current
-from dualdistill.models.bevdepth.geometry import bin_depths
 from dualdistill.models.bevdepth.image_encoder import ImageEncoder
 from dualdistill.models.bevdepth.view_transform import ViewTransform, depth_loss
 from dualdistill.models.center_head import Head
 from dualdistill.models.layers import channels_last, residual_stage
+from dualdistill.models.recompute import recompute
 from dualdistill.models.student import Shape, Student, require
 
 
@@ -28,16 +30,29 @@ class BEVDepth(Student):
         super().__init__(spec, grid)
         self.image_channels = spec.neck_channels
         width = spec.context_channels
-        self.image_encoder = ImageEncoder(spec, spec.neck_channels, spec.activation_checkpoint)
+        self.image_encoder = ImageEncoder(spec, spec.neck_channels)
         self.view_transform = ViewTransform(spec, grid)
         self.refine = residual_stage(width, width, blocks=2, stride=1)
         self.bev_encoder = BevEncoder(2 * width, spec.bev_channels)
         self.bev_neck = BevNeck(spec.bev_channels, spec.bev_out_channels, spec.extra_norm)
         self.head = Head(spec.bev_out_channels, spec.head, grid)
+        for stage in spec.activation_checkpoint:
+            recompute(*self._blocks(stage))
 
     @property
     def backbone(self) -> nn.Module:
         return self.image_encoder.backbone
+
+    def _blocks(self, stage: Stage) -> Iterable[nn.Module]:
+        """The blocks of a stage, which are small enough to be computed again one after the other."""
+        if stage == "depth_net":
+            return [self.view_transform.depth_net]
+        if stage == "bev_encoder":
+            return [block for blocks in self.bev_encoder.stages for block in blocks.children()]
+        if stage == "bev_neck":
+            return [self.bev_neck]
+        layer: nn.Sequential = getattr(self.backbone, stage)
+        return layer
 
     def tap_shapes(self) -> dict[str, Shape]:
         cells = self.grid.cells
@@ -92,5 +107,5 @@ class BEVDepth(Student):
             require(batch.owner_BNhw, "owner_BNhw"),
         )
         reached_BNhw = (depth_BNhw >= lower) & (depth_BNhw < upper)
-        bins_D = bin_depths(self.spec.depth_bins_m, logits_BNDhw.device)
+        bins_D = self.view_transform.geometry.depths(self.spec.depth_bins_m, logits_BNDhw.device)
         return ImageDepth(logits_BNDhw, bins_D, depth_BNhw, owner_BNhw * reached_BNhw)

@@ -56,7 +56,8 @@ class DepthNet(nn.Module):
         self.trunk = residual_stage(width, width, blocks=3, stride=1)
         self.deformable = nn.Sequential()
         if spec.depth_deformable:
-            self.deformable.extend([DeformableConv(width, spec.activation_checkpoint), nn.BatchNorm2d(width)])
+            sample_again = bool(spec.activation_checkpoint)  # whichever stages are checkpointed
+            self.deformable.extend([DeformableConv(width, sample_again), nn.BatchNorm2d(width)])
         self.logits = nn.Conv2d(width, depth_bin_count(spec.depth_bins_m), 1)
 
     def forward(self, image_MChw: Tensor, camera_M33: Tensor) -> tuple[Tensor, Tensor]:

@@ -60,7 +60,10 @@ def test_a_run_without_a_row_has_the_facets_of_the_runs_that_need_it(known: dict
 def test_titles_tell_runs_apart(plan: Plan, known: dict[str, RunLabels]):
     titles = [labels.title for labels in known.values()]
     assert len(titles) == len(set(titles))
-    words = {row: known[run(plan, row, 0)].title.replace("\N{NO-BREAK SPACE}", " ") for row in plan.named}
+    rows = [
+        row for row in plan.named if not row.startswith("released-")
+    ]  # not shown before they are imported
+    words = {row: known[run(plan, row, 0)].title.replace("\N{NO-BREAK SPACE}", " ") for row in rows}
     assert words["dualdistill-r50-mvp"] == "DualDistill \N{MIDDLE DOT} ResNet-50 \N{MIDDLE DOT} MVP, seed 0"
     assert words["mfd-only"] == "DualDistill \N{MIDDLE DOT} ResNet-50 \N{MIDDLE DOT} MVP (mfd-only), seed 0"
     assert words["x3kd-r50-no-xis"].endswith("CenterPoint (x3kd-r50-no-xis), seed 0")
