@@ -124,7 +124,7 @@ def measure(given: argparse.Namespace, row: str, precision: str) -> Measured:
         raise RuntimeError("tf32 needs a GPU")
     tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-    take_step, device = prepare_steps(given, row, precision)
+    take_step, objective, forward, device = prepare_steps(given, row, precision)
     rate = matmul_rate(device, DTYPES[precision])
     take_step()
     if device.type == "cuda":
@@ -134,9 +134,9 @@ def measure(given: argparse.Namespace, row: str, precision: str) -> Measured:
     with FlopCounterMode(display=False) as counter:
         take_step()
     tflop = counter.get_total_flops() / 1e12
-    kept = Kept()
-    with kept.hooks:
-        take_step()
+    kept = Kept(objective)
+    with kept.hooks:  # without the backward pass, which recomputes activations and keeps them briefly
+        forward()
     images = given.batch * (12 if row_has_images(given, row) else 0)
     return Measured(
         row,
@@ -158,8 +158,8 @@ def row_has_images(given: argparse.Namespace, row: str) -> bool:
 
 def prepare_steps(
     given: argparse.Namespace, row: str, precision: str
-) -> tuple[Callable[[], object], torch.device]:
-    """A function that takes the next step, as in training, and the device it runs on."""
+) -> tuple[Callable[[], object], torch.nn.Module, Callable[[], object], torch.device]:
+    """A function that takes the next step, the objective and its forward pass alone, and their device."""
     plan = open_plan(given)
     run = plan.run(row)
     spec = benchmarked(run.spec, given.batch, PRECISIONS[precision])
@@ -179,7 +179,13 @@ def prepare_steps(
         feed = train.frame_batches(spec, plan.paths, images=learner.needs_images, points=points)
         state, setup = train.set_up(spec, Path(folder), fabric, feed, networks)
         batches = itertools.repeat(feed.collate([feed.samples[(FRAME, 0)]] * given.batch))
-    return lambda: train.train_step(state, setup, batches), fabric.device
+    batch = next(batches).to(fabric.device)
+    return (
+        lambda: train.train_step(state, setup, batches),
+        networks.objective,
+        lambda: setup.module(batch, setup.teachers, 0.0),
+        fabric.device,
+    )
 
 
 def benchmarked(spec: RunSpec, batch: int, precision: str) -> RunSpec:
@@ -218,13 +224,14 @@ def random_run(spec: RunSpec | None, folder: Path) -> Path | None:
 class Kept:
     """Bytes that the forward pass keeps for the backward pass, each storage once, without the weights."""
 
-    def __init__(self) -> None:
-        self.bytes, self.seen = 0, set[int]()
+    def __init__(self, module: torch.nn.Module) -> None:
+        # autograd hands out weights as plain tensors: they are known by their memory
+        self.bytes, self.seen = 0, {weight.untyped_storage().data_ptr() for weight in module.parameters()}
         self.hooks = saved_tensors_hooks(self._pack, lambda tensor: tensor)
 
     def _pack(self, tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self.seen and not isinstance(tensor, torch.nn.Parameter):
+        if storage.data_ptr() not in self.seen:
             self.seen.add(storage.data_ptr())
             self.bytes += storage.nbytes()
         return tensor

@@ -34,11 +34,11 @@ def test_it_measures_steps_of_a_row_in_each_precision(
     assert "| dualdistill-r50-mvp | bf16 | 1 |" in text
 
 
-def test_kept_bytes_are_those_of_saved_activations_once() -> None:
-    layer, x = torch.nn.Linear(4, 4, bias=False), torch.ones(8, 4)
-    kept = Kept()
+def test_kept_bytes_are_those_of_saved_activations_once_without_weights() -> None:
+    layer, x = torch.nn.Linear(4, 4, bias=False), torch.ones(8, 4, requires_grad=True)
+    kept = Kept(layer)
     with kept.hooks:
-        first = layer(x)  # keeps x, which is 8 x 4 numbers
+        first = layer(x)  # keeps x, which is 8 x 4 numbers, and the weight
         second = torch.nn.functional.relu(layer(x) + first)  # keeps x again, and its result
     assert second.requires_grad
     assert kept.bytes == 2 * 8 * 4 * 4
