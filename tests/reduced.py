@@ -19,11 +19,11 @@ SIZES: dict[str, Any] = {
     "students": {
         "bevdepth": {
             "width": WIDTH,
-            "neck_channels": 32,
-            "depth_channels": 16,
-            "context_channels": 16,
-            "bev_channels": [16, 32, 64],
-            "bev_out_channels": 32,
+            "neck_channels": 16,
+            "depth_channels": 8,
+            "context_channels": 8,
+            "bev_channels": [8, 16, 32],
+            "bev_out_channels": 16,
             "head": {"share_channels": 16},
         }
     },
@@ -42,8 +42,8 @@ SIZES: dict[str, Any] = {
 }
 # the same for what a recipe writes
 OF_RECIPES = {
-    "model.depth_channels": 16,
-    "model.context_channels": 20,
+    "model.depth_channels": 8,
+    "model.context_channels": 12,
     "schedule.batch": 2,
     "schedule.batch_per_device": 1,
 }

@@ -90,8 +90,8 @@ def test_a_student_that_starts_at_random_waits_for_no_pre_training(checkout: Che
 def test_comments_order_and_layout_start_no_job(finished: Checkout):
     assert finished.jobs() == {}
     path = finished.root / "config" / "variants.yaml"
-    rows = [line for line in path.read_text().splitlines() if re.match(r"[a-z]", line)]
-    path.write_text("\n".join(reversed(rows)) + "\n")
+    rows = re.findall(r"^[a-z].*\n(?:  .*\n)*", path.read_text(), re.MULTILINE)
+    path.write_text("".join(reversed(rows)))
     for name in ("config.yaml", "profiles/world.yaml", "tables.yaml"):
         path = finished.root / "config" / name
         path.write_text("# a comment\n" + path.read_text())
@@ -143,6 +143,8 @@ def test_a_changed_row_starts_one_training_and_a_removed_row_none(finished: Chec
     finished.edit("config/variants.yaml", "{from: dualdistill-r50-centerpoint, backbone: r101}", changed)
     assert finished.jobs() == {"train": 1, "predict": 1, "evaluate": 1, "table": 1, "claims": 1}
     finished.edit("config/variants.yaml", f"dualdistill-r101-centerpoint: {changed}\n", "")
+    released = "released-dualdistill-r101-centerpoint: {from: dualdistill-r101-centerpoint, weights: file}\n"
+    finished.edit("config/variants.yaml", released, "")
     line = "      - {row: dualdistill-r101-centerpoint, baseline: bevdepth-r101, reported: r101_ours_cp}\n"
     finished.edit("config/tables.yaml", line, "")
     pair = "      - {row: dualdistill-r101-centerpoint, beats: bevdepth-r101}\n"
