@@ -30,6 +30,7 @@ def resolved(folder: Path, row: str) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_the_file_passes_ruff_and_mypy(added: Path) -> None:
     for words in (("ruff", "check"), ("ruff", "format", "--check"), ("mypy",)):
         done = call(added, *words, "dualdistill/models/pull.py")

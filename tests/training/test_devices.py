@@ -81,6 +81,7 @@ def spec(checkout: Path) -> RunSpec:
     return replace(spec, schedule=replace(spec.schedule, batch=2, batch_per_device=1, warmup_iters=0))
 
 
+@pytest.mark.slow
 def test_two_processes_end_like_one_that_accumulates(spec: RunSpec, tmp_path: Path) -> None:
     """Except for the running statistics, which one process updates with every part."""
     train(spec, tmp_path)

@@ -34,6 +34,7 @@ def processor_seconds(folder: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+@pytest.mark.slow
 def test_the_full_plan_takes_little_longer_than_snakemake_itself(checkout: Checkout, tmp_path: Path):
     # 2.3 s and 1.8 s where neither waits; a ratio holds on a slower or busier machine as well
     empty = tmp_path / "empty"

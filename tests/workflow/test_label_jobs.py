@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 from checkouts import Checkout
 
 LINE = "      - {row: labeldistill-r50-centerpoint, baseline: bevdepth-r50}"
@@ -22,6 +23,7 @@ def test_a_student_waits_for_its_teacher_and_its_label_encoder(checkout: Checkou
     assert checkout.jobs(f"results/runs/{run}/metrics.json") == dict.fromkeys([*before, *after], 1)
 
 
+@pytest.mark.slow
 def test_retraining_a_label_encoder_retrains_its_students_only(finished: Checkout):
     finished.add("config/tables.yaml", LINE)
     student = {"train": 1, "predict": 1, "evaluate": 1, "table": 1}
@@ -33,6 +35,7 @@ def test_retraining_a_label_encoder_retrains_its_students_only(finished: Checkou
     assert finished.jobs() == student
 
 
+@pytest.mark.slow
 def test_retraining_a_teacher_retrains_its_label_encoder(finished: Checkout):
     finished.add("config/tables.yaml", LINE)
     assert finished.snakemake().returncode == 0

@@ -1,8 +1,10 @@
 """Runs can be scored on the dev split as well as on val."""
 
+import pytest
 from checkouts import Checkout
 
 
+@pytest.mark.slow
 def test_scoring_on_the_dev_split_starts_no_training_and_makes_no_data(finished: Checkout):
     dev = ("--config", "split=dev")
     assert finished.jobs(*dev) == {"predict": 5, "evaluate": 5, "table": 1, "claims": 1}

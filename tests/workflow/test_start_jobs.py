@@ -1,5 +1,6 @@
 """Jobs of students that start from a detector, which starts from a backbone."""
 
+import pytest
 from checkouts import Checkout
 
 
@@ -10,6 +11,7 @@ def test_a_detector_is_trained_once_for_all_students_of_its_backbone(checkout: C
     assert (jobs["pretrain"], jobs["train"]) == (3, 12)
 
 
+@pytest.mark.slow
 def test_retraining_a_detector_retrains_its_students(finished: Checkout):
     finished.edit("config/profiles/world.yaml", "start: pretrained", "start: detector")
     assert finished.snakemake().returncode == 0
