@@ -89,6 +89,7 @@ def _check_form(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.partition("/")[2] for name in archive.namelist()}
+    # zipfile's words for damage: of the archive, of a name in it, and of its version number
     except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
         raise CheckpointError(DAMAGED, where=str(path)) from error
     if "constants.pkl" in names:

@@ -67,7 +67,8 @@ def load(path: Path) -> tuple[Any, list[str]]:
         return Unpickler(file).load()
 
     reader = SimpleNamespace(__name__="restricted", Unpickler=Unpickler, load=plain_load)
-    # not weights_only, because that refuses the whole file at the first class it does not know
+    # weights_only would refuse the whole file at the first class it does not know; without it torch reads
+    # with the Unpickler above, which makes tensors and containers and nothing else
     content = torch.load(path, map_location="cpu", weights_only=False, pickle_module=reader)
     return content, sorted(inert)
 
