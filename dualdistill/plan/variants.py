@@ -14,7 +14,9 @@ from dualdistill.config import method_options
 from dualdistill.config.row_keys import block, method_keys, numbers, row
 from dualdistill.config.run_spec import (
     TEACHERS,
+    BEVDepthSpec,
     DistillSpec,
+    HeadSpec,
     InputSpec,
     LabelEncoderSpec,
     MaskSpec,
@@ -68,10 +70,6 @@ class Variant:
     def imported(self) -> bool:
         return self.weights == FILE
 
-    @property
-    def network_changes(self) -> dict[str, Any]:
-        return {key: value for key, value in self.changes.items() if key.startswith("model.")}
-
 
 class Resolver:
     """All rows of a configuration, checked and resolved to specs."""
@@ -113,6 +111,9 @@ class Resolver:
         )
         if variant.imported:
             return self._imported(variant, model, input_spec)
+        start = self.spec(variant.weights, seed) if variant.weights else None
+        if start:
+            model = self._starting_from(name, start, model)
         distill, teacher = None, None
         if variant.method and variant.teacher:
             teacher = self.spec(variant.teacher, self.config.settings.teacher_seed)
@@ -130,11 +131,7 @@ class Resolver:
             versions=identity.of_training(self.data, model, distill, input_spec),
             distill=distill,
             teacher=teacher,
-            pretraining=(
-                self.spec(variant.weights, seed)
-                if variant.weights
-                else self.upstream.start(name, model, input_spec)
-            ),
+            pretraining=start or self.upstream.start(name, model, input_spec),
         )
 
     def _imported(self, variant: Variant, model: Any, input_spec: InputSpec) -> RunSpec:
@@ -317,9 +314,6 @@ class Resolver:
                 raise UserError(f"row '{name}' trains the teacher '{variant.model}'", where=where, hint=hint)
             self._check_weights(variant)
             return
-        if variant.weights and not variant.imported:
-            what = f"row '{name}' is a student and has the weights of another row, which is for teachers"
-            raise UserError(what, where=self.where(name, "weights"), hint="weights: file, or model.start")
         backbones = self.profile.backbones
         if variant.backbone is None:
             raise UserError(f"row '{name}' names no backbone", where=where, hint=nearest("", backbones))
@@ -332,34 +326,43 @@ class Resolver:
             what = f"row '{name}' has a {given} but no {missing}"
             raise UserError(what, where=where, hint=f"add {missing}:")
         if variant.teacher is not None:
-            self._check_teacher(name, "teacher", f"row '{name}' learns from", variant.teacher)
+            self._check_named(name, "teacher", f"row '{name}' learns from", variant.teacher, "teacher")
+        self._check_weights(variant)
 
     def _check_weights(self, variant: Variant) -> None:
-        """Check that initial weights come from the same network and that rows do not form a circle."""
+        """Check that initial weights come from a row of the same kind and that rows do not form a circle."""
         names, current = [variant.name], variant
         while (earlier := current.weights) is not None and not current.imported:
             name = current.name
-            self._check_teacher(name, "weights", f"row '{name}' has the weights of", earlier)
-            current, where = self.variants[earlier], self.where(name, "weights")
+            self._check_named(name, "weights", f"row '{name}' has the weights of", earlier, variant.kind)
+            current = self.variants[earlier]
             if earlier in names:
                 circle = " -> ".join([*names[names.index(earlier) :], earlier])
-                raise UserError(f"rows have each other's weights in a circle: {circle}", where=where)
+                what = f"rows have each other's weights in a circle: {circle}"
+                raise UserError(what, where=self.where(name, "weights"))
             names.append(earlier)
-            if current.model != variant.model or current.network_changes != variant.network_changes:
-                what = f"row '{name}' has the weights of '{earlier}', which is another network"
-                raise UserError(what, where=where, hint="model and every model.* have to be the same")
 
-    def _check_teacher(self, name: str, key: str, claim: str, teacher: str) -> None:
-        """Refuse a row that is unknown or trains no teacher; `claim` begins the sentence."""
-        teachers = [row for row, variant in self.variants.items() if variant.kind == "teacher"]
-        if teacher not in teachers:
-            known = teacher in self.rows
+    def _starting_from(self, name: str, earlier: RunSpec, model: Any) -> Any:
+        """The network of a row that has all weights of another, after refusing a different one."""
+        if isinstance(model, StudentSpec):
+            model = replace(model, start="random")  # no other weights
+        if _weights_of(model) != _weights_of(earlier.model):
             what = (
-                f"{claim} '{teacher}', which is not a teacher"
-                if known
-                else f"{claim} the unknown row '{teacher}'"
+                f"row '{name}' has the weights of '{self.variants[name].weights}', which is another network"
             )
-            raise UserError(what, where=self.where(name, key), hint=nearest(teacher, teachers))
+            hint = "model, backbone and every model.* have to be the same"
+            raise UserError(what, where=self.where(name, "weights"), hint=hint)
+        return model
+
+    def _check_named(self, name: str, key: str, claim: str, other: str, kind: str) -> None:
+        """Refuse a row that is unknown or of another kind; `claim` begins the sentence."""
+        fitting = [row for row, variant in self.variants.items() if variant.kind == kind]
+        if other not in fitting:
+            known = other in self.rows
+            what = (
+                f"{claim} '{other}', which is not a {kind}" if known else f"{claim} the unknown row '{other}'"
+            )
+            raise UserError(what, where=self.where(name, key), hint=nearest(other, fitting))
 
     def _check_backbones(self) -> None:
         """Check that backbones change only numbers that all students have."""
@@ -373,6 +376,15 @@ class Resolver:
 def _as_released(model: Mapping[str, Any]) -> dict[str, Any]:
     """Keys in which a released student differs from those that are trained here."""
     return {"model.geometry": "released"} if "geometry" in model else {}
+
+
+def _weights_of(model: Any) -> Any:
+    """A network without what its weights do not depend on: its losses and the decoding of its boxes."""
+    if not isinstance(model, BEVDepthSpec):
+        return model
+    free = ("start", "geometry", "activation_checkpoint", "depth_loss", "depth_weight")
+    plain = {key: getattr(BEVDepthSpec(), key) for key in free}
+    return replace(model, head=HeadSpec(share_channels=model.head.share_channels), **plain)
 
 
 def _changed(values: Mapping[str, Any], keys: list[str], value: Any) -> dict[str, Any]:

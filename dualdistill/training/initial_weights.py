@@ -1,7 +1,7 @@
 """Initial weights that a run takes from a file; all others are drawn from its seed.
 
-A teacher takes all weights of another teacher of the same network. A student or detector takes, by
-`model.start`:
+A row with `weights: ROW` takes all weights of that row, a teacher or a student of the same network. Any other
+student or detector takes, by `model.start`:
 * pretrained: the backbone of a classifier trained by this suite;
 * imagenet: a file of ImageNet weights under torchvision's names, which are also those of mmdet's ResNet;
 * detector: everything but the head of a detector trained by this suite on the same frames, without a teacher.
@@ -36,7 +36,7 @@ COUNTER = "num_batches_tracked"  # missing in torchvision's older files, and nev
 def fill_student(
     network: Student, spec: StudentSpec, file: Path | None, *, grow: bool = False
 ) -> dict[str, Any]:
-    """Load the weights that `spec.start` names; return their origin for run.json.
+    """Load the weights that `spec.start` names, or all from another run; return their origin for run.json.
 
     `grow` takes all weights of a shallower detector and adds the blocks it lacks.
     """
@@ -46,6 +46,8 @@ def fill_student(
             what = f"a student that starts from {spec.start} weights needs their file"
             raise CheckpointError(what, hint="model.start: random needs none")
         return {"from": spec.start}
+    if spec.start == "random":
+        return fill_all(network, file)
     if grow:
         load_exactly(network, _add_blocks(_read_part(file, ""), network), file)
         return _origin("shallower", file)
@@ -61,7 +63,7 @@ def fill_student(
     return _origin(spec.start, file)
 
 
-def fill_teacher(network: nn.Module, file: Path) -> dict[str, Any]:
+def fill_all(network: nn.Module, file: Path) -> dict[str, Any]:
     """Load all weights of another run of the same network; return their origin for run.json."""
     load_weights(file, network, read_run(file.parent)["outputs"][file.name])
     return _origin("weights", file)

@@ -148,7 +148,7 @@ def build_networks(spec: RunSpec, upstream: Upstream) -> Networks:
         grow = spec.kind == "detector" and spec.model.start == "detector"
         start = initial_weights.fill_student(detector, spec.model, upstream.start_file, grow=grow)
     elif upstream.start_file is not None:
-        start = initial_weights.fill_teacher(detector, upstream.start_file)
+        start = initial_weights.fill_all(detector, upstream.start_file)
     if spec.distill is None or spec.teacher is None:
         objective = Objective(detector)
         if spec.cell_class_weight and isinstance(detector, models.Student):
@@ -165,7 +165,8 @@ def build_networks(spec: RunSpec, upstream: Upstream) -> Networks:
     encoder = None
     if spec.label_encoder:
         encoder = _load_label_encoder(spec.label_encoder, teacher, upstream.label_encoder_dir)
-    method.prepare(detector.head, teacher.head)
+    if start["from"] != "weights":  # a student that starts whole keeps its head
+        method.prepare(detector.head, teacher.head)
     return Networks(Objective(detector, method), Teachers(teacher, encoder), start)
 
 

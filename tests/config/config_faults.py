@@ -240,13 +240,17 @@ FAULTS = {
     "weights of another network": (
         "variants.yaml",
         row("x: {from: mvp, weights: mvp, model.neck_channels: 16}"),
-        "row 'x' has the weights of 'mvp', which is another network (model and every model.* have to be",
+        "row 'x' has the weights of 'mvp', which is another network (model, backbone and every model.*",
     ),
     "weights for a student": (
         "variants.yaml",
         row("x: {from: bevdepth-r50, weights: centerpoint}"),
-        "row 'x' is a student and has the weights of another row, which is for teachers "
-        "(weights: file, or model.start)",
+        "row 'x' has the weights of 'centerpoint', which is not a student",
+    ),
+    "a student's weights of another backbone": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, weights: bevdepth-r101}"),
+        "row 'x' has the weights of 'bevdepth-r101', which is another network (model, backbone and every",
     ),
     "weights in a circle": (
         "variants.yaml",

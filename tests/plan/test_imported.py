@@ -19,6 +19,7 @@ others: {from: theirs}
 their-teacher: {model: centerpoint, weights: file}
 taught: {from: dualdistill-r50-centerpoint, teacher: their-teacher}
 tuned: {from: centerpoint, weights: their-teacher, schedule.epochs: 1}
+further: {from: dualdistill-r50-centerpoint, weights: theirs, schedule.epochs: 1}
 """
 TABLE = """
   table_theirs:
@@ -134,3 +135,12 @@ def test_an_imported_student_keeps_the_released_geometry(config: Path):
     plan = planned(config)
     assert plan.run("theirs").spec.model.geometry == "released"
     assert plan.run("taught").spec.model.geometry == "exact"
+
+
+def test_a_student_trained_further_starts_from_the_imported_one_alone(config: Path):
+    plan = planned(config, seeds=[0, 1])
+    runs = [run for run in plan.runs.values() if "further" in run.rows]
+    assert {run.pretraining for run in runs} == {plan.run("theirs").id}
+    for run in runs:
+        assert plan.start_file(run) == plan.folder(plan.run("theirs")) / "model.safetensors"
+        assert (run.spec.model.start, run.spec.model.geometry) == ("random", "exact")

@@ -81,15 +81,41 @@ def test_everything_but_the_head_comes_from_the_detector(
 ) -> None:
     warm = starting(spec, "detector")
     seed_everything(7)
-    trained, file = models.build(warm), tmp_path / "model.safetensors"
-    save_weights(file, trained.state_dict())
-    record = {"schema": 1, "spec_sha": warm.sha, "outputs": {file.name: sha256_file(file)}}
-    write_json(tmp_path / "run.json", record)
+    trained = models.build(warm)
+    file = left_by(warm, trained, tmp_path)
     started, random = student(warm, file), student(starting(spec, "random"), None)
     for name, value in trained.state_dict().items():
         expected = random[name] if name.startswith("head.") else value
         assert torch.equal(started[name], expected), name
     assert build(warm, file).start["from"] == "detector"
+
+
+def left_by(spec: RunSpec, network: torch.nn.Module, folder: Path) -> Path:
+    """The outputs of a run of this network."""
+    file = folder / "model.safetensors"
+    save_weights(file, network.state_dict())
+    write_json(
+        folder / "run.json", {"schema": 1, "spec_sha": spec.sha, "outputs": {file.name: sha256_file(file)}}
+    )
+    return file
+
+
+def test_a_student_with_the_weights_of_another_row_keeps_its_head(
+    spec: RunSpec, checkout: Path, tmp_path: Path
+) -> None:
+    path = checkout / "config" / "config.yaml"
+    taught = plan.load(path, {"profile": "smoke"}).run("dualdistill-r50-centerpoint").spec
+    assert taught.distill.options["inherit_head"]
+    seed_everything(7)
+    (tmp_path / "teacher").mkdir()
+    teacher = models.build(taught.teacher)
+    left_by(taught.teacher, teacher, tmp_path / "teacher")
+    trained = models.build(taught)
+    upstream = Upstream(tmp_path / "teacher", left_by(taught, trained, tmp_path))
+    networks = build_networks(starting(taught, "random"), upstream)
+    assert networks.start["from"] == "weights"
+    for name, value in networks.objective.learner.state_dict().items():
+        assert torch.equal(value, trained.state_dict()[name]), name
 
 
 def detector(spec: RunSpec, weight: float) -> RunSpec:
