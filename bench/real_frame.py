@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 from frame_root import SPLIT, VERSION, write_root
-from lightning_fabric import Fabric
 from nuscenes import NuScenes
 from nuscenes.eval.common.config import config_factory
 from nuscenes.eval.common.data_classes import EvalBoxes
@@ -52,6 +51,7 @@ from dualdistill.plan.plan import DataPaths
 from dualdistill.seeding import pin
 from dualdistill.store.files import write_json
 from dualdistill.training.checkpoint import load_state
+from dualdistill.training.devices import launch
 from dualdistill.training.objective import Upstream, build_networks
 from dualdistill.training.train import set_up, train_step
 
@@ -114,7 +114,6 @@ def plain(spec: RunSpec) -> RunSpec:
         "warmup_iters": 0,
         "cbgs": False,
         "ema": 0.0,
-        "precision": "32-true",
         "batch_per_device": None,
     }
     model = replace(spec.model, start="random") if isinstance(spec.model, StudentSpec) else spec.model
@@ -132,7 +131,7 @@ def fit(spec: RunSpec, data: DataPaths, folder: Path, steps: int) -> dict[str, A
     """Train up to a step with the suite's own step and checkpoints; leave the weights in weights.pt."""
     folder.mkdir(parents=True, exist_ok=True)
     pin(spec.threads)
-    fabric = Fabric(accelerator="auto", devices=1, precision=spec.schedule.precision)
+    fabric = launch(spec.schedule)
     networks = build_networks(spec, Upstream())
     learner = networks.objective.learner
     feed = frame_batches(spec, data, images=learner.needs_images, points=learner.needs_points)
