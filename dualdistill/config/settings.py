@@ -154,6 +154,8 @@ def _overrides(given: Mapping[str, Any]) -> Document:
 def _from_text(value: Any) -> Any:
     if isinstance(value, list):
         return [_from_text(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _from_text(item) for key, item in value.items()}
     return yaml.parse(value, COMMAND_LINE).value if isinstance(value, str) else value
 
 
