@@ -171,9 +171,9 @@ def _wait(group: Sequence[Rank], stop: StopRequest) -> None:
 
 def _cause(group: Sequence[Rank]) -> Rank | None:
     """The failed rank that made the others fail, if any failed."""
-    # without a process that was stopped while it started, others end in a traceback
-    cut_off = any(rank.cut_off for rank in group)
-    failed = [rank for rank in group if rank.failed and not (cut_off and rank.code == TRACEBACK)]
+    # when the first has stopped as asked, or one was cut off, tracebacks of others tell only that it is gone
+    gone = group[0].stopped or any(rank.cut_off for rank in group)
+    failed = [rank for rank in group if rank.failed and not (gone and rank.code == TRACEBACK)]
     return min(failed, key=_order, default=None)
 
 
