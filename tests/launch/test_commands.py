@@ -90,7 +90,7 @@ def test_one_process_finishes_what_two_began_and_left_in_every_way(
 
 @pytest.mark.slow
 def test_two_processes_predict_the_bytes_of_one(small: Options, checkout: Path, tmp_path: Path) -> None:
-    """Three batches: the first process predicts two of them."""
+    """Three batches, of which the first process predicts two; the processes may be those of torchrun."""
 
     def call(*words: str, **devices: int) -> CompletedProcess[str]:
         return forked.run("dualdistill", *words, "untrained", *small(**devices), folder=checkout)
@@ -114,3 +114,18 @@ def test_two_processes_predict_the_bytes_of_one(small: Options, checkout: Path, 
     assert results.read_bytes() == alone
     progress = read(results.parent / "state")
     assert (progress.stage, progress.done, progress.total) == ("samples predicted", 12, 12)
+
+    results.unlink()
+    torchrun = (
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "dualdistill",
+        "predict",
+        "untrained",
+        *small(),
+    )
+    done = forked.run("torch.distributed.run", *torchrun, folder=checkout)
+    assert done.returncode == 0, done.stderr
+    assert results.read_bytes() == alone

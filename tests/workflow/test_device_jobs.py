@@ -63,3 +63,7 @@ def test_a_job_on_more_gpus_than_there_are_is_refused(equipped: Checkout) -> Non
     done = equipped.snakemake("-n", "--config", "devices={predict: 8}")
     sentence = "devices.predict is 8, and there are 4 GPUs (see devices in config/config.yaml)\n"
     assert (done.returncode, done.stderr.endswith(sentence)) == (2, True), done.stderr
+    elsewhere = equipped.snakemake(
+        "-n", "--config", "devices={predict: 8}", "--executor", "slurm", "--jobs", "9"
+    )
+    assert elsewhere.returncode == 0, elsewhere.stderr  # the GPUs of a cluster are not those of this machine

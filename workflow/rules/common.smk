@@ -22,8 +22,8 @@ try:
         JOBS.check_imports(targets)
         JOBS.check_starts(targets)
         # jobs take GPUs of this machine by themselves (dualdistill/launch/); snakemake counts them, so that as many jobs
-        # run as there are GPUs. A cluster counts its own.
-        GPUS = len(gpus.pool()) if workflow.local_exec else 0
+        # run as there are GPUs. A cluster, of which snakemake uses a number of nodes, counts its own.
+        GPUS = len(gpus.pool()) if workflow.nodes is None else 0
         if GPUS and "gpu" not in workflow.global_resources:
             workflow.register_resource("gpu", GPUS)
         JOBS.check_devices(targets, GPUS)
