@@ -58,6 +58,8 @@ def test_one_process_finishes_what_two_began_and_left_in_every_way(
 ) -> None:
     training = Training(checkout, small, tmp_path / "log")
     launcher, ranks = training.start()
+    second = forked.run("dualdistill", "train", RUN, *small(teacher=2), folder=checkout)
+    assert (second.returncode, f"the run is held by pid {ranks[0].pid} on" in second.stderr) == (6, True)
     began = time.monotonic()
     ranks[1].kill()
     launcher.join(30)
