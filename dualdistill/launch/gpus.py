@@ -55,7 +55,7 @@ def _installed() -> tuple[str, ...]:
         done = subprocess.run(LIST, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return ()  # no driver
-    return tuple(done.stdout.split())
+    return tuple(line for line in done.stdout.split() if line.startswith("GPU-"))  # or there is a message
 
 
 def _uuid(name: str, installed: Sequence[str]) -> str | None:
