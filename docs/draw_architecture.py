@@ -31,6 +31,7 @@ OFFSETS = {
     "world": -1.0,
     "config": -0.35,
     "store": 0.75,
+    "launch": -1.1,
 }
 
 

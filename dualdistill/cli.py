@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dualdistill.config.run_spec import contents
-from dualdistill.errors import UserError
+from dualdistill.errors import BusyError, UserError
+from dualdistill.launch import processes, ranks, start
 from dualdistill.plan import plan as planning
-from dualdistill.plan.plan import Plan
+from dualdistill.plan.plan import Plan, Run
+from dualdistill.store.lock import run_lock
 
 if TYPE_CHECKING:
     from dualdistill.plan.figures import FigureView
@@ -96,6 +99,16 @@ def _override(text: str, option: str = "--set ") -> tuple[str, str]:
     return key, value
 
 
+def _on_devices(plan: Plan, planned: Run, job: str, work: Callable[[], None]) -> None:
+    """Train or predict a run on the devices of such a job."""
+    os.environ.setdefault("DUALDISTILL_LOADERS", str(plan.settings.loaders))
+    if not ranks.is_rank():
+        with run_lock(plan.folder(planned) / "state"):
+            pass  # refuses a run that another process holds, before this one waits for devices
+    context = click.get_current_context(silent=True)
+    start.on_devices(plan.settings.devices.of(job), work, context.obj if context else ())
+
+
 def _config_folder() -> Path:
     config: Path = click.get_current_context().params["config"]
     return config.parent
@@ -113,7 +126,6 @@ def make_world(plan: Plan) -> None:
     if plan.data.world is None:
         profile = plan.settings.profile
         raise UserError(f"profile '{profile}' reads a real data set, there is no world to make")
-    from dualdistill.store.lock import run_lock
     from dualdistill.world.nuscenes.build import build_world
 
     with run_lock(state := plan.job_state("world")):
@@ -147,7 +159,6 @@ def build_cache(plan: Plan) -> None:
         raise UserError(f"profile '{plan.settings.profile}' uses no cache", hint="cache: true in the profile")
     from dualdistill.data import cache
     from dualdistill.data.index import Index
-    from dualdistill.store.lock import run_lock
 
     with run_lock(state := plan.job_state("cache")):
         cache.build(Index.load(plan.paths.index), plan.paths.root, plan.paths.cache, state=state)
@@ -164,7 +175,6 @@ def make_virtual(plan: Plan, points: str) -> None:
     plan.check_masks(spec)
     from dualdistill.data.index import Index
     from dualdistill.data.virtual_points import build
-    from dualdistill.store.lock import run_lock
 
     index, out = Index.load(plan.paths.index), plan.paths.index.parent / name
     settings = plan.settings
@@ -182,7 +192,6 @@ def make_objects(plan: Plan, objects: str) -> None:
     name, spec = plan.pasted_objects(objects)
     from dualdistill.data.index import Index
     from dualdistill.data.pasted_objects import build
-    from dualdistill.store.lock import run_lock
 
     index, out = Index.load(plan.paths.index), plan.paths.index.parent / name
     where = (index, plan.paths.root, spec, plan.paths.virtual(spec), out)
@@ -220,15 +229,27 @@ def train(plan: Plan, run: str, log_every: int) -> None:
         )
     for name in planned.needs:
         plan.check_import(plan.runs[name])
-    os.environ.setdefault("DUALDISTILL_LOADERS", str(plan.settings.loaders))
     if planned.spec.masks:
         plan.check_masks(planned.spec.masks)
-    from dualdistill.training import train
-    from dualdistill.training.objective import Upstream
 
-    watched: dict[str, Any] = {"log_every": log_every, "tensorboard": plan.settings.tensorboard}
-    folders = (plan.teacher_folder(planned), plan.start_file(planned), plan.label_encoder_folder(planned))
-    train.train(planned.spec, plan.folder(planned), plan.paths, Upstream(*folders), **watched)
+    def work() -> None:
+        from dualdistill.training import train
+        from dualdistill.training.objective import Upstream
+
+        watched: dict[str, Any] = {"log_every": log_every, "tensorboard": plan.settings.tensorboard}
+        folders = (plan.teacher_folder(planned), plan.start_file(planned), plan.label_encoder_folder(planned))
+        train.train(planned.spec, plan.folder(planned), plan.paths, Upstream(*folders), **watched)
+
+    if not ranks.is_rank():
+        plan.check_devices(planned)
+    try:
+        _on_devices(plan, planned, planned.spec.kind, work)
+    except processes.RankError as error:
+        if error.exit_code != BusyError.exit_code:  # a failure of this training, for `status`
+            from dualdistill.training.progress import log_event
+
+            log_event(plan.folder(planned) / "state", event="failure", why=str(error))
+        raise
 
 
 @command("predict")
@@ -236,9 +257,13 @@ def train(plan: Plan, run: str, log_every: int) -> None:
 def predict(plan: Plan, run: str) -> None:
     """Predict the boxes of the split."""
     planned = plan.run_with_boxes(run)
-    from dualdistill.evaluation import predict
 
-    predict.run(planned.spec, plan.folder(planned), plan.paths, plan.settings.split)
+    def work() -> None:
+        from dualdistill.evaluation import predict
+
+        predict.run(planned.spec, plan.folder(planned), plan.paths, plan.settings.split)
+
+    _on_devices(plan, planned, "predict", work)
 
 
 @command("evaluate")
@@ -260,10 +285,14 @@ def knobs(plan: Plan, run: str, knobs: tuple[str, ...]) -> None:
     density=2 occlusion=0, for example, are two worlds.
     """
     planned = plan.run_with_boxes(run)
-    from dualdistill.evaluation import world_shift
 
-    for line in world_shift.lines(plan, planned, list(knobs)):
-        print(line, flush=True)
+    def work() -> None:
+        from dualdistill.evaluation import world_shift
+
+        for line in world_shift.lines(plan, planned, list(knobs)):
+            print(line, flush=True)
+
+    start.on_devices(min(1, plan.settings.devices.predict), work)
 
 
 @command("table", reads_data=False)
@@ -378,18 +407,21 @@ def schema(name: str) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
+    ranks.begin()
     gc.set_threshold(100_000)  # loading torch makes lasting objects; the default 700 rescans them too often
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    _set_up_logging()
+    words = list(sys.argv[1:] if words is None else words)
     try:
         if sys.flags.optimize:
             # the official evaluation validates with assert statements, which -O removes
             raise UserError("python -O switches off checks that the scores rely on", hint="run without it")
         # not cli(), which has exit codes of its own for a closed pipe and Ctrl-C
-        with cli.make_context("dualdistill", list(sys.argv[1:] if words is None else words)) as context:
+        with cli.make_context("dualdistill", list(words), obj=words) as context:
             cli.invoke(context)
         sys.stdout.flush()
     except UserError as error:
-        print(error, file=sys.stderr)
+        if not ranks.report(str(error)):
+            print(error, file=sys.stderr)
         return error.exit_code
     except click.ClickException as error:
         error.show()
@@ -402,4 +434,16 @@ def main(words: Sequence[str] | None = None) -> int:
         return 141
     except (KeyboardInterrupt, click.Abort):
         return 130
+    except Exception:
+        if not ranks.report(traceback.format_exc()):
+            raise
+        return processes.TRACEBACK
     return 0
+
+
+def _set_up_logging() -> None:
+    """Log progress; of several ranks the first alone, the others warnings with their rank in front."""
+    rank = ranks.rank()
+    place, level = (f"[rank {rank}] ", logging.WARNING) if rank else ("", logging.INFO)
+    logging.basicConfig(level=level, format=f"{place}%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # a banner for every process group

@@ -14,7 +14,6 @@ from dualdistill.models.bevdepth.image_encoder import resnet
 WIDTH = 8  # of the ResNets
 SIZES: dict[str, Any] = {
     "threads": 1,
-    "gpus": 0,
     "input": {"image_height": 32, "image_width": 96},
     "students": {
         "bevdepth": {

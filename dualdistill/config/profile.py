@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic.dataclasses import dataclass
 
-from dualdistill.config.ranges import STRICT, Count, Degrees, Interval, NotNegative, Weight, Whole
+from dualdistill.config.ranges import STRICT, Count, Degrees, Interval, NotNegative, Weight
 from dualdistill.config.run_spec import (
     CropSpec,
     DataSpec,
@@ -88,7 +88,6 @@ class Profile:
     students: dict[str, Any]  # StudentSpec by network
     teachers: Teachers = field(default_factory=Teachers)
     threads: Count = 1  # CPU threads per training; part of the spec, because it changes the last bits
-    gpus: Whole = 0  # reserved by each training, which runs a process on each; in no id
     cache: bool = False  # decode all images and points once, before the first training
     grid: GridSpec = field(default_factory=GridSpec)
     input: InputSpec = field(default_factory=InputSpec)

@@ -45,6 +45,23 @@ class ImageNet:
 
 
 @checked(frozen=True, config=STRICT)
+class Devices:
+    """Devices of a job, by the kind of run that it trains; in no run's id."""
+
+    pretrain: Whole = 1
+    detector: Whole = 1
+    teacher: Whole = 1
+    labels: Whole = 1  # of a label encoder
+    student: Whole = 1
+    predict: Whole = 1  # of the prediction of any run
+
+    def of(self, job: str) -> int:
+        """The devices of a kind of run, or of `predict`."""
+        count: int = getattr(self, job)
+        return count
+
+
+@checked(frozen=True, config=STRICT)
 class Settings:
     """config/config.yaml, with overrides from the command line."""
 
@@ -56,6 +73,7 @@ class Settings:
     data_root: Path | None = None  # of the real nuScenes
     masks: Path | None = None  # instance masks for the real nuScenes
     imagenet: ImageNet = field(default_factory=ImageNet)
+    devices: Devices = field(default_factory=Devices)  # of a training or a prediction
     workers: Count = 2  # processes that render the world and add virtual points
     loaders: Whole = 0  # processes that load samples, per training; 0 loads in the training process
     tensorboard: bool = False  # event files of every training
@@ -136,6 +154,8 @@ def _overrides(given: Mapping[str, Any]) -> Document:
 def _from_text(value: Any) -> Any:
     if isinstance(value, list):
         return [_from_text(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _from_text(item) for key, item in value.items()}
     return yaml.parse(value, COMMAND_LINE).value if isinstance(value, str) else value
 
 

@@ -1,5 +1,7 @@
 """Predict the boxes of the val or dev split with trained weights and write results_nusc.json.
 
+Several processes take turns over the batches; the first gathers all boxes and writes the file.
+
 Axes: K boxes. Detections arrive in the LIDAR_TOP frame as (x, y, z, l, w, h, yaw, vx, vy); nuScenes wants the
 global frame, sizes as width, length, height and quaternions as w, x, y, z.
 """
@@ -10,11 +12,14 @@ import json
 import logging
 import os
 from collections.abc import Iterable
+from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from scipy.spatial.transform import Rotation
 from torch.utils.data import DataLoader
 
@@ -26,6 +31,7 @@ from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.errors import CheckpointError
 from dualdistill.evaluation.results_format import FLAGS, check
+from dualdistill.launch import ranks
 from dualdistill.models.layers import place
 from dualdistill.plan.plan import DataPaths
 from dualdistill.seeding import pin
@@ -36,13 +42,15 @@ from dualdistill.store.records import RESULTS, RUN, WEIGHTS, read_run, scores_fo
 from dualdistill.training.checkpoint import load_weights
 
 log = logging.getLogger(__name__)
-Poses = dict[str, np.ndarray]  # sample token -> LIDAR_TOP to global [4, 4]
+Poses = dict[str, np.ndarray]  # sample token, in the split's order -> LIDAR_TOP to global [4, 4]
+Boxes = dict[str, list[dict[str, Any]]]  # sample token -> entries of the results file
 BATCH = 4  # frames: halves the time of a camera frame on a CPU, and needs little memory at full size
 
 
 def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val", out: Path | None = None) -> Path:
     """Predict a split with a run's weights, which must be those recorded in run.json."""
-    with run_lock(run_dir / "state"):
+    first = ranks.rank() == 0
+    with run_lock(run_dir / "state") if first else nullcontext():
         pin(spec.threads)
         trained = read_run(run_dir)
         if trained["spec_sha"] != spec.sha:
@@ -67,7 +75,8 @@ def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val", out: 
         sensors = {"use_camera": images, "use_lidar": points}
         meta = dict.fromkeys(FLAGS, False) | sensors | {"weights_sha256": weights}
         out = out or scores_folder(run_dir, split) / RESULTS
-        return predict(detector, frames, lidar_poses(index, split_name), meta, out, run_dir / "state")
+        state = run_dir / "state" if first else None
+        return predict(detector, frames, lidar_poses(index, split_name), meta, out, state)
 
 
 def predict(
@@ -79,22 +88,45 @@ def predict(
     state: Path | None = None,
 ) -> Path:
     """Detect in every frame and write the results file; the progress goes to `state`."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    place(detector, device)
-    detector.eval()
-    results: dict[str, list[dict[str, Any]]] = {}
-    with torch.inference_mode():
-        for batch in track(_batches(frames), len(frames), "samples predicted", folder=state, each=BATCH):
-            batch = batch.to(device)
-            detections = detector.decode(detector(batch), batch)
-            for token, boxes in zip(batch.tokens, detections, strict=True):
-                results[token] = to_nuscenes(boxes, poses[token], token)
-    document = {"meta": meta, "results": results}
+    boxes = _gathered(_detect(detector, frames, poses, state))
+    if boxes is None:
+        return out
+    document = {"meta": meta, "results": {token: boxes[token] for token in poses}}
     # validated before it is written: a fault of this suite must not reach the disk
     count = check(document, poses, str(out))
     atomic_write(out, json.dumps(document, allow_nan=False))
-    log.info("wrote %s: %d boxes in %d samples", out, count, len(results))
+    log.info("wrote %s: %d boxes in %d samples", out, count, len(boxes))
     return out
+
+
+def _detect(detector: models.Detector, frames: FrameDataset, poses: Poses, state: Path | None) -> Boxes:
+    """The boxes in this process's share of the frames."""
+    device = torch.device("cuda", ranks.local_rank()) if torch.cuda.is_available() else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    place(detector, device)
+    detector.eval()
+    found: Boxes = {}
+    each = BATCH * ranks.world_size()  # the others are as far as this process
+    with torch.inference_mode():
+        for batch in track(_batches(frames), len(frames), "samples predicted", folder=state, each=each):
+            batch = batch.to(device)
+            detections = detector.decode(detector(batch), batch)
+            for token, boxes in zip(batch.tokens, detections, strict=True):
+                found[token] = to_nuscenes(boxes, poses[token], token)
+    return found
+
+
+def _gathered(share: Boxes) -> Boxes | None:
+    """The boxes of all processes in the first of them, None in the others."""
+    if ranks.world_size() == 1:
+        return share
+    # over the CPU, and as patient as the slowest process needs
+    dist.init_process_group("gloo", timeout=timedelta(days=7))
+    shares: list[Boxes] | None = [{}] * ranks.world_size() if ranks.rank() == 0 else None
+    dist.gather_object(share, shares)
+    dist.destroy_process_group()
+    return None if shares is None else {token: boxes for part in shares for token, boxes in part.items()}
 
 
 def lidar_poses(index: Index, split: str) -> Poses:
@@ -134,7 +166,9 @@ def to_nuscenes(detections: Detections, lidar_to_global_44: np.ndarray, token: s
 
 
 def _batches(frames: FrameDataset) -> Iterable[Batch]:
+    """This process's share: whole batches, because the last bits of a frame's boxes depend on its batch."""
     positions = range(len(frames))
     keys = [[(position, 0) for position in positions[i : i + BATCH]] for i in positions[::BATCH]]
+    share = keys[ranks.rank() :: ranks.world_size()]
     workers = int(os.environ.get("DUALDISTILL_LOADERS", "0"))
-    return DataLoader(frames, batch_sampler=keys, collate_fn=collate, num_workers=workers)
+    return DataLoader(frames, batch_sampler=share, collate_fn=collate, num_workers=workers)

@@ -76,7 +76,6 @@ class Plan:
     named: dict[str, dict[str, str]]  # row, in variants.yaml's order -> backbone, teacher, method in words
     words: Mapping[str, str]  # name in YAML -> printed form
     threads: int
-    gpus: int
     recipe: str  # the recipe's title
     arguments: str  # command-line arguments that give this plan
 
@@ -164,13 +163,18 @@ class Plan:
             hint = "see imagenet in config/config.yaml"
             raise DataError("the ImageNet weights do not exist", where=str(file), hint=hint)
 
+    def devices(self, run: Run) -> int:
+        """Devices of the run's training."""
+        return self.settings.devices.of(run.spec.kind)
+
     def check_devices(self, run: Run) -> None:
-        """Check that the profile's GPUs can share the run's batch, before any other run trains for days."""
+        """Check that the run's devices can share its batch, before any other run trains for days."""
         if run.spec.imported is None:
             try:
-                run.spec.schedule.parts(max(1, self.gpus))
+                run.spec.schedule.parts(max(1, self.devices(run)))
             except UserError as error:
-                raise UserError(error.what, where=f"run {run.id}", hint=error.hint) from error
+                hint = f"devices.{run.spec.kind} is {self.devices(run)}: {error.hint}"
+                raise UserError(error.what, where=f"run {run.id}", hint=hint) from error
 
     def lacks_import(self, run: Run) -> bool:
         """Whether the run's weights come from a released file that has not been imported yet."""
@@ -295,7 +299,6 @@ def load(
         named=views.named,
         words=views.words,
         threads=config.profile.threads,
-        gpus=config.profile.gpus,
         recipe=resolver.recipe.title,
         arguments=config.arguments,
     )

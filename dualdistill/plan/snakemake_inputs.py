@@ -59,6 +59,8 @@ class Jobs:
         self.tables = one_of(plan.tables)
         self.scored = str(scores_folder(plan.results / "runs" / "{run}", plan.settings.split))
         self.shown = str(plan.shown)
+        self.prediction_devices = plan.settings.devices.predict
+        self.prediction_threads = plan.threads * max(1, self.prediction_devices)
         self.views = [f"{self.shown}/{name}.csv" for name in (*filter(self._in_all, plan.tables), *CLAIMS)]
         # editing the code behind tables, claims, figures and page makes them again, and nothing else
         self.report_source = sorted(map(str, [PACKAGE / "plan" / "columns.py", *REPORT.glob("*.py")]))
@@ -76,6 +78,14 @@ class Jobs:
         objects = [str(folder / "objects.json")] if folder else []
         made = [self.plan.folder(run) / name for name in TRAINED]
         return self._unless_made(made, [*self.data(run), *objects])
+
+    def training_devices(self, wildcards: Any) -> int:
+        """Devices of a training, which snakemake counts as its resource gpu."""
+        return self.plan.devices(self._run(wildcards))
+
+    def training_threads(self, wildcards: Any) -> int:
+        """Threads of all processes of a training."""
+        return self.plan.threads * max(1, self.training_devices(wildcards))
 
     def objects_data(self, wildcards: Any) -> list[str]:
         """Data that objects to paste are cut from."""
@@ -243,10 +253,15 @@ class Jobs:
         for run in self._needed(targets):
             self.plan.check_start(run)
 
-    def check_devices(self, targets: Iterable[str]) -> None:
-        """Refuse a number of GPUs that a needed training cannot share its batch over."""
+    def check_devices(self, targets: Iterable[str], gpus: int = 0) -> None:
+        """Refuse devices that cannot share the batch of a needed training, or more than the GPUs at hand."""
         for run in self._needed(targets):
             self.plan.check_devices(run)
+            for job in (run.spec.kind, "predict"):
+                count = self.plan.settings.devices.of(job)
+                if 0 < gpus < count:
+                    what = f"devices.{job} is {count}, and there are {gpus} GPUs"
+                    raise UserError(what, where=f"run {run.id}", hint="see devices in config/config.yaml")
 
     def check_masks(self, targets: Iterable[str]) -> None:
         """The same for instance masks."""

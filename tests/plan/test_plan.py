@@ -211,18 +211,36 @@ def test_the_published_sizes_are_in_the_nuscenes_profile(folder: Path):
     assert spec_of(plan, "mvp").model == run_spec.MVPSpec()
 
 
-def test_gpus_that_cannot_share_a_batch_are_refused_before_any_training(folder: Path):
-    profile = folder / "profiles" / "nuscenes.yaml"
-    profile.write_text(profile.read_text().replace("gpus: 1", "gpus: 4"))
-    plan = planned(folder, profile="nuscenes")
+def test_devices_that_cannot_share_a_batch_are_refused_before_any_training(folder: Path):
+    plan = planned(folder, profile="nuscenes", devices={"student": 4, "teacher": 8})
     student, teacher = plan.run("bevdepth-r50").id, plan.run("centerpoint").id
     Jobs(plan).check_devices([f"results/runs/{teacher}/run.json"])
     with pytest.raises(UserError) as caught:
         Jobs(plan).check_devices([f"results/runs/{student}/run.json"])
     assert str(caught.value) == (
         f"run {student}: 4 devices cannot share a batch of 32 with 16 per device "
-        "(start 1 or 2 processes, or change schedule.batch_per_device)"
+        "(devices.student is 4: start 1 or 2 processes, or change schedule.batch_per_device)"
     )
+
+
+def test_more_devices_than_gpus_are_refused_before_any_training(folder: Path):
+    jobs = Jobs(planned(folder, profile="nuscenes", devices={"predict": 8}))
+    jobs.check_devices([], gpus=8)
+    jobs.check_devices([])  # without GPUs, the devices are processes
+    with pytest.raises(UserError, match=r"devices\.predict is 8, and there are 4 GPUs"):
+        jobs.check_devices([], gpus=4)
+
+
+def test_devices_go_by_the_kind_of_run_and_are_in_no_id(folder: Path):
+    one = planned(folder, profile="nuscenes")
+    several = planned(folder, profile="nuscenes", devices={"student": 2, "teacher": 8, "labels": 4})
+    assert list(one.runs) == list(several.runs)
+    assert {one.devices(run) for run in one.runs.values()} == {1}
+    counts = {run.spec.kind: several.devices(run) for run in several.runs.values()}
+    assert counts == {"student": 2, "teacher": 8, "labels": 4}
+    wildcards = SimpleNamespace(run=several.run("centerpoint").id)
+    assert Jobs(several).training_devices(wildcards) == 8
+    assert Jobs(several).training_threads(wildcards) == 64
 
 
 def test_headings_have_the_usual_spelling():

@@ -1,11 +1,16 @@
-"""Stand-in for dualdistill/__main__.py: the same arguments and output files, without the work."""
+"""Stand-in for dualdistill/__main__.py: the same arguments, devices and output files, without the work."""
 
 import inspect
+import json
+import os
 import sys
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dualdistill.cli import cli, load
+from dualdistill.launch import start
 from dualdistill.plan import figures
 from dualdistill.plan.plan import Plan
 from dualdistill.plan.snakemake_inputs import FORMATS
@@ -41,13 +46,28 @@ def outputs(command: str, plan: Plan, words: dict[str, Any], config: Path) -> li
     return [{"world": plan.paths.root / "world.json", "index": plan.paths.index}[command]]
 
 
+def write(paths: list[Path]) -> None:
+    """Write the files; on GPUs, take a while for it and note when each was used."""
+    began = time.time()
+    if gpus := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        time.sleep(3.0)
+        note = json.dumps([gpus.split(","), began, time.time()])
+        with Path("gpus.jsonl").open("a") as stream:
+            stream.write(f"{note}\n")
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{path}\n")
+
+
 def main() -> None:
     command, *rest = sys.argv[1:]
     words = cli.commands[command].make_context(command, rest).params
     plan = load(**{name: words[name] for name in inspect.signature(load).parameters})
-    for path in outputs(command, plan, words, words["config"]):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{path}\n")
+    work = partial(write, outputs(command, plan, words, words["config"]))
+    if command == "train":
+        start.on_devices(plan.devices(plan.run(words["run"])), work)
+    else:
+        work()
 
 
 main()

@@ -27,5 +27,5 @@ def test_every_rule_is_a_single_command():
     assert len(text.splitlines()) <= 450
     assert not re.findall(r"\blambda\b|^ +(?:run|script|notebook|wrapper):", text, re.MULTILINE)
     rules = re.findall(r"^rule (\w+):", text, re.MULTILINE)
-    commands = re.findall(r'shell:\n +f"\{(?:SUITE|TRAIN)\} [a-z]+ [^|;&]*> \{\{log\}\} 2>&1"', text)
+    commands = re.findall(r'shell:\n +f"\{SUITE\} [a-z]+ [^|;&]*> \{\{log\}\} 2>&1"', text)
     assert len(commands) == len(rules) - 2 == 13  # all and figures only collect

@@ -3,6 +3,7 @@ import shlex
 import sys
 
 from dualdistill.errors import UserError
+from dualdistill.launch import gpus
 from dualdistill.plan import plan
 from dualdistill.plan.snakemake_inputs import FigureJobs, Jobs
 from snakemake.cli import get_argument_parser
@@ -20,7 +21,12 @@ try:
         JOBS.check_targets(targets)
         JOBS.check_imports(targets)
         JOBS.check_starts(targets)
-        JOBS.check_devices(targets)
+        # jobs take GPUs of this machine by themselves (dualdistill/launch/); snakemake counts them, so that as many jobs
+        # run as there are GPUs. A cluster, of which snakemake uses a number of nodes, counts its own.
+        GPUS = len(gpus.pool()) if workflow.nodes is None else 0
+        if GPUS and "gpu" not in workflow.global_resources:
+            workflow.register_resource("gpu", GPUS)
+        JOBS.check_devices(targets, GPUS)
         JOBS.check_masks(targets)
         FIGURES.check_targets(targets)
 except UserError as error:
@@ -29,9 +35,6 @@ except UserError as error:
 
 # The interpreter of this process: `python` in a shell command would be the first on PATH.
 SUITE = f"{shlex.quote(sys.executable)} -m dualdistill"
-# A profile with several gpus trains every run on all of them, in a process each.
-SHARED = f"-m torch.distributed.run --standalone --nproc-per-node {JOBS.plan.gpus} -m dualdistill"
-TRAIN = f"{shlex.quote(sys.executable)} {SHARED}" if JOBS.plan.gpus > 1 else SUITE
 # Braces are doubled because snakemake formats shell commands, and a setting may be a mapping.
 PLAN = JOBS.plan.arguments.replace("{", "{{").replace("}", "}}")
 

@@ -18,8 +18,6 @@ rule probe:
     wildcard_constraints:
         figure=FIGURES.probed,
     threads: JOBS.plan.threads
-    resources:
-        gpu=JOBS.plan.gpus,
     params:
         view=FIGURES.probe_sha,
     message:

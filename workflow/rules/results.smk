@@ -11,9 +11,9 @@ rule predict:
         f"{JOBS.scored}/benchmarks/predict.jsonl"
     wildcard_constraints:
         run=JOBS.with_boxes,
-    threads: JOBS.plan.threads
+    threads: JOBS.prediction_threads
     resources:
-        gpu=JOBS.plan.gpus,
+        gpu=JOBS.prediction_devices,
     params:
         spec=JOBS.prediction_sha,
         name=JOBS.run_name,

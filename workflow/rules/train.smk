@@ -20,16 +20,16 @@ rule train:
         "results/runs/{run}/benchmarks/train.jsonl"
     wildcard_constraints:
         run=JOBS.students,
-    threads: JOBS.plan.threads
+    threads: JOBS.training_threads
     resources:
-        gpu=JOBS.plan.gpus,
+        gpu=JOBS.training_devices,
     params:
         spec=JOBS.spec_sha,
         name=JOBS.run_name,
     message:
         "Train {params.name}"
     shell:
-        f"{TRAIN} train {{wildcards.run}} {PLAN} > {{log}} 2>&1"
+        f"{SUITE} train {{wildcards.run}} {PLAN} > {{log}} 2>&1"
 
 
 use rule train as train_teacher with:
