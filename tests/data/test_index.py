@@ -19,7 +19,7 @@ from dualdistill.config.run_spec import GridSpec, InputSpec, RunSpec
 from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.data.geometry import inverse, move_points, points_in_box
 from dualdistill.data.index import Index
-from dualdistill.data.index_build import build, self_check
+from dualdistill.data.index_build import build, read
 from dualdistill.data.sensor_files import SensorFiles
 from dualdistill.errors import DataError
 
