@@ -89,17 +89,15 @@ def evaluate(
         raise CheckpointError(what, where=str(results), hint=hint)
     box_count = len(given.predictions.score)
     log.info("scoring %d boxes in %d samples", box_count, len(truth.sample_token))
-    config, notes = config_factory(BENCHMARK), []
+    config = config_factory(BENCHMARK)
     matches = match(truth, given.predictions, config, follow_file=follows_file(split))
     exact, made_by = ExactEvaluation(matches, config), "exact"
     (scores, details), ground_truth = exact.figures(), exact.ground_truth_boxes()
-    if not box_count:
-        notes.append("no box was predicted: the score is zero by definition, without the devkit")
-    elif devkit or int(truth.root_samples[0]) <= DEVKIT_SAMPLES:
+    if box_count and (devkit or int(truth.root_samples[0]) <= DEVKIT_SAMPLES):
         official, counted = _official(root, version, split, config, results)
         _compare((scores, details), official, ground_truth, counted, str(results))
         (scores, details), made_by = official, "devkit"
-    notes += _plausibility_notes(scores)
+    notes = _notes(scores, box_count)
     for note in notes:
         log.warning("%s: %s", results, note)
     matches.save(out / MATCHES)
@@ -108,12 +106,10 @@ def evaluate(
     atomic_write(
         out / "metrics_summary.json", json.dumps(scores.serialize() | {"meta": given.meta}, indent=2)
     )
+    log.info("mAP %.4f, NDS %.4f over %d samples", scores.mean_ap, scores.nd_score, len(truth.sample_token))
     record = {
         "evaluation": made_by,
-        "mean_ap": scores.mean_ap,
-        "nd_score": scores.nd_score,
-        "tp_errors": {name: _finite(value) for name, value in scores.tp_errors.items()},
-        "mean_dist_aps": {name: float(value) for name, value in scores.mean_dist_aps.items()},
+        **_figures(scores),
         "ground_truth_boxes": ground_truth,
         "predicted_boxes": box_count,
         "samples": len(truth.sample_token),
@@ -126,8 +122,16 @@ def evaluate(
         "data": data,
         "packages": package_versions(("nuscenes-devkit", "numpy")),
     }
-    log.info("mAP %.4f, NDS %.4f over %d samples", scores.mean_ap, scores.nd_score, len(truth.sample_token))
     return write_metrics(out, record)
+
+
+def _figures(scores: DetectionMetrics) -> dict[str, Any]:
+    return {
+        "mean_ap": scores.mean_ap,
+        "nd_score": scores.nd_score,
+        "tp_errors": {name: _finite(value) for name, value in scores.tp_errors.items()},
+        "mean_dist_aps": {name: float(value) for name, value in scores.mean_dist_aps.items()},
+    }
 
 
 def _official(
@@ -154,7 +158,10 @@ def _compare(
         )
 
 
-def _plausibility_notes(scores: DetectionMetrics) -> list[str]:
+def _notes(scores: DetectionMetrics, box_count: int) -> list[str]:
+    """Doubts about the scores, as sentences."""
+    if not box_count:
+        return ["no box was predicted: the score is zero by definition, without the devkit"]
     errors = scores.tp_errors
     if scores.mean_ap > 0.2 and errors["scale_err"] > 0.5:
         what = f"mAP {scores.mean_ap:.3f} with a scale error of {errors['scale_err']:.2f}"

@@ -38,7 +38,7 @@ BARRIER = CLASSES.index("barrier")
 
 @dataclass(frozen=True, eq=False)
 class Matches(Columns):
-    """Who matched whom, and with which errors."""
+    """Pairs of predictions and ground-truth boxes at every threshold, with their errors."""
 
     SCHEMA, NOUN, HINT = 1, "file of matches", "evaluate the run again"
 

@@ -121,6 +121,28 @@ def test_a_scene_that_counts_twice_is_two_scenes(tmp_path: Path) -> None:
     assert largest_difference(ours, ExactEvaluation(matches, CONFIG).figures()) > 1e-3
 
 
+def test_the_nearest_box_is_chosen_by_the_devkits_own_rounding(tmp_path: Path) -> None:
+    offsets = np.random.default_rng(0).uniform(0.1, 1.0, (1000, 2))
+    # BLAS may round x² + y² once: then the order of x and y changes the last bit
+    norms = [(np.linalg.norm(offset), np.linalg.norm(offset[::-1])) for offset in offsets]
+    offset = next(
+        (pair for pair, (one, other) in zip(offsets, norms, strict=True) if one > other), offsets[0]
+    )
+    root = random_root(tmp_path, 0, Shape(scenes=1, frames=1, grid=True, annotated=("car",), predicted=0))
+    cars = [row for row in root.annotations if row["instance_token"].startswith("vehicle.car")][:2]
+    for car, place in zip(cars, (offset, offset[::-1]), strict=True):
+        car |= {"translation": [*place.tolist(), 0.0], "num_lidar_pts": 5}
+    cars[1]["size"] = [9.0, 9.0, 9.0]
+    root.annotations[:] = cars
+    root.write({SPLIT: root.scenes})
+    (token,) = root.tokens
+    box = {"translation": [0.0, 0.0, 0.0], "size": [2.0, 4.0, 2.0], "rotation": [1.0, 0.0, 0.0, 0.0]}
+    named = {"detection_name": "car", "detection_score": 0.5, "attribute_name": "", "velocity": [0.0, 0.0]}
+    root.document["results"][token] = [{"sample_token": token, **box, **named}]
+    ours = ExactEvaluation(matched(root, root.document, SPLIT), CONFIG).figures()
+    assert largest_difference(ours, by_devkit(root, root.document, SPLIT)) <= 1e-9
+
+
 @pytest.mark.parametrize("grid", [False, True])
 def test_an_official_split_is_scored_in_the_order_of_the_file(tmp_path: Path, grid: bool) -> None:
     root = RandomRoot(tmp_path, 11, Shape(boxes=40, predicted=80, grid=grid), "v1.0-trainval", val[:4])
