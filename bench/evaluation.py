@@ -9,6 +9,8 @@ anywhere, and scores are random. Each part runs in a process of its own and prin
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import multiprocessing
 import resource
@@ -112,7 +114,8 @@ class Bench:
         opened = time.perf_counter() - started
         with tempfile.TemporaryDirectory() as folder:
             where = (tables, config_factory(BENCHMARK), str(self.results), self.split, folder)
-            scores, _ = DetectionEval(*where, verbose=False).evaluate()
+            with contextlib.redirect_stderr(io.StringIO()):  # progress bars
+                scores, _ = DetectionEval(*where, verbose=False).evaluate()
         return f"NDS {scores.nd_score:.12f}, mAP {scores.mean_ap:.12f}, of it {opened:.1f} s for the tables"
 
 
