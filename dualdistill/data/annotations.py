@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from nuscenes.eval.detection.utils import category_to_detection_name
 
 from dualdistill.config.nuscenes import ATTRIBUTE_NAMES, CLASSES
+from dualdistill.data.columns import Integers, Strings
 from dualdistill.data.geometry import Array
-from dualdistill.data.tables import NamedRow, Row, SampleRow, Strings, Tables, places, strings
+from dualdistill.data.tables import NamedRow, Row, SampleRow, Tables, places, strings
 
-Integers = NDArray[np.integer]
 RACK, OTHER = -1, -2  # labels beside those of CLASSES: a bicycle rack, and every other category
 NO_ATTRIBUTE, OTHER_ATTRIBUTE = -1, -2  # beside ATTRIBUTE_NAMES: none, and what the benchmark does not know
 RACK_CATEGORY = "static_object.bicycle_rack"

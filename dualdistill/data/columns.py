@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dualdistill.errors import DataError
 from dualdistill.store.files import replacing
+
+Integers = NDArray[np.integer]
+Strings = NDArray[np.bytes_]
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,12 +15,12 @@ import numpy as np
 from nuscenes.utils.splits import is_predefined_split
 
 from dualdistill.config.nuscenes import LIDAR
-from dualdistill.data.annotations import OTHER_ATTRIBUTE, RACK, Annotations, Integers, read_annotations
-from dualdistill.data.columns import Columns
+from dualdistill.data.annotations import OTHER_ATTRIBUTE, RACK, Annotations, read_annotations
+from dualdistill.data.columns import Columns, Integers, Strings
 from dualdistill.data.geometry import Array
 from dualdistill.data.index import LIDAR_COLUMN
 from dualdistill.data.sensor_records import CalibrationRow, KeyRow, channels, read_poses
-from dualdistill.data.tables import NamedRow, SampleRow, Strings, Tables, strings
+from dualdistill.data.tables import NamedRow, SampleRow, Tables, strings
 from dualdistill.errors import DataError
 
 

@@ -15,14 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualdistill.config.nuscenes import CHANNELS, CLASSES
-from dualdistill.data.columns import Columns
+from dualdistill.data.columns import Columns, Integers, Strings
 from dualdistill.data.geometry import Array, boxes_from_global
 from dualdistill.errors import UserError
 
 LIDAR_COLUMN = 0  # place in CHANNELS, hence in sample_key_record; camera n of CAMERAS is column n + 1
-
-Integers = NDArray[np.integer]
-Strings = NDArray[np.bytes_]
 
 
 @dataclass(frozen=True, eq=False)

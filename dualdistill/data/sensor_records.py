@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualdistill.config.nuscenes import CHANNELS
+from dualdistill.data.columns import Integers, Strings
 from dualdistill.data.geometry import Array
-from dualdistill.data.tables import Row, SensorRow, Strings, Tables, strings
+from dualdistill.data.tables import Row, SensorRow, Tables, strings
 from dualdistill.errors import DataError
-
-Integers = NDArray[np.integer]
 
 
 class KeyRow(Row):

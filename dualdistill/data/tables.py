@@ -13,13 +13,12 @@ from typing import TypeVar
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from nuscenes.utils.splits import get_scenes_of_split
 
+from dualdistill.data.columns import Integers, Strings
 from dualdistill.errors import DataError
 from dualdistill.store.files import read_json
 
-Strings = NDArray[np.bytes_]
 NAMES = (
     "attribute",
     "calibrated_sensor",
@@ -145,7 +144,7 @@ def strings(values: Sequence[str]) -> Strings:
         raise DataError(f"{error.object!r} holds characters beyond ASCII") from error
 
 
-def places(keys: Strings, wanted: Strings) -> NDArray[np.int64]:
+def places(keys: Strings, wanted: Strings) -> Integers:
     """Row of each wanted token in a column of tokens, -1 where it is absent."""
     if not len(keys):
         return np.full(len(wanted), -1)

@@ -20,7 +20,7 @@ from nuscenes.eval.detection.data_classes import (
 )
 
 from dualdistill.config.nuscenes import CLASSES, UNDEFINED_ERRORS
-from dualdistill.data.annotations import Integers
+from dualdistill.data.columns import Integers
 from dualdistill.data.geometry import Array
 from dualdistill.evaluation.matching import Matches
 

@@ -23,11 +23,10 @@ from nuscenes.utils.geometry_utils import points_in_box
 from pyquaternion import Quaternion
 
 from dualdistill.config.nuscenes import CLASSES
-from dualdistill.data.annotations import NO_ATTRIBUTE, Integers
-from dualdistill.data.columns import Columns
+from dualdistill.data.annotations import NO_ATTRIBUTE
+from dualdistill.data.columns import Columns, Integers, Strings
 from dualdistill.data.geometry import Array
 from dualdistill.data.ground_truth import GroundTruth
-from dualdistill.data.tables import Strings
 from dualdistill.evaluation.predictions import Predictions
 
 PAIRS = 4_000_000  # pairs of a class and sample that are compared at a time
@@ -59,7 +58,7 @@ class Matches(Columns):
 
 
 class Boxes(NamedTuple):
-    """Boxes of either side, ordered by sample."""
+    """Predicted or annotated boxes."""
 
     sample: Integers
     label: Integers

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualdistill.config.nuscenes import ATTRIBUTE_NAMES, ATTRIBUTES, CLASSES, MAX_BOXES
-from dualdistill.data.annotations import NO_ATTRIBUTE, Integers
+from dualdistill.data.annotations import NO_ATTRIBUTE
+from dualdistill.data.columns import Integers
 from dualdistill.data.geometry import Array
 from dualdistill.errors import DataError
 from dualdistill.evaluation.results_format import check_boxes, check_meta, check_samples, fault
