@@ -23,9 +23,10 @@ import numpy as np
 from nuscenes import NuScenes
 from nuscenes.eval.common.config import config_factory
 from nuscenes.eval.detection.evaluate import DetectionEval
+from nuscenes.utils.splits import is_predefined_split
 
 from dualdistill.config.nuscenes import BENCHMARK
-from dualdistill.data.ground_truth import GroundTruth, follows_file
+from dualdistill.data.ground_truth import GroundTruth
 from dualdistill.data.index_build import open_root
 from dualdistill.evaluation.evaluate import EQUAL
 from dualdistill.evaluation.exact import ExactEvaluation, largest_difference
@@ -65,7 +66,7 @@ def compare(results: Path, root: Path, version: str, split: str) -> list[float]:
     """Largest difference on all scenes, and on each half."""
     tables, truth = tables_of(root, version), truth_of(root, version, split)
     predictions = read_predictions(results, truth.tokens).predictions
-    matches = match(truth, predictions, CONFIG, follow_file=follows_file(split))
+    matches = match(truth, predictions, CONFIG, follow_file=is_predefined_split(split_name=split))
     exact = ExactEvaluation(matches, CONFIG)
     if not len(predictions.score):
         return []  # the devkit refuses a file without boxes

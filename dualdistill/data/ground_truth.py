@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from nuscenes.utils.splits import is_predefined_split
 
 from dualdistill.config.nuscenes import LIDAR
 from dualdistill.data.annotations import OTHER_ATTRIBUTE, RACK, Annotations, read_annotations
@@ -106,11 +105,6 @@ def read(tables: Tables, split: str) -> GroundTruth:
         rack_size_wlh=racks.size_wlh,
         rack_wxyz=racks.wxyz,
     )
-
-
-def follows_file(split: str) -> bool:
-    """Whether the devkit takes samples in the order of the results file, not of their table."""
-    return bool(is_predefined_split(split_name=split))
 
 
 def _check_attributes(tables: Tables, boxes: Annotations) -> None:

@@ -21,10 +21,11 @@ from typing import Any
 from nuscenes.eval.common.config import config_factory
 from nuscenes.eval.detection.data_classes import DetectionConfig, DetectionMetrics
 from nuscenes.eval.detection.evaluate import DetectionEval
+from nuscenes.utils.splits import is_predefined_split
 
 from dualdistill.config.nuscenes import BENCHMARK, CLASSES
 from dualdistill.config.run_spec import RunSpec
-from dualdistill.data.ground_truth import GroundTruth, follows_file
+from dualdistill.data.ground_truth import GroundTruth
 from dualdistill.data.index_build import DEVKIT_SAMPLES, open_root
 from dualdistill.errors import CheckpointError, DataError
 from dualdistill.evaluation.exact import ExactEvaluation, Figures, largest_difference
@@ -90,7 +91,7 @@ def evaluate(
     box_count = len(given.predictions.score)
     log.info("scoring %d boxes in %d samples", box_count, len(truth.sample_token))
     config = config_factory(BENCHMARK)
-    matches = match(truth, given.predictions, config, follow_file=follows_file(split))
+    matches = match(truth, given.predictions, config, follow_file=is_predefined_split(split_name=split))
     exact, made_by = ExactEvaluation(matches, config), "exact"
     (scores, details), ground_truth = exact.figures(), exact.ground_truth_boxes()
     if box_count and (devkit or int(truth.root_samples[0]) <= DEVKIT_SAMPLES):

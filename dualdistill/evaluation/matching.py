@@ -77,8 +77,8 @@ def match(
 ) -> Matches:
     """Filter both sides and match at every threshold of distance.
 
-    `follow_file` keeps the order of samples of the results file, which decides among equal scores; otherwise
-    the order is that of the sample table.
+    The order of samples decides among equal scores. The devkit takes that of the results file for a split of
+    nuScenes' (`follow_file`), and that of the sample table for a split of splits.json.
     """
     if not follow_file:
         predictions = predictions.take(np.argsort(predictions.sample, kind="stable"))

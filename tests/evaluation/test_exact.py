@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from nuscenes.eval.common.config import config_factory
 from nuscenes.eval.detection.evaluate import DetectionEval
-from nuscenes.utils.splits import val
+from nuscenes.utils.splits import is_predefined_split, val
 from random_tables import RandomRoot, Shape
 
 from dualdistill.config.nuscenes import BENCHMARK, CLASSES
-from dualdistill.data.ground_truth import GroundTruth, follows_file
+from dualdistill.data.ground_truth import GroundTruth
 from dualdistill.data.index_build import open_root
 from dualdistill.errors import DataError
 from dualdistill.evaluation import evaluate as evaluation
@@ -52,7 +52,7 @@ def matched(root: RandomRoot, document: dict[str, Any], split: str) -> Matches:
     results.write_text(json.dumps(document))
     truth = GroundTruth.open(root.root, root.version, split)
     predictions = read_predictions(results, truth.tokens).predictions
-    return match(truth, predictions, CONFIG, follow_file=follows_file(split))
+    return match(truth, predictions, CONFIG, follow_file=is_predefined_split(split_name=split))
 
 
 shapes = st.builds(
