@@ -107,7 +107,7 @@ class Tables:
         """Names of the scenes of a split, by the devkit's list or by splits.json."""
         try:
             return set(get_scenes_of_split(split, self))
-        except ValueError as error:
+        except (ValueError, AssertionError) as error:
             hint = "a root names splits beyond nuScenes' in splits.json"
             raise DataError(f"no split named {split}", where=str(self.folder), hint=hint) from error
 
