@@ -1,7 +1,7 @@
 """Build the index: read the tables of a nuScenes root, without the devkit's dictionaries.
 
-Every pass is linear in its table and holds only columns, so 34,149 samples and 2.5 million records take half a
-minute of one core and 1.4 GB.
+Every pass is linear in its table and holds only columns, so 34,149 samples and 2.5 million records take
+half a minute of one core and 1.4 GB.
 """
 
 from __future__ import annotations
