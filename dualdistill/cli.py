@@ -268,12 +268,15 @@ def predict(plan: Plan, run: str) -> None:
 
 @command("evaluate")
 @click.argument("run")
-def evaluate(plan: Plan, run: str) -> None:
+@click.option(
+    "--devkit", is_flag=True, help="Let the devkit evaluate, too, as it always does on small data sets."
+)
+def evaluate(plan: Plan, run: str, devkit: bool = False) -> None:
     """Score the boxes with the official evaluation."""
     planned = plan.run_with_boxes(run)
     from dualdistill.evaluation import evaluate
 
-    evaluate.run(planned.spec, plan.folder(planned), plan.paths, plan.settings.split)
+    evaluate.run(planned.spec, plan.folder(planned), plan.paths, plan.settings.split, devkit=devkit)
 
 
 @command("knobs")

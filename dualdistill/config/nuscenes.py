@@ -53,6 +53,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "pedestrian": _PEDESTRIAN,
     "traffic_cone": (),
 }
+ATTRIBUTE_NAMES = (*_VEHICLE, *_CYCLE, *_PEDESTRIAN)
 MOVING_MPS = 0.2
 # predicted attribute by class, above and below that speed
 ATTRIBUTE_BY_MOTION = {

@@ -8,31 +8,25 @@ annotation_offset[s + 1].
 
 from __future__ import annotations
 
-import hashlib
-import zipfile
-import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dualdistill.config.nuscenes import CHANNELS, CLASSES
+from dualdistill.data.columns import Columns, Integers, Strings
 from dualdistill.data.geometry import Array, boxes_from_global
-from dualdistill.errors import DataError, UserError
-from dualdistill.store.files import replacing
+from dualdistill.errors import UserError
 
-SCHEMA = 1
 LIDAR_COLUMN = 0  # place in CHANNELS, hence in sample_key_record; camera n of CAMERAS is column n + 1
-
-Integers = NDArray[np.integer]
-Strings = NDArray[np.bytes_]
 
 
 @dataclass(frozen=True, eq=False)
-class Index:
-    """Columns by row kind; the order of fields is the order in the file."""
+class Index(Columns):
+    """Columns by row kind."""
+
+    SCHEMA, NOUN, HINT = 1, "index", "delete the file and build the index again"
 
     version: Strings  # of the tables, e.g. v1.0-trainval; one row
     split_role: Strings  # this suite's name of a split: train, dev, val, pretrain
@@ -65,45 +59,6 @@ class Index:
     annotation_instance: Integers  # into instance_token
     annotation_visibility: Integers  # the devkit's level 1..4, 0 unknown
     instance_token: Strings
-
-    @staticmethod
-    def load(path: Path) -> Index:
-        """Read an index and verify its checksum."""
-        hint = "delete the file and build the index again"
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                if "schema" not in stored:
-                    raise DataError("this is not an index of this suite", where=str(path), hint=hint)
-                if int(stored["schema"]) != SCHEMA:
-                    what = f"the index has schema {int(stored['schema'])} and this suite reads {SCHEMA}"
-                    raise DataError(what, where=str(path), hint=hint)
-                index = Index(**{item.name: stored[item.name] for item in fields(Index)})
-                stored_sha = str(stored["sha"])
-        except FileNotFoundError as error:
-            raise DataError(
-                "the index does not exist", where=str(path), hint="run the rule that makes it"
-            ) from error
-        except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"the index cannot be read: {error}", where=str(path), hint=hint) from error
-        if index.sha != stored_sha:
-            raise DataError("the index does not match its own checksum", where=str(path), hint=hint)
-        return index
-
-    def save(self, path: Path) -> None:
-        """Write atomically; equal content gives equal bytes."""
-        columns = {item.name: getattr(self, item.name) for item in fields(self)}
-        with replacing(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, schema=np.array(SCHEMA), sha=np.array(self.sha), **columns)
-
-    @cached_property
-    def sha(self) -> str:
-        """Hash of the content, independent of the compression."""
-        digest = hashlib.sha256(f"schema {SCHEMA}".encode())
-        for item in fields(self):
-            column = np.ascontiguousarray(getattr(self, item.name))
-            digest.update(f"{item.name} {column.dtype.str} {column.shape}".encode())
-            digest.update(column.data)
-        return digest.hexdigest()
 
     @cached_property
     def _chain_start(self) -> Integers:

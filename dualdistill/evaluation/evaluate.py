@@ -1,7 +1,8 @@
-"""Score predictions with the official nuScenes evaluation, unmodified.
+"""Score predictions by the exact evaluation, and compare it with the devkit's where that is quick.
 
-metrics_summary.json and metrics_details.json have the devkit's format; metrics.json is ours, written last.
-Imports no torch.
+On a root of up to DEVKIT_SAMPLES samples the devkit's own figures are the record, and the exact evaluation
+must equal them; on a larger one they are made on request. metrics_summary.json and metrics_details.json
+have the devkit's format; metrics.json is ours, written last. Imports no torch.
 """
 
 from __future__ import annotations
@@ -17,53 +18,50 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nuscenes import NuScenes
 from nuscenes.eval.common.config import config_factory
-from nuscenes.eval.common.loaders import add_center_dist, filter_eval_boxes, load_gt_of_sample_tokens
-from nuscenes.eval.detection.constants import TP_METRICS
-from nuscenes.eval.detection.data_classes import (
-    DetectionBox,
-    DetectionConfig,
-    DetectionMetricData,
-    DetectionMetricDataList,
-    DetectionMetrics,
-)
+from nuscenes.eval.detection.data_classes import DetectionConfig, DetectionMetrics
 from nuscenes.eval.detection.evaluate import DetectionEval
-from nuscenes.eval.detection.utils import category_to_detection_name
-from nuscenes.utils.splits import get_scenes_of_split
+from nuscenes.utils.splits import is_predefined_split
 
-from dualdistill.config.nuscenes import BENCHMARK, CLASSES, UNDEFINED_ERRORS
+from dualdistill.config.nuscenes import BENCHMARK, CLASSES
 from dualdistill.config.run_spec import RunSpec
-from dualdistill.data.index_build import open_root
+from dualdistill.data.ground_truth import GroundTruth
+from dualdistill.data.index_build import DEVKIT_SAMPLES, open_root
 from dualdistill.errors import CheckpointError, DataError
-from dualdistill.evaluation.results_format import check, read_results
+from dualdistill.evaluation.exact import ExactEvaluation, Figures, largest_difference
+from dualdistill.evaluation.matching import match
+from dualdistill.evaluation.predictions import read_predictions
 from dualdistill.plan.plan import DataPaths
 from dualdistill.store.files import atomic_write, sha256_file
 from dualdistill.store.lock import run_lock
 from dualdistill.store.progress import Progress
 from dualdistill.store.provenance import package_versions
-from dualdistill.store.records import RESULTS, WEIGHTS, read_run, scores_folder, write_metrics
+from dualdistill.store.records import MATCHES, RESULTS, WEIGHTS, read_run, scores_folder, write_metrics
 
 log = logging.getLogger(__name__)
+EQUAL = 1e-9  # the largest difference between the exact evaluation and the devkit's that rounding explains
 
 
-def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val") -> dict[str, Any]:
+def run(
+    spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val", *, devkit: bool = False
+) -> dict[str, Any]:
     """Score a run's predictions and record the weights, spec and index they were made with."""
     with run_lock(run_dir / "state"):
-        trained, out = read_run(run_dir), scores_folder(run_dir, split)
+        weights, out = read_run(run_dir)["outputs"][WEIGHTS], scores_folder(run_dir, split)
         Progress("scoring", 0, 0, None).leave(run_dir / "state")
-        predicted = read_results(out / RESULTS).get("meta", {})
-        weights = trained["outputs"][WEIGHTS]
-        if predicted.get("weights_sha256") != weights:
-            raise CheckpointError(
-                "the predictions were made with other weights than the run's",
-                where=str(out / RESULTS),
-                hint="predict the run again",
-            )
-        inputs = {WEIGHTS: weights, "index.npz": sha256_file(data.index)}
-        lineage = {"spec_sha": spec.sha, "data": data.index.parent.name}
         version, named = spec.data.version, spec.data.splits()[split]
-        return evaluate(out / RESULTS, data.root, version, named, out, inputs=inputs, **lineage)
+        return evaluate(
+            out / RESULTS,
+            data.root,
+            version,
+            named,
+            out,
+            inputs={WEIGHTS: weights, "index.npz": sha256_file(data.index)},
+            spec_sha=spec.sha,
+            data=data.index.parent.name,
+            truth_file=GroundTruth.file(data.index, named),
+            devkit=devkit,
+        )
 
 
 def evaluate(
@@ -76,102 +74,100 @@ def evaluate(
     inputs: dict[str, str] | None = None,
     spec_sha: str = "",
     data: str = "",
+    truth_file: Path | None = None,
+    devkit: bool = False,
 ) -> dict[str, Any]:
-    """Validate, score and write the three metrics files; return the content of metrics.json."""
-    tables = open_root(root, version)
-    tokens = _tokens(tables, split)
-    document = read_results(results)
-    box_count = check(document, tokens, str(results))
-    log.info("scoring %d boxes in %d samples with the official evaluation", box_count, len(tokens))
+    """Validate, score and write the matches and the three metrics files; return the content of metrics.json.
+
+    If `inputs` names weights, the predictions must have been made with them. `devkit` asks for the devkit's
+    evaluation on a large root, too.
+    """
+    truth = GroundTruth.open(root, version, split, truth_file)
+    given = read_predictions(results, truth.tokens)
+    weights = (inputs or {}).get(WEIGHTS)
+    if weights and given.meta.get("weights_sha256") != weights:
+        what, hint = "the predictions were made with other weights than the run's", "predict the run again"
+        raise CheckpointError(what, where=str(results), hint=hint)
+    box_count = len(given.predictions.score)
+    log.info("scoring %d boxes in %d samples", box_count, len(truth.sample_token))
     config = config_factory(BENCHMARK)
-    notes = []
-    if box_count:
-        scores, details, ground_truth = _official(tables, config, results, split)
-    else:
-        notes.append("no box was predicted: the score is zero by definition, without the devkit")
-        scores, details = _zero(config)
-        ground_truth = _ground_truth(tables, config, tokens)
-    notes += _plausibility_notes(scores)
+    matches = match(truth, given.predictions, config, follow_file=is_predefined_split(split_name=split))
+    exact, made_by = ExactEvaluation(matches, config), "exact"
+    (scores, details), ground_truth = exact.figures(), exact.ground_truth_boxes()
+    if box_count and (devkit or int(truth.root_samples[0]) <= DEVKIT_SAMPLES):
+        official, counted = _official(root, version, split, config, results)
+        _compare((scores, details), official, ground_truth, counted, str(results))
+        (scores, details), made_by = official, "devkit"
+    notes = _notes(scores, box_count)
     for note in notes:
         log.warning("%s: %s", results, note)
-    summary = scores.serialize() | {"meta": dict(document["meta"])}
+    matches.save(out / MATCHES)
     # the devkit's layout; as there, NaN marks an error that is undefined for a class
     atomic_write(out / "metrics_details.json", json.dumps(details.serialize(), indent=2))
-    atomic_write(out / "metrics_summary.json", json.dumps(summary, indent=2))
+    atomic_write(
+        out / "metrics_summary.json", json.dumps(scores.serialize() | {"meta": given.meta}, indent=2)
+    )
+    log.info("mAP %.4f, NDS %.4f over %d samples", scores.mean_ap, scores.nd_score, len(truth.sample_token))
     record = {
-        "mean_ap": scores.mean_ap,
-        "nd_score": scores.nd_score,
-        "tp_errors": {name: _finite(value) for name, value in scores.tp_errors.items()},
-        "mean_dist_aps": {name: float(value) for name, value in scores.mean_dist_aps.items()},
-        "ground_truth_boxes": {name: ground_truth[name] for name in CLASSES},
+        "evaluation": made_by,
+        **_figures(scores),
+        "ground_truth_boxes": ground_truth,
         "predicted_boxes": box_count,
-        "samples": len(tokens),
+        "samples": len(truth.sample_token),
         "config": BENCHMARK,
         "version": version,
         "split": split,
         "notes": notes,
-        "inputs": {RESULTS: sha256_file(results), **(inputs or {})},
+        "inputs": {RESULTS: given.sha256, **(inputs or {})},
         "spec_sha": spec_sha,
         "data": data,
         "packages": package_versions(("nuscenes-devkit", "numpy")),
     }
-    log.info("mAP %.4f, NDS %.4f over %d samples", scores.mean_ap, scores.nd_score, len(tokens))
     return write_metrics(out, record)
 
 
+def _figures(scores: DetectionMetrics) -> dict[str, Any]:
+    return {
+        "mean_ap": scores.mean_ap,
+        "nd_score": scores.nd_score,
+        "tp_errors": {name: _finite(value) for name, value in scores.tp_errors.items()},
+        "mean_dist_aps": {name: float(value) for name, value in scores.mean_dist_aps.items()},
+    }
+
+
 def _official(
-    tables: NuScenes, config: DetectionConfig, results: Path, split: str
-) -> tuple[DetectionMetrics, DetectionMetricDataList, Counter[str]]:
-    """The devkit's scores, and the number of ground-truth boxes per class after its filters."""
+    root: Path, version: str, split: str, config: DetectionConfig, results: Path
+) -> tuple[Figures, Counter[str]]:
+    """The devkit's figures, and the number of ground-truth boxes per class after its filters."""
+    tables = open_root(root, version)
     # the devkit creates a folder for plots, which stays empty
     with tempfile.TemporaryDirectory() as folder, _quiet():
         evaluation = DetectionEval(tables, config, str(results), split, folder, verbose=False)
-        scores, details = evaluation.evaluate()
-    return scores, details, Counter(box.detection_name for box in evaluation.gt_boxes.all)
+        figures = evaluation.evaluate()
+    return figures, Counter(box.detection_name for box in evaluation.gt_boxes.all)
 
 
-def _zero(config: DetectionConfig) -> tuple[DetectionMetrics, DetectionMetricDataList]:
-    """The score of a file without boxes, for which the devkit stops with an error."""
-    scores, details = DetectionMetrics(config), DetectionMetricDataList()
-    for name in config.class_names:
-        for distance in config.dist_ths:
-            scores.add_label_ap(name, distance, 0.0)
-            details.set(name, distance, DetectionMetricData.no_predictions())
-        for error in TP_METRICS:
-            scores.add_label_tp(name, error, math.nan if error in UNDEFINED_ERRORS.get(name, ()) else 1.0)
-    scores.add_runtime(0.0)
-    return scores, details
+def _compare(
+    ours: Figures, official: Figures, ground_truth: dict[str, int], counted: Counter[str], where: str
+) -> None:
+    """Refuse figures that are not the devkit's."""
+    difference = largest_difference(ours, official)
+    if difference > EQUAL or any(counted[name] != ground_truth[name] for name in CLASSES):
+        what = f"the exact evaluation is {difference:.1e} away from the devkit's"
+        raise DataError(
+            what, where=where, hint="a fault of this suite: nothing was written, please report it"
+        )
 
 
-def _ground_truth(tables: NuScenes, config: DetectionConfig, tokens: list[str]) -> Counter[str]:
-    """Ground-truth boxes per class after the devkit's filters, without scoring."""
-    with _quiet():
-        boxes = add_center_dist(tables, load_gt_of_sample_tokens(tables, tokens, DetectionBox))
-        boxes = filter_eval_boxes(tables, boxes, config.class_range)
-    return Counter(box.detection_name for box in boxes.all)
-
-
-def _plausibility_notes(scores: DetectionMetrics) -> list[str]:
+def _notes(scores: DetectionMetrics, box_count: int) -> list[str]:
+    """Doubts about the scores, as sentences."""
+    if not box_count:
+        return ["no box was predicted: the score is zero by definition, without the devkit"]
     errors = scores.tp_errors
     if scores.mean_ap > 0.2 and errors["scale_err"] > 0.5:
         what = f"mAP {scores.mean_ap:.3f} with a scale error of {errors['scale_err']:.2f}"
         return [f"{what}: centres match but shapes do not; sizes are width, length, height"]
     return []
-
-
-def _tokens(tables: NuScenes, split: str) -> list[str]:
-    """Sample tokens of a split, which must have at least one annotated box of a detection class."""
-    where = str(Path(tables.dataroot) / tables.version)
-    try:
-        scenes = set(get_scenes_of_split(split, tables))
-    except ValueError as error:
-        raise DataError(str(error), where=where) from error
-    names = {row["token"]: row["name"] for row in tables.scene}
-    samples = [row for row in tables.sample if names[row["scene_token"]] in scenes]
-    annotations = (tables.get("sample_annotation", token) for row in samples for token in row["anns"])
-    if not any(category_to_detection_name(row["category_name"]) for row in annotations):
-        raise DataError(f"split {split!r} has no annotated box of a detection class", where=where)
-    return [row["token"] for row in samples]
 
 
 @contextlib.contextmanager

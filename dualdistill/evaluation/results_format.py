@@ -34,28 +34,26 @@ def read_results(path: Path) -> dict[str, Any]:
 
 def check(document: dict[str, Any], tokens: Collection[str], where: str) -> int:
     """Refuse anything but a valid prediction for exactly these samples; return the number of boxes."""
-    results, meta = document.get("results"), document.get("meta")
+    results = document.get("results")
     if not isinstance(results, dict):
         raise DataError(
             "no 'results' by sample token", where=where, hint="the file must hold 'meta' and 'results'"
         )
-    if not isinstance(meta, dict) or not all(isinstance(meta.get(flag), bool) for flag in FLAGS):
-        raise DataError(f"'meta' must answer {', '.join(FLAGS)} with true or false", where=where)
-    _check_samples(results, tokens, where)
+    check_meta(document.get("meta"), where)
+    check_samples(results, tokens, where)
     for token, boxes in results.items():
-        if not isinstance(boxes, list):
-            raise DataError(
-                f"sample {token} holds {type(boxes).__name__} where a list of boxes belongs", where=where
-            )
-        if len(boxes) > MAX_BOXES:
-            raise DataError(f"sample {token} has {len(boxes)} boxes, {MAX_BOXES} are allowed", where=where)
-        for number, box in enumerate(boxes):
-            if fault := _fault(box, token):
-                raise DataError(f"box {number} of sample {token} {fault}", where=where)
+        check_boxes(token, boxes, where)
     return sum(len(boxes) for boxes in results.values())
 
 
-def _check_samples(results: dict[str, Any], tokens: Collection[str], where: str) -> None:
+def check_meta(meta: Any, where: str) -> None:
+    """Refuse a file that does not name its inputs."""
+    if not isinstance(meta, dict) or not all(isinstance(meta.get(flag), bool) for flag in FLAGS):
+        raise DataError(f"'meta' must answer {', '.join(FLAGS)} with true or false", where=where)
+
+
+def check_samples(results: dict[str, Any], tokens: Collection[str], where: str) -> None:
+    """Refuse results that are not those of exactly these samples."""
     expected = set(tokens)
     missing, extra = sorted(expected - results.keys()), sorted(results.keys() - expected)
     if missing or extra:
@@ -67,7 +65,20 @@ def _check_samples(results: dict[str, Any], tokens: Collection[str], where: str)
         )
 
 
-def _fault(box: Any, token: str) -> str:
+def check_boxes(token: str, boxes: Any, where: str) -> None:
+    """Refuse a sample with too many boxes or with a faulty one."""
+    if not isinstance(boxes, list):
+        raise DataError(
+            f"sample {token} holds {type(boxes).__name__} where a list of boxes belongs", where=where
+        )
+    if len(boxes) > MAX_BOXES:
+        raise DataError(f"sample {token} has {len(boxes)} boxes, {MAX_BOXES} are allowed", where=where)
+    for number, box in enumerate(boxes):
+        if sentence := fault(box, token):
+            raise DataError(f"box {number} of sample {token} {sentence}", where=where)
+
+
+def fault(box: Any, token: str) -> str:
     """First fault of a box as the end of a sentence; empty for a valid box."""
     if not isinstance(box, dict):
         return f"is {type(box).__name__} where an object belongs"

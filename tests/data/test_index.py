@@ -16,11 +16,13 @@ from nuscenes.eval.detection.utils import category_to_detection_name
 
 from dualdistill.config.nuscenes import CHANNELS, CLASSES, LIDAR
 from dualdistill.config.run_spec import GridSpec, InputSpec, RunSpec
+from dualdistill.data import index_build, index_check
 from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.data.geometry import inverse, move_points, points_in_box
 from dualdistill.data.index import Index
-from dualdistill.data.index_build import build, self_check
+from dualdistill.data.index_build import build, read
 from dualdistill.data.sensor_files import SensorFiles
+from dualdistill.data.tables import SampleRow, Tables
 from dualdistill.errors import DataError
 
 SPLITS = {"train": "world_train", "dev": "world_dev", "val": "world_val"}
@@ -166,13 +168,44 @@ def test_batches_are_read_from_a_tiny_world(world, student_spec: RunSpec) -> Non
         ("annotation_velocity", lambda velocity: -velocity, "velocity"),
     ],
 )
+@pytest.mark.parametrize("large", [False, True])
 def test_the_self_check_detects_a_changed_convention(
-    world, column: str, change: Callable[[np.ndarray], np.ndarray], word: str
+    world, column: str, change: Callable[[np.ndarray], np.ndarray], word: str, large: bool
 ) -> None:
-    self_check(world.index, world.nusc)
+    devkit_boxes = boxes_of_tables(world.root) if large else index_check.from_devkit(world.nusc)
+    index_check.compare(world.index, devkit_boxes)
     wrong = replace(world.index, **{column: change(getattr(world.index, column))})
     with pytest.raises(DataError, match=rf"{word} of annotation \w+ is .* away from the devkit's"):
-        self_check(wrong, world.nusc)
+        index_check.compare(wrong, devkit_boxes)
+
+
+def boxes_of_tables(root: Path) -> index_check.DevkitBoxes:
+    tables = Tables(root, "v1.0-world")
+    _, boxes = read(tables, root, SPLITS, tables.rows("sample", SampleRow))
+    return boxes
+
+
+def test_boxes_for_the_check_of_a_large_root_equal_those_of_the_devkit(world) -> None:
+    ours, theirs = boxes_of_tables(world.root), index_check.from_devkit(world.nusc)
+    for sample in range(len(world.index.sample_token)):
+        for one, other in zip(ours(world.index, sample), theirs(world.index, sample), strict=True):
+            assert one.token == other.token
+            assert np.allclose(one.center, other.center, rtol=0, atol=1e-9)
+            assert np.allclose(one.velocity, other.velocity, rtol=0, atol=1e-9, equal_nan=True)
+            assert (one.orientation.inverse * other.orientation).degrees == pytest.approx(0, abs=1e-9)
+
+
+def test_a_large_root_is_indexed_without_the_devkits_tables(world, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(index_build, "DEVKIT_SAMPLES", 0)
+    monkeypatch.delattr(index_build, "NuScenes")
+    build(world.root, "v1.0-world", SPLITS, tmp_path / "index.npz")
+    assert (tmp_path / "index.npz").read_bytes() == world.index_path.read_bytes()
+
+
+def test_building_the_index_forgets_the_ground_truth_beside_it(world, tmp_path: Path) -> None:
+    (tmp_path / "ground_truth_world_val.npz").write_bytes(b"of other tables")
+    build(world.root, "v1.0-world", SPLITS, tmp_path / "index.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["index.npz"]
 
 
 def test_an_index_of_another_schema_is_refused(toy, tmp_path: Path) -> None:
@@ -245,5 +278,5 @@ def test_missing_tables_and_missing_clouds_are_counted_and_named(world, tmp_path
     with pytest.raises(DataError, match="2 LiDAR files of the tables are missing"):
         build(root, "v1.0-world", SPLITS, tmp_path / "index.npz")
     (root / "v1.0-world" / "ego_pose.json").unlink()
-    with pytest.raises(DataError, match="the devkit cannot read the tables"):
+    with pytest.raises(DataError, match=r"the table ego_pose\.json is missing"):
         build(root, "v1.0-world", SPLITS, tmp_path / "index.npz")

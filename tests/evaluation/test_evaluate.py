@@ -91,7 +91,9 @@ def test_swapped_width_and_length_are_noted(tables, tmp_path, caplog):
 
 def test_metrics_record_the_files_they_were_computed_from(tables, tmp_path):
     lineage = {"inputs": {"model.safetensors": "ab" * 32}, "spec_sha": "cd" * 32, "data": "world-12"}
-    metrics = score(tables, tables.document(), tmp_path, **lineage)
+    document = tables.document()
+    document["meta"]["weights_sha256"] = "ab" * 32
+    metrics = score(tables, document, tmp_path, **lineage)
     assert metrics["inputs"]["results_nusc.json"] == sha256_file(tmp_path / "results_nusc.json")
     assert metrics["inputs"]["model.safetensors"] == "ab" * 32
     assert (metrics["spec_sha"], metrics["data"]) == ("cd" * 32, "world-12")
@@ -105,7 +107,8 @@ def test_evaluating_twice_writes_the_same_bytes_and_leaves_nothing_else(tables, 
     first, second = ((tmp_path / folder / "metrics.json").read_bytes() for folder in ("one", "two"))
     assert first == second
     names = {path.name for path in (tmp_path / "one").iterdir()}
-    assert names == {"results_nusc.json", "metrics.json", "metrics_summary.json", "metrics_details.json"}
+    metrics = {"metrics.json", "metrics_summary.json", "metrics_details.json"}
+    assert names == {"results_nusc.json", "matches.npz", *metrics}
     assert capfd.readouterr().out == ""
 
 
@@ -113,7 +116,7 @@ def test_evaluating_twice_writes_the_same_bytes_and_leaves_nothing_else(tables, 
     ("version", "split", "sentence"),
     [
         ("v1.0-none", "hand_val", "there are no tables v1.0-none"),
-        ("v1.0-hand", "other", "Custom split other requested"),
+        ("v1.0-hand", "other", "no split named other"),
         ("v1.0-hand", "hand_none", "no annotated box"),
     ],
 )

@@ -6,8 +6,11 @@ import sys
 
 import pytest
 
+from dualdistill.config.nuscenes import CLASSES
 from dualdistill.errors import DataError
+from dualdistill.evaluation.predictions import read_predictions
 from dualdistill.evaluation.results_format import check, read_results
+from dualdistill.store.files import sha256_file
 
 TOKEN = "scene-val-0"
 
@@ -81,8 +84,88 @@ def test_a_results_file_with_this_fault_is_refused(tables, kind):
     assert caught.value.exit_code == 3
 
 
-def test_the_ground_truth_passes_and_is_counted(tables):
+@pytest.mark.parametrize("kind", BROKEN)
+def test_it_is_refused_by_the_same_sentence_when_it_is_read_for_scoring(tables, kind, tmp_path):
+    break_it, sentence = BROKEN[kind]
+    document = tables.document()
+    break_it(document)
+    with pytest.raises(DataError, match=sentence) as caught:
+        read_predictions(written(tmp_path, json.dumps(document)), tables.tokens)
+    assert str(caught.value).startswith(str(tmp_path / "results_nusc.json: "))
+    assert caught.value.exit_code == 3
+
+
+def written(folder, text):
+    path = folder / "results_nusc.json"
+    path.write_text(text)
+    return path
+
+
+def test_the_ground_truth_passes_and_is_counted(tables, tmp_path):
     assert check(tables.document(), tables.tokens, "results_nusc.json") == 60
+    results = read_predictions(written(tmp_path, json.dumps(tables.document())), tables.tokens)
+    assert len(results.predictions.score) == 60
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_columns_hold_the_values_of_the_file(tables, tmp_path, indent):
+    document = tables.document()
+    box(document).update(translation=[1, 2, 3], detection_score=1, comment={"any": ["field"]})
+    results = read_predictions(written(tmp_path, json.dumps(document, indent=indent)), tables.tokens)
+    boxes = [entry for boxes in document["results"].values() for entry in boxes]
+    columns = results.predictions
+    for name, key in (
+        ("centre", "translation"),
+        ("size_wlh", "size"),
+        ("wxyz", "rotation"),
+        ("velocity",) * 2,
+    ):
+        assert getattr(columns, name).tolist() == [entry[key] for entry in boxes]
+    assert columns.score.tolist() == [entry["detection_score"] for entry in boxes]
+    assert [CLASSES[label] for label in columns.label] == [entry["detection_name"] for entry in boxes]
+    assert results.meta == document["meta"]
+    assert results.sha256 == sha256_file(tmp_path / "results_nusc.json")
+
+
+@pytest.mark.parametrize("first", ['{"results": ', '{"results" :\n '])
+@pytest.mark.parametrize("repeated", ["[]", None])
+def test_a_sample_that_occurs_twice_is_refused(tables, tmp_path, first, repeated):
+    text = json.dumps(tables.document())
+    for token in tables.tokens:
+        boxes = repeated or json.dumps(tables.document()["results"][token])
+        again = text.replace('"results": {', f'"results": {{"{token}": {boxes}, ')
+        with pytest.raises(DataError, match="a sample occurs twice in 'results'"):
+            read_predictions(written(tmp_path, again.replace('{"results": ', first)), tables.tokens)
+        again = text.removesuffix("}}") + f', "{token}": {boxes}}}}}'
+        with pytest.raises(DataError, match="a sample occurs twice in 'results'"):
+            read_predictions(written(tmp_path, again), tables.tokens)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "not valid JSON"),
+        ("{", "not valid JSON"),
+        ("[]", "no 'results' by sample token"),
+        ("3", "no 'results' by sample token"),
+        ('{"meta": NaN}', "not valid JSON"),
+        ('{"meta": {}, "results": {"\\ud800": []}}', "not valid JSON"),
+        ('{"meta": {}, "results": {"a": []}}', "'meta' must answer"),
+        ('{"meta": {}} {}', "not valid JSON"),
+        (None, "does not exist"),
+    ],
+)
+def test_an_unreadable_file_is_refused_when_it_is_read_for_scoring(tables, tmp_path, text, sentence):
+    if text is not None:
+        written(tmp_path, text)
+    with pytest.raises(DataError, match=sentence):
+        read_predictions(tmp_path / "results_nusc.json", tables.tokens)
+
+
+def test_a_number_beyond_the_range_of_floats_is_refused(tables, tmp_path):
+    text = json.dumps(tables.document()).replace('"velocity": [', '"velocity": [1e999, ', 1)
+    with pytest.raises(DataError, match=r"box 0 of sample \S+ has velocity"):
+        read_predictions(written(tmp_path, text), tables.tokens)
 
 
 def test_a_box_without_attribute_passes(tables):

@@ -15,16 +15,19 @@ from dualdistill.config.run_spec import RunSpec
 from dualdistill.config.world import WorldSpec
 from dualdistill.data import index_build
 from dualdistill.data.batch import Detections
+from dualdistill.data.ground_truth import GroundTruth
 from dualdistill.data.index import Index
 from dualdistill.errors import CheckpointError
+from dualdistill.evaluation import evaluate as evaluation
 from dualdistill.evaluation import predict
 from dualdistill.evaluation.evaluate import evaluate, run
+from dualdistill.evaluation.matching import Matches
 from dualdistill.evaluation.predict import lidar_poses, to_nuscenes
 from dualdistill.evaluation.results_format import FLAGS
 from dualdistill.plan import plan
 from dualdistill.plan.plan import DataPaths
 from dualdistill.store.files import read_json, sha256_file, write_json
-from dualdistill.store.records import RESULTS, read_metrics
+from dualdistill.store.records import MATCHES, RESULTS, read_metrics
 from dualdistill.training.checkpoint import save_weights
 from dualdistill.world.nuscenes.build import build_world
 
@@ -160,6 +163,22 @@ def test_an_untrained_teacher_is_predicted_and_scored_with_its_lineage(small_wor
             "index.npz": small_world.paths.index,
         }.items()
     }
+
+
+def test_a_run_on_a_large_root_is_scored_exactly_and_by_the_devkit_on_request(
+    small_world, untrained, monkeypatch
+):
+    spec, folder = untrained
+    predict.run(spec, folder, small_world.paths)
+    assert run(spec, folder, small_world.paths)["evaluation"] == "devkit"
+    monkeypatch.setattr(evaluation, "DEVKIT_SAMPLES", 0)
+    exact = run(spec, folder, small_world.paths)
+    by_devkit = run(spec, folder, small_world.paths, devkit=True)
+    assert (exact["evaluation"], by_devkit["evaluation"]) == ("exact", "devkit")
+    assert exact["nd_score"] == pytest.approx(by_devkit["nd_score"], abs=1e-12)
+    assert exact["inputs"] == by_devkit["inputs"]
+    truth = GroundTruth.load(GroundTruth.file(small_world.paths.index, SPLIT))
+    assert Matches.load(folder / MATCHES).sample_token.tolist() == truth.sample_token.tolist()
 
 
 def test_the_dev_split_is_scored_in_a_folder_of_its_own(small_world, untrained):
