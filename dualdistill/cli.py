@@ -231,13 +231,13 @@ def train(plan: Plan, run: str, log_every: int) -> None:
         plan.check_import(plan.runs[name])
     if planned.spec.masks:
         plan.check_masks(planned.spec.masks)
+    watched: dict[str, Any] = {"log_every": log_every, "tensorboard": plan.settings.tensorboard}
+    folders = (plan.teacher_folder(planned), plan.start_file(planned), plan.label_encoder_folder(planned))
 
     def work() -> None:
         from dualdistill.training import train
         from dualdistill.training.objective import Upstream
 
-        watched: dict[str, Any] = {"log_every": log_every, "tensorboard": plan.settings.tensorboard}
-        folders = (plan.teacher_folder(planned), plan.start_file(planned), plan.label_encoder_folder(planned))
         train.train(planned.spec, plan.folder(planned), plan.paths, Upstream(*folders), **watched)
 
     if not ranks.is_rank():
