@@ -156,7 +156,7 @@ def _check_repeated(results: Raw, samples: dict[str, Raw], where: str) -> None:
             what = f"a sample occurs twice in 'results', at or before {token}"
             raise DataError(what, where=where, hint="predict the run again")
         position = key.end() + memoryview(raw).nbytes
-    if bytes(text[position:]).strip() != b"}":
+    if bytes(text[position:]).strip(b" \t\r\n{") != b"}":
         raise DataError("a sample occurs twice in 'results'", where=where, hint="predict the run again")
 
 

@@ -67,6 +67,10 @@ BROKEN = {
         add_sample,
         "0 of the split's 3 samples are missing and 1 are not of the split, first scene-train-0",
     ),
+    "no sample at all": (
+        lambda document: document["results"].clear(),
+        "3 of the split's 3 samples are missing and 0 are not of the split",
+    ),
     "no list of boxes": (lambda document: document["results"].update({TOKEN: 3}), "holds int where a list"),
     "no results": (lambda document: document.pop("results"), "no 'results' by sample token"),
     "no meta flags": (lambda document: document["meta"].pop("use_radar"), "'meta' must answer"),
