@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dualdistill import faults
 from dualdistill.config.run_spec import contents
 from dualdistill.errors import UserError
 from dualdistill.plan import plan as planning
@@ -384,6 +385,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if sys.flags.optimize:
             # the official evaluation validates with assert statements, which -O removes
             raise UserError("python -O switches off checks that the scores rely on", hint="run without it")
+        faults.check()
         # not cli(), which has exit codes of its own for a closed pipe and Ctrl-C
         with cli.make_context("dualdistill", list(sys.argv[1:] if words is None else words)) as context:
             cli.invoke(context)
