@@ -25,6 +25,7 @@ from torch.optim.swa_utils import AveragedModel
 from dualdistill import faults
 from dualdistill.config.run_spec import RunSpec, contents
 from dualdistill.data.loader import TrainingBatches, crop_batches, frame_batches
+from dualdistill.distributed import means
 from dualdistill.errors import NumericsError
 from dualdistill.models import Classifier, LabelEncoder
 from dualdistill.models.layers import place
@@ -35,8 +36,9 @@ from dualdistill.store.lock import run_lock
 from dualdistill.store.provenance import collect
 from dualdistill.store.records import NOT_LOSSES, RUN_SCHEMA, WEIGHTS
 from dualdistill.training import memory, optim, precision
+from dualdistill.training.batchnorm import synchronise
 from dualdistill.training.checkpoint import load_state, save_state, save_weights
-from dualdistill.training.devices import launch, synchronise
+from dualdistill.training.devices import launch
 from dualdistill.training.history import FILE as HISTORY
 from dualdistill.training.history import History, reaches
 from dualdistill.training.objective import Networks, Objective, Teachers, Upstream, build_networks
@@ -210,6 +212,7 @@ def train_step(state: State, setup: Setup, batches: Iterator[Any]) -> dict[str, 
             fabric.backward(torch.stack(list(terms.values())).sum() / parts)
         for name, value in terms.items():
             losses[name] = losses.get(name, 0.0) + value.item() / parts
+    losses = dict(zip(losses, means(list(losses.values())), strict=True))  # over the ranks
     row = {"step": state.step + 1, "lr": rate, **_update(state, setup, batch), **losses}
     state.step += 1
     return row
@@ -272,7 +275,7 @@ def set_up(
     if networks.teachers is not None:
         place(networks.teachers, fabric.device)
     if schedule.sync_batchnorm:
-        synchronise(objective)
+        synchronise(objective, fabric.device)
     average = optim.moving_average(objective.learner, schedule.ema) if schedule.ema else None
     scaler = getattr(fabric.strategy.precision, "scaler", None)
     state = State(objective, optim.optimizer(objective, schedule), average, scaler)
