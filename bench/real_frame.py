@@ -154,8 +154,9 @@ def fit(spec: RunSpec, data: DataPaths, folder: Path, steps: int) -> dict[str, A
         terms = "  ".join(f"{name} {value:.3f}" for name, value in row.items() if name not in NOT_LOSSES)
         log.info("step %d  %.1f s/step  %s", state.step, seconds / state.step, terms)
         if state.step % SAVE_EVERY == 0 or state.step == steps:
-            state.save(setup, seconds, history.end())
+            state.save(setup, seconds, history)
     torch.save(state.weights(), folder / WEIGHTS)
+    history.end()
     last = history.path.read_text().splitlines()[-1:]
     pace = round(seconds / max(state.step, 1), 1)
     losses = [json.loads(line) for line in last]

@@ -1,7 +1,7 @@
 """The ranks of a training: the processes that share its batches, each with a device.
 
-Without a process group there is one rank, and everything here is the identity. All functions but `ranks` are
-collective: every rank must call them in the same order and equally often, whatever its samples hold.
+Without a process group there is one rank, and everything here is the identity. But for `ranks` and `rank`,
+the functions are collective: every rank calls them in the same order, whatever its samples hold.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from torch import Tensor
 
 def ranks() -> int:
     return dist.get_world_size() if _in_group() else 1
+
+
+def rank() -> int:
+    return dist.get_rank() if _in_group() else 0
 
 
 def summed(tensor: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ STAGES = (
 )
 PROCESS = (
     "backward",  # before every backward pass of a training
+    "load",  # before every sample of a data set
     "save",  # in every process of a training, before the first one writes a checkpoint
 )
 POINTS = tuple(f"{file}.{stage}" for file in FILES for stage in STAGES) + PROCESS

@@ -22,6 +22,8 @@ def launch(schedule: ScheduleSpec) -> Fabric:
     plugin = precision.plugin(schedule.precision, device.type)
     fabric = Fabric(accelerator=device.type, devices=local, num_nodes=world // local, plugins=[plugin])
     fabric.launch()
+    if fabric.global_rank > 0:  # the first process speaks for all, unless something is wrong
+        logging.getLogger("dualdistill").setLevel(logging.WARNING)
     precision.check_in_effect(fabric, schedule.precision)
     shares = (schedule.batch, world, schedule.per_device, parts)
     log.info("batch %d = %d (devices) x %d (samples at once) x %d (accumulated parts)", *shares)

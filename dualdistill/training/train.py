@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from torch.optim.swa_utils import AveragedModel
 from dualdistill import faults
 from dualdistill.config.run_spec import RunSpec, contents
 from dualdistill.data.loader import TrainingBatches, crop_batches, frame_batches
-from dualdistill.distributed import means
-from dualdistill.errors import NumericsError
+from dualdistill.distributed import gathered, largest, means, rank, ranks, wait_for_all
+from dualdistill.errors import CheckpointError, NumericsError
 from dualdistill.models import Classifier, LabelEncoder
 from dualdistill.models.layers import place
 from dualdistill.plan.plan import DataPaths
@@ -42,6 +42,7 @@ from dualdistill.training.devices import launch
 from dualdistill.training.history import FILE as HISTORY
 from dualdistill.training.history import History, reaches
 from dualdistill.training.objective import Networks, Objective, Teachers, Upstream, build_networks
+from dualdistill.training.peers import explained, watched
 from dualdistill.training.progress import Clock, StopSignal, log_event, log_failure, peak_memory_mb
 from dualdistill.training.tensorboard import EventFiles
 
@@ -60,13 +61,21 @@ class State:
     step: int = 0
     skipped: int = 0  # steps whose gradient overflowed in 16-mixed
     earlier_peak_mb: float = 0.0  # memory, of the processes that trained this run before
+    # how many devices trained from which step on; changes only when a run is resumed on another number
+    devices: list[dict[str, Any]] = field(
+        default_factory=lambda: [{"first_step": 1, "devices": ranks(), "random_state_kept": True}]
+    )
 
     @property
     def peak_memory_mb(self) -> float:
         return max(self.earlier_peak_mb, peak_memory_mb())
 
-    def save(self, setup: Setup, seconds: float, history: dict[str, Any]) -> None:
-        """Leave a checkpoint; `history` is where the history ends."""
+    def save(self, setup: Setup, seconds: float, history: History | None) -> None:
+        """Leave a checkpoint; each rank calls this, and the first one, which has the history, writes."""
+        drawn = gathered(random_state())
+        faults.reach("save")
+        if history is None:
+            return
         plain = {
             "step": self.step,
             "objective": self.objective.state_dict(),
@@ -74,8 +83,9 @@ class State:
             "average": self.average.state_dict() if self.average else {},
             "scaler": self.scaler.state_dict() if self.scaler else {},
             "skipped": self.skipped,
-            "random": random_state(),
-            "history": history,
+            "random": drawn,
+            "devices": self.devices,
+            "history": history.end(),
             "seconds": seconds,
             "memory_mb": self.peak_memory_mb,
         }
@@ -88,8 +98,15 @@ class State:
             self.average.load_state_dict(plain["average"])
         if self.scaler:
             self.scaler.load_state_dict(plain["scaler"])
-        restore_random_state(plain["random"])
-        self.step, self.skipped = plain["step"], plain["skipped"]
+        self.step, self.skipped, self.devices = plain["step"], plain["skipped"], plain["devices"]
+        drawn = plain["random"]
+        restore_random_state(drawn[rank() % len(drawn)])
+        if len(drawn) != ranks():
+            log.warning(
+                "%d devices go on with what %d began, without their random states", ranks(), len(drawn)
+            )
+            change = {"first_step": self.step + 1, "devices": ranks(), "random_state_kept": False}
+            self.devices = [*self.devices, change]
         self.earlier_peak_mb = plain["memory_mb"]
 
     def weights(self) -> dict[str, Tensor]:
@@ -123,34 +140,46 @@ def train(
     state_dir = run_dir / "state"
     # of several processes that train one run together, the first takes the lock
     lock = run_lock(state_dir) if os.environ.get("RANK", "0") == "0" else nullcontext()
-    with lock, log_failure(state_dir):
+    with lock, log_failure(state_dir), explained():
         pin(spec.threads)
         fabric = launch(spec.schedule)
-        networks = build_networks(spec, upstream)
-        feed = _feed(spec, data, networks.objective)
-        state, setup = set_up(spec, state_dir, fabric, feed, networks)
-        saved = load_state(state_dir, spec.sha, partial(reaches, state_dir))
-        if saved:
-            state.restore(saved)
-            log.info("resumed at step %d of %d", state.step, feed.total)
-        if state.step < feed.total:
-            estimate = memory.Estimate(fabric, networks.objective, networks.teachers, feed)
-            stages = getattr(spec.model, "activation_checkpoint", None)
-            memory.check_fits(estimate, spec.schedule.per_device, stages)
-        log_event(state_dir, event="start", step=state.step, total=feed.total)
-        clock = Clock(state.step, feed.total, saved["seconds"] if saved else 0.0)
-        history = events = None
-        if fabric.global_rank == 0:
-            for half_written in run_dir.rglob(".*.tmp"):  # when an earlier process was killed
-                half_written.unlink()
-            history = History(state_dir, saved["history"] if saved else None)
-            events = EventFiles(run_dir, state.step) if tensorboard else None
-        train_steps(state, setup, clock, history, log_every, events)
+        with watched(state_dir):
+            networks = build_networks(spec, upstream)
+            feed = _feed(spec, data, networks.objective)
+            state, setup = set_up(spec, state_dir, fabric, feed, networks)
+            saved = resume(state, setup)
+            if state.step < feed.total:
+                estimate = memory.Estimate(fabric, networks.objective, networks.teachers, feed)
+                stages = getattr(spec.model, "activation_checkpoint", None)
+                memory.check_fits(estimate, spec.schedule.per_device, stages)
+            clock = Clock(state.step, feed.total, saved["seconds"] if saved else 0.0)
+            history = events = None
+            if fabric.global_rank == 0:
+                log_event(state_dir, event="start", step=state.step, total=feed.total)
+                history = History(state_dir, saved["history"] if saved else None)
+                events = EventFiles(run_dir, state.step) if tensorboard else None
+            train_steps(state, setup, clock, history, log_every, events)
         if history:
             record = {"start": networks.start, "seconds": round(clock.seconds, 1)}
             record |= {"training_devices": fabric.world_size, **_write_outputs(run_dir, spec, state, history)}
             write_json(run_dir / "run.json", record | _diagnose(spec, data, state, networks.teachers))
             log.info("wrote %s", run_dir / "run.json")
+
+
+def resume(state: State, setup: Setup) -> dict[str, Any] | None:
+    """Restore the state of the last usable checkpoint, if there is one, and return its content."""
+    if setup.fabric.global_rank == 0:
+        for half_written in setup.folder.parent.rglob(".*.tmp"):  # when an earlier process was killed
+            half_written.unlink()
+    saved = load_state(setup.folder, setup.spec.sha, partial(reaches, setup.folder))
+    if saved:
+        state.restore(saved)
+        log.info("resumed at step %d of %d", state.step, setup.feed.total)
+    last, first = largest(state.step, -state.step)
+    if last != -first:
+        what = f"the processes of this training read checkpoints of steps {-first} to {last}"
+        raise CheckpointError(what, where=str(setup.folder), hint="all need the same folder")
+    return saved
 
 
 def train_steps(
@@ -180,15 +209,18 @@ def train_steps(
             events.write(row)
         if state.step % log_every == 0 or ended:
             log.info("%s", clock.line(state.step, epoch, losses, state.skipped))
-        due = ended or state.step % feed.steps_per_epoch == 0 or clock.save_is_due()
-        if (due or stop.received) and history:
+        due = ended or state.step % feed.steps_per_epoch == 0 or (bool(history) and clock.save_is_due())
+        save, number = largest(due, stop.received)  # a signal to one rank stops all, after the same step
+        if save or number:
             if events:
                 events.flush()  # a process that resumes here does not write these steps again
-            state.save(setup, clock.seconds, history.end())
-        if stop.received:
-            where = (stop.received, state.step)
-            log.warning("stopped by signal %d at step %d; the same command continues from here", *where)
-            raise SystemExit(128 + stop.received)
+            state.save(setup, clock.seconds, history)
+        if number:
+            wait_for_all()  # the checkpoint is written
+            log.warning(
+                "stopped by signal %d at step %d; the same command continues from here", number, state.step
+            )
+            raise SystemExit(128 + number)
 
 
 def train_step(state: State, setup: Setup, batches: Iterator[Any]) -> dict[str, float]:
@@ -294,6 +326,7 @@ def _write_outputs(run_dir: Path, spec: RunSpec, state: State, history: History)
         "spec": contents(spec),
         "spec_sha": spec.sha,
         "outputs": {name: sha256_file(run_dir / name) for name in OUTPUTS},
+        "devices": state.devices,
         "skipped_steps": state.skipped,
         "peak_memory_mb": state.peak_memory_mb,
         "parameters": {

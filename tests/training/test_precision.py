@@ -24,7 +24,7 @@ from dualdistill.plan import plan
 from dualdistill.seeding import pin
 from dualdistill.store.progress import read as read_progress
 from dualdistill.training.checkpoint import load_state
-from dualdistill.training.history import EMPTY
+from dualdistill.training.history import History
 from dualdistill.training.objective import LabelEncoderObjective, Networks, Teachers
 from dualdistill.training.precision import DTYPES, SMALLEST_SCALE, check_in_effect
 from dualdistill.training.progress import Clock
@@ -145,8 +145,7 @@ def run(training: Training, steps: int) -> tuple[State, list[dict[str, float]]]:
     """Train some steps and leave a checkpoint; return the lines of the history."""
     state, setup, batches = training
     rows = [train_step(state, setup, batches) for _ in range(steps)]
-    setup.folder.mkdir(exist_ok=True)
-    state.save(setup, 0.0, EMPTY)
+    state.save(setup, 0.0, History(setup.folder))
     return state, rows
 
 
