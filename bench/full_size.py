@@ -189,12 +189,12 @@ def prepare_steps(
 
 
 def benchmarked(spec: RunSpec, batch: int, precision: str) -> RunSpec:
-    """The row's spec with random initial weights and one part per step."""
+    """The row's spec with random initial weights and one part per step on each process that shares it."""
     model = replace(spec.model, start="random") if isinstance(spec.model, StudentSpec) else spec.model
     schedule = replace(
         spec.schedule,
-        batch=batch,
-        batch_per_device=None,
+        batch=batch * int(os.environ.get("WORLD_SIZE", "1")),
+        batch_per_device=batch,
         sync_batchnorm=False,
         precision=precision,
         cbgs=False,

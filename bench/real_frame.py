@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,10 @@ from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import DataPaths
 from dualdistill.seeding import pin
 from dualdistill.store.files import write_json
+from dualdistill.store.records import NOT_LOSSES
 from dualdistill.training.checkpoint import load_state
 from dualdistill.training.devices import launch
+from dualdistill.training.history import History, reaches
 from dualdistill.training.objective import Upstream, build_networks
 from dualdistill.training.train import set_up, train_step
 
@@ -137,21 +140,26 @@ def fit(spec: RunSpec, data: DataPaths, folder: Path, steps: int) -> dict[str, A
     feed = frame_batches(spec, data, images=learner.needs_images, points=learner.needs_points)
     state, setup = set_up(spec, folder, fabric, feed, networks)
     seconds = 0.0
-    if saved := load_state(folder, spec.sha):
+    if saved := load_state(folder, spec.sha, partial(reaches, folder)):
         state.restore(saved)
         seconds = saved["seconds"]
+    history = History(folder, saved and saved["history"])
     batches = feed.batches(state.step, fabric)
     while state.step < steps:
         started = time.monotonic()
-        losses = train_step(state, setup, batches)
+        row = train_step(state, setup, batches)
         seconds += time.monotonic() - started
-        terms = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        history.append(row)
+        terms = "  ".join(f"{name} {value:.3f}" for name, value in row.items() if name not in NOT_LOSSES)
         log.info("step %d  %.1f s/step  %s", state.step, seconds / state.step, terms)
         if state.step % SAVE_EVERY == 0 or state.step == steps:
-            state.save(setup, seconds)
+            state.save(setup, seconds, history)
     torch.save(state.weights(), folder / WEIGHTS)
+    history.end()
+    last = history.path.read_text().splitlines()[-1:]
     pace = round(seconds / max(state.step, 1), 1)
-    return {"row": folder.name, "steps": state.step, "seconds_per_step": pace, "losses": state.history[-1:]}
+    losses = [json.loads(line) for line in last]
+    return {"row": folder.name, "steps": state.step, "seconds_per_step": pace, "losses": losses}
 
 
 class FittedFrame:

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "dualdistill"
 PAGE = ROOT / "docs" / "architecture.md"
 PICTURE = ROOT / "docs" / "architecture.svg"
 ROW = re.compile(r"^\| (\d) \| (\w+) \| ([\w, ]*)\|$", re.MULTILINE)  # floor, folder, what it may import
-FOR_ALL = ("errors", "seeding")
+FOR_ALL = ("errors", "seeding", "faults", "distributed")
 OF_THE_PACKAGE = ("__init__", "__main__")
 # across the picture, so that arrows lie beside each other
 OFFSETS = {

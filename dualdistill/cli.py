@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dualdistill import faults
 from dualdistill.config.run_spec import contents
 from dualdistill.errors import BusyError, UserError
 from dualdistill.launch import processes, ranks, start
@@ -418,6 +419,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if sys.flags.optimize:
             # the official evaluation validates with assert statements, which -O removes
             raise UserError("python -O switches off checks that the scores rely on", hint="run without it")
+        faults.check()
         # not cli(), which has exit codes of its own for a closed pipe and Ctrl-C
         with cli.make_context("dualdistill", list(words), obj=words) as context:
             cli.invoke(context)

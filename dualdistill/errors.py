@@ -49,3 +49,15 @@ class DiskError(UserError):
     """The results folder cannot be written."""
 
     exit_code = 7
+
+
+class PeerError(UserError):
+    """Another process of the same training has ended."""
+
+    exit_code = 8
+
+
+class LoaderError(UserError):
+    """A process that loads samples has died."""
+
+    exit_code = 9

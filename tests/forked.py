@@ -27,25 +27,33 @@ def load_beforehand(*libraries: str) -> None:
 
 
 def start(
-    module: str, *words: str, folder: Path, out: str = os.devnull, err: str = os.devnull
+    module: str,
+    *words: str,
+    folder: Path,
+    out: str = os.devnull,
+    err: str = os.devnull,
+    env: dict[str, str] | None = None,
 ) -> BaseProcess:
     """Start a command in a folder as the leader of a session; its output goes to files."""
-    process = CONTEXT.Process(target=_become, args=(module, words, folder, out, err))
+    process = CONTEXT.Process(target=_become, args=(module, words, folder, out, err, env or {}))
     process.start()
     return process
 
 
-def run(module: str, *words: str, folder: Path) -> CompletedProcess[str]:
+def run(module: str, *words: str, folder: Path, env: dict[str, str] | None = None) -> CompletedProcess[str]:
     """Run a command in a folder and capture its output."""
     with TemporaryDirectory() as outputs:
         out, err = Path(outputs, "out"), Path(outputs, "err")
-        process = start(module, *words, folder=folder, out=str(out), err=str(err))
+        process = start(module, *words, folder=folder, out=str(out), err=str(err), env=env)
         process.join()
         return CompletedProcess([module, *words], process.exitcode, out.read_text(), err.read_text())
 
 
-def _become(module: str, words: tuple[str, ...], folder: Path, out: str, err: str) -> None:
+def _become(
+    module: str, words: tuple[str, ...], folder: Path, out: str, err: str, env: dict[str, str]
+) -> None:
     os.setsid()
+    os.environ.update(env)
     for stream, name in ((1, out), (2, err)):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     os.chdir(folder)

@@ -66,7 +66,7 @@ def test_no_module_imports_itself_through_others(architecture: ModuleType):
 
 def test_few_modules_stand_beside_the_folders(checkout: Path):
     modules = {path.stem for path in (checkout / "dualdistill").glob("*.py")} - {"__init__", "__main__"}
-    assert len(modules) <= 4, modules
+    assert len(modules) <= 6, modules
 
 
 def test_the_picture_is_drawn_from_the_imports_of_today(architecture: ModuleType, tmp_path: Path):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from dualdistill import faults
 from dualdistill.config.nuscenes import CAMERAS
 from dualdistill.config.run_spec import RunSpec, StudentSpec
 from dualdistill.data.augment import Draws, between, bev_affine, image_affine, warp
@@ -108,6 +109,7 @@ class FrameDataset(Dataset[Sample]):
         return len(self.samples)
 
     def __getitem__(self, key: int | tuple[int, int]) -> Sample:
+        faults.reach("load")
         position, draw = (key, 0) if isinstance(key, int) else key
         return self.get(position, draw)
 

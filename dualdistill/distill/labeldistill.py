@@ -17,6 +17,7 @@ from dualdistill.distill.alignment.upsample_conv import upsample
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import FeaturePair, Shape
 from dualdistill.distill.terms.label_response import box_response, heatmap_response
+from dualdistill.distributed import normaliser
 from dualdistill.errors import UserError
 from dualdistill.models.center_targets import centre_targets
 from dualdistill.models.student import displaced, require
@@ -87,4 +88,4 @@ def adapter(inputs: int, outputs: int) -> nn.Sequential:
 
 def feature_loss(student_BCHW: Tensor, teacher_BCHW: Tensor, mask_B1HW: Tensor) -> Tensor:
     """sum_p m(p) sum_c (F_T - F_S)^2 / max(1, sum_p m(p)), over the whole batch."""
-    return (mask_B1HW * (teacher_BCHW - student_BCHW).square()).sum() / mask_B1HW.sum().clamp(min=1)
+    return (mask_B1HW * (teacher_BCHW - student_BCHW).square()).sum() / normaliser(mask_B1HW.sum())

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualdistill.config.nuscenes import BACKGROUND, CLASSES
+from dualdistill.distributed import normaliser
 
 BACKGROUND_WEIGHT = 0.2  # most cells are background
 
@@ -35,7 +36,7 @@ class CellClassifier(nn.Module):
         logits_BNGhw = self.logits(image_BNChw.flatten(0, 1)).unflatten(0, image_BNChw.shape[:2])
         logits_HG, label_H = logits_BNGhw.movedim(2, -1)[hit_BNhw], label_BNhw[hit_BNhw]
         summed = F.cross_entropy(logits_HG, label_H, self.weight_G, reduction="sum")
-        return summed / self.weight_G[label_H].sum().clamp(min=BACKGROUND_WEIGHT)
+        return summed / normaliser(self.weight_G[label_H].sum(), at_least=BACKGROUND_WEIGHT)
 
 
 def cell_labels(owner_BNhw: Tensor, labels_K: tuple[Tensor, ...]) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from dualdistill.config.nuscenes import TASKS
 from dualdistill.config.run_spec import GridSpec, HeadSpec
 from dualdistill.data.batch import Detections
+from dualdistill.distributed import normaliser, ranks
 from dualdistill.models.center_targets import Targets, centre_targets
 from dualdistill.models.nms import circle_nms, rotated_nms
 
@@ -88,11 +89,8 @@ class Head(nn.Module):
         logits_BGYX = torch.cat([prediction["heatmap"] for prediction in predictions], dim=1).float()
         probability_BGYX = logits_BGYX.sigmoid().clamp(1e-4, 1 - 1e-4)
         loss_BGYX = gaussian_focal_loss(probability_BGYX, targets.heatmap_BGYX, reduction="none")
-        losses = loss_BGYX.sum(dim=(0, 2, 3)).split(TASK_SIZES)
-        peaks = targets.heatmap_BGYX.eq(1).sum(dim=(0, 2, 3)).split(TASK_SIZES)
-        return torch.stack(
-            [loss.sum() / peak.sum().clamp(min=1) for loss, peak in zip(losses, peaks, strict=True)]
-        ).sum()
+        loss_G, peaks_G = loss_BGYX.sum(dim=(0, 2, 3)), targets.heatmap_BGYX.eq(1).sum(dim=(0, 2, 3))
+        return (by_task(loss_G) / normaliser(by_task(peaks_G))).sum()
 
     def _box_loss(
         self, predictions: list[dict[str, Tensor]], targets: Targets, velocity_weight: float
@@ -100,15 +98,16 @@ class Head(nn.Module):
         weight_10 = targets.values_K10.new_ones(10)
         weight_10[8:] = velocity_weight
         total = targets.values_K10.new_zeros(())
-        for prediction, first, size in zip(predictions, FIRST_LABEL, TASK_SIZES, strict=True):
-            in_task_K = (targets.label_K >= first) & (targets.label_K < first + size)
+        tasks_K = in_tasks(targets.label_K)
+        counts = normaliser(torch.stack([in_task_K.sum() for in_task_K in tasks_K]), at_least=0)
+        for prediction, in_task_K, count in zip(predictions, tasks_K, counts, strict=True):
             sample_K, row_K = targets.sample_K[in_task_K], targets.row_K[in_task_K]
             column_K = targets.column_K[in_task_K]
             at_K = [prediction[name][sample_K, :, row_K, column_K] for name in REGRESSION]
             values_K10 = targets.values_K10[in_task_K]
             known_K10 = ~values_K10.isnan()
             error_K10 = (torch.cat(at_K, dim=1).float() - values_K10.nan_to_num()).abs() * known_K10
-            total = total + (error_K10 * weight_10).sum() / (len(values_K10) + 1e-4)
+            total = total + (error_K10 * weight_10).sum() / (count + 1e-4 / ranks())
         return BOX_WEIGHT * total
 
     @torch.no_grad()
@@ -205,6 +204,17 @@ class Head(nn.Module):
             "code_size": 9,
         }
         return {"type": "CenterPointBBoxCoder", **options} if named else options
+
+
+def by_task(value_G: Tensor) -> Tensor:
+    """Sums over the classes of every task."""
+    return torch.stack([part.sum() for part in value_G.split(TASK_SIZES)])
+
+
+def in_tasks(label_K: Tensor) -> list[Tensor]:
+    """Which boxes belong to each task."""
+    ranges = zip(FIRST_LABEL, TASK_SIZES, strict=True)
+    return [(label_K >= first) & (label_K < first + size) for first, size in ranges]
 
 
 def _cut(

@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dualdistill import faults
 from dualdistill.errors import DataError, DiskError
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
@@ -26,23 +29,32 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path to write to; it replaces `path` when the block ends without an error."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG):
-            reason = os.strerror(error.errno)
-            raise DiskError(
-                f"cannot write the file: {reason}",
-                where=str(path),
-                hint="free space or permissions, then rerun",
-            ) from error
-        raise
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            faults.reach_file(path.name, "start")
+            yield temporary
+            faults.reach_file(path.name, "written")
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            faults.reach_file(path.name, "synced")
+            temporary.replace(path)
+            _sync_folder(path.parent)
+            faults.reach_file(path.name, "renamed")
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the errors of a disk that cannot be written to into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        what = f"cannot write the file: {os.strerror(error.errno)}"
+        hint = "free space or permissions, then rerun"
+        raise DiskError(what, where=str(path), hint=hint) from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,9 @@ def save_state(folder: Path, step: int, total: int, spec_sha: str, state: Mappin
             stale.unlink()
 
 
-def load_state(folder: Path, spec_sha: str) -> dict[str, Any] | None:
+def load_state(
+    folder: Path, spec_sha: str, is_usable: Callable[[dict[str, Any]], bool] = lambda state: True
+) -> dict[str, Any] | None:
     """The newest intact checkpoint; None, with a warning in the log, when the run has to start over."""
     if not (folder / HEAD).exists():
         return None
@@ -58,9 +60,12 @@ def load_state(folder: Path, spec_sha: str) -> dict[str, Any] | None:
         )
     for name, sha in checkpoints:
         path = folder / name
-        if path.exists() and path.parent == folder and sha256_file(path) == sha:
-            return load_plain(path)
-        log.warning("%s is missing or damaged: falling back to the previous checkpoint", path)
+        if not path.exists() or path.parent != folder or sha256_file(path) != sha:
+            log.warning("%s is missing or damaged: falling back to the previous checkpoint", path)
+        elif is_usable(state := load_plain(path)):
+            return state
+        else:
+            log.warning("the history does not reach %s: falling back to the previous checkpoint", path)
     log.warning("no intact checkpoint in %s: the run starts over", folder)
     return None
 

@@ -7,10 +7,8 @@ import os
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
 
 from dualdistill.config.run_spec import ScheduleSpec
-from dualdistill.errors import UserError
 from dualdistill.training import precision
 
 log = logging.getLogger(__name__)
@@ -21,20 +19,12 @@ def launch(schedule: ScheduleSpec) -> Fabric:
     local, world = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), int(os.environ.get("WORLD_SIZE", "1"))
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     parts = schedule.parts(world)
-    if schedule.sync_batchnorm and world > 1 and device.type == "cpu":
-        what = (
-            "sync_batchnorm over several processes needs GPUs: torch has no synchronised BatchNorm for CPUs"
-        )
-        raise UserError(what, hint="set schedule.sync_batchnorm: false")
     plugin = precision.plugin(schedule.precision, device.type)
     fabric = Fabric(accelerator=device.type, devices=local, num_nodes=world // local, plugins=[plugin])
     fabric.launch()
+    if fabric.global_rank > 0:  # the first process speaks for all, unless something is wrong
+        logging.getLogger("dualdistill").setLevel(logging.WARNING)
     precision.check_in_effect(fabric, schedule.precision)
     shares = (schedule.batch, world, schedule.per_device, parts)
     log.info("batch %d = %d (devices) x %d (samples at once) x %d (accumulated parts)", *shares)
     return fabric
-
-
-def synchronise(objective: nn.Module) -> None:
-    """Let all BatchNorm layers average over all devices; the names of the weights stay."""
-    nn.SyncBatchNorm.convert_sync_batchnorm(objective)

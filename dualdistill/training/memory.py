@@ -131,7 +131,8 @@ def check_fits(estimate: Estimate, samples: int, stages: tuple[str, ...] | None)
 
 
 def size_of(device: torch.device) -> int:
-    """Memory of a device: a GPU's, or the machine's."""
+    """Memory of a device: a GPU's, or this process's share of the machine's."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return whole // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from dualdistill.errors import UserError
+from dualdistill.errors import PeerError, UserError
 from dualdistill.store.progress import Progress
 from dualdistill.store.progress import clock as duration
 from dualdistill.store.records import EVENTS
@@ -105,7 +105,18 @@ def log_failure(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        with suppress(OSError):  # when the disk is full, the exception itself reaches the user
-            log_event(folder, event="failure", why=f"{kind}{error}")
+        record_failure(folder, error)
         raise
+
+
+def record_failure(folder: Path, error: Exception) -> None:
+    """Append a failure to the event log; of several processes that fail together, the cause alone."""
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    with suppress(OSError):  # when the disk is full, the exception itself reaches the user
+        if not (isinstance(error, PeerError) and _last_event(folder) == "failure"):
+            log_event(folder, event="failure", why=f"{kind}{error}")
+
+
+def _last_event(folder: Path) -> str:
+    lines = (folder / EVENTS).read_text().splitlines() if (folder / EVENTS).exists() else []
+    return str(json.loads(lines[-1])["event"]) if lines else ""

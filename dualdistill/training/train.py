@@ -6,13 +6,13 @@ distillation method its own; their plain sum is minimised. The teachers are not 
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +22,32 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim.swa_utils import AveragedModel
 
+from dualdistill import faults
 from dualdistill.config.run_spec import RunSpec, contents
 from dualdistill.data.loader import TrainingBatches, crop_batches, frame_batches
-from dualdistill.errors import NumericsError
+from dualdistill.distributed import gathered, largest, means, rank, ranks, wait_for_all
+from dualdistill.errors import CheckpointError, NumericsError
 from dualdistill.models import Classifier, LabelEncoder
 from dualdistill.models.layers import place
 from dualdistill.plan.plan import DataPaths
 from dualdistill.seeding import pin, random_state, restore_random_state
-from dualdistill.store.files import replacing, sha256_file, write_json
+from dualdistill.store.files import sha256_file, write_json
 from dualdistill.store.lock import run_lock
 from dualdistill.store.provenance import collect
-from dualdistill.store.records import RUN_SCHEMA
+from dualdistill.store.records import NOT_LOSSES, RUN_SCHEMA, WEIGHTS
 from dualdistill.training import memory, optim, precision
+from dualdistill.training.batchnorm import synchronise
 from dualdistill.training.checkpoint import load_state, save_state, save_weights
-from dualdistill.training.devices import launch, synchronise
+from dualdistill.training.devices import launch
+from dualdistill.training.history import FILE as HISTORY
+from dualdistill.training.history import History, reaches
 from dualdistill.training.objective import Networks, Objective, Teachers, Upstream, build_networks
+from dualdistill.training.peers import explained, watched
 from dualdistill.training.progress import Clock, StopSignal, log_event, log_failure, peak_memory_mb
 from dualdistill.training.tensorboard import EventFiles
 
 log = logging.getLogger(__name__)
-OUTPUTS = ("model.safetensors", "history.jsonl")
+OUTPUTS = (WEIGHTS, HISTORY)
 
 
 @dataclass
@@ -54,14 +60,22 @@ class State:
     scaler: GradScaler | None = None  # of the loss in 16-mixed
     step: int = 0
     skipped: int = 0  # steps whose gradient overflowed in 16-mixed
-    history: list[dict[str, Any]] = field(default_factory=list)
     earlier_peak_mb: float = 0.0  # memory, of the processes that trained this run before
+    # how many devices trained from which step on; changes only when a run is resumed on another number
+    devices: list[dict[str, Any]] = field(
+        default_factory=lambda: [{"first_step": 1, "devices": ranks(), "random_state_kept": True}]
+    )
 
     @property
     def peak_memory_mb(self) -> float:
         return max(self.earlier_peak_mb, peak_memory_mb())
 
-    def save(self, setup: Setup, seconds: float) -> None:
+    def save(self, setup: Setup, seconds: float, history: History | None) -> None:
+        """Leave a checkpoint; each rank calls this, and the first one, which has the history, writes."""
+        drawn = gathered(random_state())
+        faults.reach("save")
+        if history is None:
+            return
         plain = {
             "step": self.step,
             "objective": self.objective.state_dict(),
@@ -69,8 +83,9 @@ class State:
             "average": self.average.state_dict() if self.average else {},
             "scaler": self.scaler.state_dict() if self.scaler else {},
             "skipped": self.skipped,
-            "random": random_state(),
-            "history": self.history,
+            "random": drawn,
+            "devices": self.devices,
+            "history": history.end(),
             "seconds": seconds,
             "memory_mb": self.peak_memory_mb,
         }
@@ -83,8 +98,15 @@ class State:
             self.average.load_state_dict(plain["average"])
         if self.scaler:
             self.scaler.load_state_dict(plain["scaler"])
-        restore_random_state(plain["random"])
-        self.step, self.history, self.skipped = plain["step"], plain["history"], plain["skipped"]
+        self.step, self.skipped, self.devices = plain["step"], plain["skipped"], plain["devices"]
+        drawn = plain["random"]
+        restore_random_state(drawn[rank() % len(drawn)])
+        if len(drawn) != ranks():
+            log.warning(
+                "%d devices go on with what %d began, without their random states", ranks(), len(drawn)
+            )
+            change = {"first_step": self.step + 1, "devices": ranks(), "random_state_kept": False}
+            self.devices = [*self.devices, change]
         self.earlier_peak_mb = plain["memory_mb"]
 
     def weights(self) -> dict[str, Tensor]:
@@ -118,61 +140,94 @@ def train(
     state_dir = run_dir / "state"
     # of several processes that train one run together, the first takes the lock
     lock = run_lock(state_dir) if os.environ.get("RANK", "0") == "0" else nullcontext()
-    with lock, log_failure(state_dir):
+    with lock, log_failure(state_dir), explained():
         pin(spec.threads)
         fabric = launch(spec.schedule)
-        networks = build_networks(spec, upstream)
-        feed = _feed(spec, data, networks.objective)
-        state, setup = set_up(spec, state_dir, fabric, feed, networks)
-        seconds_before = 0.0
-        if saved := load_state(state_dir, spec.sha):
-            state.restore(saved)
-            seconds_before = saved["seconds"]
-            log.info("resumed at step %d of %d", state.step, feed.total)
-        if state.step < feed.total:
-            estimate = memory.Estimate(fabric, networks.objective, networks.teachers, feed)
-            stages = getattr(spec.model, "activation_checkpoint", None)
-            memory.check_fits(estimate, spec.schedule.per_device, stages)
-        log_event(state_dir, event="start", step=state.step, total=feed.total)
-        clock = Clock(state.step, feed.total, seconds_before)
-        events = EventFiles(run_dir, state.step) if tensorboard and fabric.global_rank == 0 else None
-        train_steps(state, setup, clock, log_every, events)
-        if fabric.global_rank == 0:
+        with watched(state_dir):
+            networks = build_networks(spec, upstream)
+            feed = _feed(spec, data, networks.objective)
+            state, setup = set_up(spec, state_dir, fabric, feed, networks)
+            saved = resume(state, setup)
+            if state.step < feed.total:
+                estimate = memory.Estimate(fabric, networks.objective, networks.teachers, feed)
+                stages = getattr(spec.model, "activation_checkpoint", None)
+                memory.check_fits(estimate, spec.schedule.per_device, stages)
+            clock = Clock(state.step, feed.total, saved["seconds"] if saved else 0.0)
+            history = events = None
+            if fabric.global_rank == 0:
+                log_event(state_dir, event="start", step=state.step, total=feed.total)
+                history = History(state_dir, saved["history"] if saved else None)
+                events = EventFiles(run_dir, state.step) if tensorboard else None
+            train_steps(state, setup, clock, history, log_every, events)
+        if history:
             record = {"start": networks.start, "seconds": round(clock.seconds, 1)}
-            record |= {"training_devices": fabric.world_size, **_write_outputs(run_dir, spec, state)}
+            record |= {"training_devices": fabric.world_size, **_write_outputs(run_dir, spec, state, history)}
             write_json(run_dir / "run.json", record | _diagnose(spec, data, state, networks.teachers))
             log.info("wrote %s", run_dir / "run.json")
 
 
+def resume(state: State, setup: Setup) -> dict[str, Any] | None:
+    """Restore the state of the last usable checkpoint, if there is one, and return its content."""
+    if setup.fabric.global_rank == 0:
+        for half_written in setup.folder.parent.rglob(".*.tmp"):  # when an earlier process was killed
+            half_written.unlink()
+    saved = load_state(setup.folder, setup.spec.sha, partial(reaches, setup.folder))
+    if saved:
+        state.restore(saved)
+        log.info("resumed at step %d of %d", state.step, setup.feed.total)
+    last, first = largest(state.step, -state.step)
+    if last != -first:
+        what = f"the processes of this training read checkpoints of steps {-first} to {last}"
+        raise CheckpointError(what, where=str(setup.folder), hint="all need the same folder")
+    return saved
+
+
 def train_steps(
-    state: State, setup: Setup, clock: Clock, log_every: int, events: EventFiles | None = None
+    state: State,
+    setup: Setup,
+    clock: Clock,
+    history: History | None,
+    log_every: int,
+    events: EventFiles | None = None,
 ) -> None:
-    """Train the remaining steps: log, save checkpoints, and stop on SIGTERM or SIGINT."""
-    feed, first_process = setup.feed, setup.fabric.global_rank == 0
+    """Train the remaining steps: log, save checkpoints, and stop on SIGTERM or SIGINT.
+
+    The first process has a history, and writes all files.
+    """
+    feed = setup.feed
     stop = StopSignal()
     batches = feed.batches(state.step, setup.fabric)
     while state.step < feed.total:
-        losses = train_step(state, setup, batches)
-        if events:
-            events.write(state.history[-1])
+        row = train_step(state, setup, batches)
+        losses = {name: value for name, value in row.items() if name not in NOT_LOSSES}
         ended, epoch = state.step == feed.total, state.step / feed.steps_per_epoch
-        if first_process and (clock.progress_is_due() or ended):
-            clock.write_progress(setup.folder, state.step, epoch, losses, state.skipped)
+        if history:
+            history.append(row)
+            if clock.progress_is_due() or ended:
+                clock.write_progress(setup.folder, state.step, epoch, losses, state.skipped)
+        if events:
+            events.write(row)
         if state.step % log_every == 0 or ended:
             log.info("%s", clock.line(state.step, epoch, losses, state.skipped))
-        due = state.step % feed.steps_per_epoch == 0 or clock.save_is_due()
-        if (due or ended or stop.received) and first_process:
+        due = ended or state.step % feed.steps_per_epoch == 0 or (bool(history) and clock.save_is_due())
+        save, number = largest(due, stop.received)  # a signal to one rank stops all, after the same step
+        if save or number:
             if events:
                 events.flush()  # a process that resumes here does not write these steps again
-            state.save(setup, clock.seconds)
-        if stop.received:
-            where = (stop.received, state.step)
-            log.warning("stopped by signal %d at step %d; the same command continues from here", *where)
-            raise SystemExit(128 + stop.received)
+            state.save(setup, clock.seconds, history)
+        if number:
+            wait_for_all()  # the checkpoint is written
+            log.warning(
+                "stopped by signal %d at step %d; the same command continues from here", number, state.step
+            )
+            raise SystemExit(128 + number)
 
 
 def train_step(state: State, setup: Setup, batches: Iterator[Any]) -> dict[str, float]:
-    """One optimizer step on the next batch, part by part: forward, backward, clip, step, average."""
+    """One optimizer step on the next batch, part by part: forward, backward, clip, step, average.
+
+    Return its line of the history.
+    """
     fabric, module, schedule = setup.fabric, setup.module, setup.spec.schedule
     rate = optim.learning_rate(schedule, state.step, setup.feed.steps_per_epoch)
     beta1 = optim.momentum(schedule, state.step, setup.feed.steps_per_epoch)
@@ -185,13 +240,14 @@ def train_step(state: State, setup: Setup, batches: Iterator[Any]) -> dict[str, 
         with fabric.no_backward_sync(module, enabled=part + 1 < parts):
             terms = module(batch, setup.teachers, state.step / setup.feed.total)
             _check_finite(terms, state.step, batch)
+            faults.reach("backward")
             fabric.backward(torch.stack(list(terms.values())).sum() / parts)
         for name, value in terms.items():
             losses[name] = losses.get(name, 0.0) + value.item() / parts
+    losses = dict(zip(losses, means(list(losses.values())), strict=True))  # over the ranks
     row = {"step": state.step + 1, "lr": rate, **_update(state, setup, batch), **losses}
     state.step += 1
-    state.history.append(row)
-    return losses
+    return row
 
 
 def _update(state: State, setup: Setup, batch: Any) -> dict[str, float]:
@@ -251,7 +307,7 @@ def set_up(
     if networks.teachers is not None:
         place(networks.teachers, fabric.device)
     if schedule.sync_batchnorm:
-        synchronise(objective)
+        synchronise(objective, fabric.device)
     average = optim.moving_average(objective.learner, schedule.ema) if schedule.ema else None
     scaler = getattr(fabric.strategy.precision, "scaler", None)
     state = State(objective, optim.optimizer(objective, schedule), average, scaler)
@@ -259,11 +315,10 @@ def set_up(
     return state, Setup(spec, folder, fabric, feed, module, stepper, networks.teachers)
 
 
-def _write_outputs(run_dir: Path, spec: RunSpec, state: State) -> dict[str, Any]:
+def _write_outputs(run_dir: Path, spec: RunSpec, state: State, history: History) -> dict[str, Any]:
     """Write weights and history; return what run.json records of them."""
-    save_weights(run_dir / "model.safetensors", state.weights())
-    with replacing(run_dir / "history.jsonl") as temporary:
-        temporary.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in state.history))
+    save_weights(run_dir / WEIGHTS, state.weights())
+    history.copy(run_dir / HISTORY)
     objective = state.objective
     return {
         "schema": RUN_SCHEMA,
@@ -271,6 +326,7 @@ def _write_outputs(run_dir: Path, spec: RunSpec, state: State) -> dict[str, Any]
         "spec": contents(spec),
         "spec_sha": spec.sha,
         "outputs": {name: sha256_file(run_dir / name) for name in OUTPUTS},
+        "devices": state.devices,
         "skipped_steps": state.skipped,
         "peak_memory_mb": state.peak_memory_mb,
         "parameters": {

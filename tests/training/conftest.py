@@ -23,9 +23,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(checkout: Path, results: Path) -> Command:
     """`python -m dualdistill ...` on the smoke profile, with the results in a folder of the test session."""
 
-    def call(*words: str, folder: Path = results, check: bool = True) -> CompletedProcess[str]:
+    def call(
+        *words: str, folder: Path = results, check: bool = True, env: dict[str, str] | None = None
+    ) -> CompletedProcess[str]:
         where = ("--profile", "smoke", "--results", str(folder))
-        done = forked.run("dualdistill", *words, *where, folder=checkout)
+        done = forked.run("dualdistill", *words, *where, folder=checkout, env=env)
         if check:
             assert done.returncode == 0, done.stderr
         return done

@@ -23,6 +23,7 @@ from dualdistill.models import Teacher
 from dualdistill.models.bevdepth.student import BEVDepth
 from dualdistill.plan import plan
 from dualdistill.training.checkpoint import load_state
+from dualdistill.training.history import History
 from dualdistill.training.objective import Networks, Objective, Teachers
 from dualdistill.training.progress import Clock
 from dualdistill.training.train import State, set_up, train_steps
@@ -77,8 +78,9 @@ def train(spec: RunSpec, folder: Path, method: Recorder) -> State:
     state, setup = set_up(spec, folder, fabric, FourSteps(), networks)
     if saved := load_state(folder, spec.sha):
         state.restore(saved)
+    clock, history = Clock(state.step, setup.feed.total, 0.0), History(folder, saved and saved["history"])
     with suppress(SystemExit):  # if the method asked for a stop
-        train_steps(state, setup, Clock(state.step, setup.feed.total, 0.0), log_every=1)
+        train_steps(state, setup, clock, history, log_every=1)
     return state
 
 

@@ -5,120 +5,34 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
-from batches import SLIM_GRID, SLIM_STUDENT, SLIM_TEACHER, random_batch
 from lightning_fabric import Fabric
+from small_networks import LARGE, METHODS, OTHERS, SMALL, Size, input_of, networks_of
 from torch import Tensor
 
-from dualdistill.config import method_options
-from dualdistill.config.run_spec import (
-    ClassifierSpec,
-    GridSpec,
-    LabelEncoderSpec,
-    MVPSpec,
-    RunSpec,
-    ScheduleSpec,
-)
-from dualdistill.data.batch import Batch, Crops, Instances
-from dualdistill.distill.base import Distiller
+from dualdistill.config.run_spec import RunSpec, ScheduleSpec
+from dualdistill.data.batch import Batch
 from dualdistill.errors import NumericsError, UserError
-from dualdistill.models import Classifier, LabelEncoder, Teacher
-from dualdistill.models.bevdepth.student import BEVDepth
+from dualdistill.models import LabelEncoder
 from dualdistill.plan import plan
 from dualdistill.seeding import pin
 from dualdistill.store.progress import read as read_progress
 from dualdistill.training.checkpoint import load_state
-from dualdistill.training.objective import (
-    DetectorObjective,
-    LabelEncoderObjective,
-    Networks,
-    Objective,
-    Teachers,
-)
+from dualdistill.training.history import History
+from dualdistill.training.objective import LabelEncoderObjective, Networks, Teachers
 from dualdistill.training.precision import DTYPES, SMALLEST_SCALE, check_in_effect
 from dualdistill.training.progress import Clock
 from dualdistill.training.train import Setup, State, launch, set_up, train_step
 
-
-@dataclass(frozen=True)
-class Size:
-    grid: GridSpec
-    image: tuple[int, int]
-    samples: int
-
-
-# the backward pass in float16 is slow on CPUs that do not have it
-SMALL = Size(GridSpec(half_extent_m=12.8, cell_m=1.6), (32, 96), 2)
-# batch norms of a random network that average over few cells amplify what rounding changes
-LARGE = Size(SLIM_GRID, (64, 176), 4)
 SCALE = 64.0  # at the usual 65536 the first steps of random networks overflow
 PRECISIONS = get_args(get_type_hints(ScheduleSpec)["precision"])
-METHODS = sorted(method_options.methods())
 OF_KEPT_BOXES = {"crd"}  # losses that a changed set of the teacher's boxes changes
-
-
-def batch_with_objects(size: Size) -> Batch:
-    """A batch with the inputs of all methods: the box of every point, and masks in every camera."""
-    draw = torch.Generator().manual_seed(1)
-    batch = random_batch(size.samples, grid=size.grid, image=size.image, boxes=6)
-    owner_BNhw = torch.randint(1, 7, batch.depth_BNhw.shape, generator=draw) * (batch.depth_BNhw > 0)
-    masks_SHW = torch.zeros(2, *size.image, dtype=torch.bool)
-    masks_SHW[0, 4:20, 10:40] = True
-    masks_SHW[1, 10:30, 50:90] = True
-    instances = Instances(masks_SHW, torch.tensor([0, 8]), torch.tensor([0.9, 0.6]))
-    return replace(batch, owner_BNhw=owner_BNhw, instances=((instances,) * 6,) * size.samples)
-
-
-def student_of(method: str, size: Size) -> Networks:
-    student, teacher = BEVDepth(SLIM_STUDENT, size.grid), Teacher(SLIM_TEACHER, size.grid)
-    distiller: Distiller = method_options.load(method)(**method_options.fill(method, {}))
-    image = (SLIM_STUDENT.neck_channels, size.image[0] // 16, size.image[1] // 16)
-    distiller.bind(student.tap_shapes() | {"image": image}, teacher.tap_shapes())
-    distiller.prepare(student.head, teacher.head)
-    encoder = LabelEncoder(LabelEncoderSpec(channels=16), size.grid, teacher.tap_shapes())
-    return Networks(Objective(student, distiller), Teachers(teacher, encoder), {})
-
-
-def label_encoder(grid: GridSpec) -> Networks:
-    teacher = Teacher(SLIM_TEACHER, grid)
-    encoder = LabelEncoder(LabelEncoderSpec(channels=16), grid, teacher.tap_shapes())
-    return Networks(LabelEncoderObjective(encoder), Teachers(teacher), {})
-
-
-def mvp(grid: GridSpec) -> Networks:
-    numbers = {item.name: getattr(SLIM_TEACHER, item.name) for item in fields(SLIM_TEACHER)}
-    return Networks(Objective(Teacher(MVPSpec(**numbers), grid)), None, {})
-
-
-OTHERS: dict[str, Callable[[GridSpec], Networks]] = {
-    "student": lambda grid: Networks(Objective(BEVDepth(SLIM_STUDENT, grid)), None, {}),
-    "detector": lambda grid: Networks(DetectorObjective(BEVDepth(SLIM_STUDENT, grid), 1.0), None, {}),
-    "centerpoint": lambda grid: Networks(Objective(Teacher(SLIM_TEACHER, grid)), None, {}),
-    "mvp": mvp,
-    "labels": label_encoder,
-    "classifier": lambda grid: Networks(Objective(Classifier(ClassifierSpec(width=8))), None, {}),
-}
-
-
-def networks_of(name: str, size: Size) -> Networks:
-    torch.manual_seed(0)
-    return student_of(name, size) if name in METHODS else OTHERS[name](size.grid)
-
-
-def input_of(name: str, size: Size) -> Batch | Crops:
-    batch = batch_with_objects(size)
-    if name == "classifier":
-        return Crops(batch.tokens, torch.randn(32, 3, 64, 64), torch.arange(32) % 11)
-    if name == "mvp":
-        painted = torch.rand(400, 17, generator=torch.Generator().manual_seed(2)) * 40 - 20
-        return replace(batch, points_PI=(painted,) * size.samples)
-    return batch
 
 
 class Feed:
@@ -169,8 +83,8 @@ def test_everything_takes_a_step_in_every_precision(
 ) -> None:
     state, setup, batches = start(smoke, precision, tmp_path, name)
     before = {key: weight.detach().clone() for key, weight in state.objective.named_parameters()}
-    losses = train_step(state, setup, batches)
-    assert all(math.isfinite(loss) for loss in losses.values())
+    row = train_step(state, setup, batches)
+    assert all(math.isfinite(value) for value in row.values())
     assert not state.skipped
     after = dict(state.objective.named_parameters())
     assert all(weight.isfinite().all() for weight in after.values())
@@ -227,14 +141,12 @@ def planted(at: int) -> Networks:
     return replace(networks, objective=Planted(networks.objective.learner, at))
 
 
-def run(training: Training, steps: int) -> State:
-    """Train some steps and leave a checkpoint."""
+def run(training: Training, steps: int) -> tuple[State, list[dict[str, float]]]:
+    """Train some steps and leave a checkpoint; return the lines of the history."""
     state, setup, batches = training
-    for _ in range(steps):
-        train_step(state, setup, batches)
-    setup.folder.mkdir(exist_ok=True)
-    state.save(setup, 0.0)
-    return state
+    rows = [train_step(state, setup, batches) for _ in range(steps)]
+    state.save(setup, 0.0, History(setup.folder))
+    return state, rows
 
 
 def weights_of(state: State) -> dict[str, Tensor]:
@@ -246,21 +158,22 @@ def test_an_overflow_skips_the_step_is_counted_and_shown_and_training_goes_on(
 ) -> None:
     averaged = replace(smoke, schedule=replace(smoke.schedule, ema=0.5))
     training = start(averaged, "16-mixed", tmp_path, "labels", planted(at=2))
-    state = run(training, 1)
+    state, first = run(training, 1)
     assert state.average is not None
     before = weights_of(state)
     average = {name: value.clone() for name, value in state.average.state_dict().items()}
-    losses = train_step(*training)
+    second = train_step(*training)
     assert all(torch.equal(value, before[name]) for name, value in weights_of(state).items())
     assert all(torch.equal(value, average[name]) for name, value in state.average.state_dict().items())
-    run(training, 2)
+    _, rest = run(training, 2)
+    rows = [*first, second, *rest]
     assert any(not torch.equal(value, before[name]) for name, value in weights_of(state).items())
     assert (state.step, state.skipped) == (4, 1)
-    assert ["grad_norm" in row for row in state.history] == [True, False, True, True]
-    assert [row["loss_scale"] for row in state.history] == [SCALE, SCALE, SCALE / 2, SCALE / 2]
+    assert ["grad_norm" in row for row in rows] == [True, False, True, True]
+    assert [row["loss_scale"] for row in rows] == [SCALE, SCALE, SCALE / 2, SCALE / 2]
     clock = Clock(0, 4, 0.0)
-    assert "  1 skipped  " in clock.line(4, 1.0, losses, state.skipped)
-    clock.write_progress(tmp_path, 4, 1.0, losses, state.skipped)
+    assert "  1 skipped  " in clock.line(4, 1.0, second, state.skipped)
+    clock.write_progress(tmp_path, 4, 1.0, second, state.skipped)
     progress = read_progress(tmp_path)
     assert progress is not None
     assert progress.skipped == 1
@@ -269,13 +182,13 @@ def test_an_overflow_skips_the_step_is_counted_and_shown_and_training_goes_on(
 def test_a_resumed_run_has_the_same_scale_and_ends_in_the_same_weights(
     smoke: RunSpec, tmp_path: Path
 ) -> None:
-    whole = run(start(smoke, "16-mixed", tmp_path / "whole", "labels", planted(at=2)), 4)
+    whole, rows = run(start(smoke, "16-mixed", tmp_path / "whole", "labels", planted(at=2)), 4)
     run(start(smoke, "16-mixed", tmp_path / "broken", "labels", planted(at=2)), 3)
-    resumed = run(start(smoke, "16-mixed", tmp_path / "broken", "labels", planted(at=0)), 1)
+    resumed, last = run(start(smoke, "16-mixed", tmp_path / "broken", "labels", planted(at=0)), 1)
     assert resumed.scaler is not None
     assert whole.scaler is not None
     assert resumed.scaler.state_dict() == whole.scaler.state_dict()
-    assert (resumed.step, resumed.skipped, resumed.history) == (4, 1, whole.history)
+    assert (resumed.step, resumed.skipped, last) == (4, 1, rows[3:])
     after = weights_of(whole)
     assert all(torch.equal(value, after[name]) for name, value in weights_of(resumed).items())
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualdistill.distill.inputs import FeaturePair, Predictions
+from dualdistill.distributed import normaliser
 from dualdistill.models.center_head import BOX_WEIGHT, REGRESSION, Head
 from dualdistill.models.student import displaced, frame_interval, require
 
@@ -87,11 +88,11 @@ def soft_task_loss(
     logits_BGHW = student["heatmap"]
     entropy_BGHW = functional.binary_cross_entropy_with_logits(logits_BGHW, score_BGHW, reduction="none")
     gap_BGHW = (score_BGHW - logits_BGHW.sigmoid()).abs()
-    heatmap = (gap_BGHW * entropy_BGHW).sum() / score_BGHW.sum().clamp(min=1)
+    heatmap = (gap_BGHW * entropy_BGHW).sum() / normaliser(score_BGHW.sum())
     best_BHW = score_BGHW.amax(dim=1)
     error_BHW = torch.zeros_like(best_BHW)
     for name in REGRESSION:
         weight = velocity_weight if name == "vel" else 1.0
         known = torch.where(teacher[name].isnan(), student[name].detach(), teacher[name])
         error_BHW = error_BHW + weight * (student[name] - known).abs().sum(dim=1)
-    return heatmap + BOX_WEIGHT * (best_BHW * error_BHW).sum() / best_BHW.sum().clamp(min=1)
+    return heatmap + BOX_WEIGHT * (best_BHW * error_BHW).sum() / normaliser(best_BHW.sum())

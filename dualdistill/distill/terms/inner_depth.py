@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualdistill.data.batch import ImageDepth
+from dualdistill.distributed import normaliser
 
 
 def inner_depth_loss(depth: ImageDepth) -> Tensor:
@@ -23,7 +24,7 @@ def inner_depth_loss(depth: ImageDepth) -> Tensor:
     owner_MP = depth.owner_BNhw.flatten(0, 1).flatten(1)
     inside_MP = owner_MP > 0
     relative_MP = error_MP - reference_error(error_MP.detach(), owner_MP)
-    return (relative_MP.square() * inside_MP).sum() / inside_MP.sum().clamp(min=1)
+    return (relative_MP.square() * inside_MP).sum() / normaliser(inside_MP.sum())
 
 
 def expected_depth(logits_BNDhw: Tensor, bins_D: Tensor) -> Tensor:

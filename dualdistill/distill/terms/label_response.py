@@ -10,7 +10,8 @@ from mmdet.models.losses.gaussian_focal_loss import gaussian_focal_loss
 from torch import Tensor
 
 from dualdistill.distill.inputs import Predictions
-from dualdistill.models.center_head import BOX_WEIGHT, FIRST_LABEL, REGRESSION, TASK_SIZES
+from dualdistill.distributed import normaliser
+from dualdistill.models.center_head import BOX_WEIGHT, REGRESSION, by_task, in_tasks
 from dualdistill.models.center_targets import Targets
 
 PROBABLE = (1e-4, 1 - 1e-4)  # avoids log(0)
@@ -29,8 +30,7 @@ def heatmap_response(student: Predictions, teacher: Predictions, heatmap_BNHW: T
     score_BNHW = student_BNHW.sigmoid().clamp(*PROBABLE)
     loss_BNHW = gaussian_focal_loss(score_BNHW, target_BNHW, reduction="none")
     loss_N, peaks_N = loss_BNHW.sum(dim=(0, 2, 3)), heatmap_BNHW.eq(1).sum(dim=(0, 2, 3))
-    tasks = zip(loss_N.split(TASK_SIZES), peaks_N.split(TASK_SIZES), strict=True)
-    return torch.stack([loss.sum() / peaks.sum().clamp(min=1) for loss, peaks in tasks]).sum()
+    return (by_task(loss_N) / normaliser(by_task(peaks_N))).sum()
 
 
 def box_response(student: Predictions, teacher: Predictions, targets: Targets, history_s_B: Tensor) -> Tensor:
@@ -40,13 +40,14 @@ def box_response(student: Predictions, teacher: Predictions, targets: Targets, h
     targets have none.
     """
     losses = []
-    for ours, theirs, first, size in zip(student, teacher, FIRST_LABEL, TASK_SIZES, strict=True):
-        in_task_K = (targets.label_K >= first) & (targets.label_K < first + size)
+    tasks_K = in_tasks(targets.label_K)
+    counts = normaliser(torch.stack([in_task_K.sum() for in_task_K in tasks_K]))
+    for ours, theirs, in_task_K, count in zip(student, teacher, tasks_K, counts, strict=True):
         sample_K, known_K10 = targets.sample_K[in_task_K], ~targets.values_K10[in_task_K].isnan()
         at_K = (sample_K, slice(None), targets.row_K[in_task_K], targets.column_K[in_task_K])
         theirs = theirs | {"vel": theirs["vel"] * history_s_B[:, None, None, None]}
         student_K10, teacher_K10 = (
             torch.cat([task[name][at_K] for name in REGRESSION], 1) for task in (ours, theirs)
         )
-        losses.append(((student_K10 - teacher_K10).abs() * known_K10).sum() / max(1, len(sample_K)))
+        losses.append(((student_K10 - teacher_K10).abs() * known_K10).sum() / count)
     return BOX_WEIGHT * torch.stack(losses).sum()

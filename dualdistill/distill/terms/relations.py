@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualdistill.config.run_spec import GridSpec
+from dualdistill.distributed import normaliser
 
 TINY = 1e-24  # squared length below which a row counts as zero
 
@@ -55,7 +56,7 @@ def relation_loss(student_KRF: Tensor, teacher_KRF: Tensor) -> Tensor:
     cosine_KR = overlap(student_KRF, teacher_KRF) / lengths_KR
     # a zero row cannot be normalised: its squared distance from a row of unit length is 1
     distance_KR = (student_KR > TINY).float() + (teacher_KR > TINY).float() - 2 * cosine_KR
-    return distance_KR.sum() / max(1, distance_KR.numel())
+    return distance_KR.sum() / normaliser(distance_KR.numel())
 
 
 def overlap(first_KRF: Tensor, second_KRG: Tensor) -> Tensor:

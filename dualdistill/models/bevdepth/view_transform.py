@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualdistill.config.run_spec import BEVDepthSpec, GridSpec
+from dualdistill.distributed import normaliser
 from dualdistill.models.bevdepth.deformable import DeformableConv
 from dualdistill.models.bevdepth.geometry import EXACT, GEOMETRIES, Geometry, depth_bin_count
 from dualdistill.models.layers import residual_stage
@@ -175,4 +176,4 @@ def depth_loss(
                 F.binary_cross_entropy_with_logits(logits_HD, target_HD, reduction="sum") / logits_CD.numel()
             )
         summed = F.binary_cross_entropy(logits_HD.softmax(dim=1), target_HD, reduction="sum")
-        return summed / max(1, len(index_H))
+        return summed / normaliser(len(index_H))

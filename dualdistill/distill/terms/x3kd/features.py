@@ -9,6 +9,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from dualdistill.distributed import normaliser
+
 
 def adapter(inputs: int, outputs: int) -> nn.Sequential:
     """A small network from the student's channels to the teacher's."""
@@ -26,4 +28,4 @@ def feature_loss(
     """1/N sum over the N cells that count of mean_c |F_S - F_T| or of mean_c (F_S - F_T)^2."""
     error_BCHW = aligned_BCHW - teacher_BCHW
     error_BHW = (error_BCHW.abs() if norm == "l1" else error_BCHW.square()).mean(dim=1)
-    return (error_BHW * counted_BHW).sum() / counted_BHW.sum().clamp(min=1)
+    return (error_BHW * counted_BHW).sum() / normaliser(counted_BHW.sum())

@@ -24,6 +24,7 @@ from dualdistill.distill.terms.x3kd.instance_targets import (
     image_targets,
     regions,
 )
+from dualdistill.distributed import normaliser
 
 ANCHORS_PER_IMAGE = 256  # in the loss
 
@@ -79,10 +80,11 @@ class InstanceHead(nn.Module):
         masks_Rss = self.mask_head(torch.cat([image.crops_RCss for image in regions_M]))[row_R, label_R]
         target_Rss = torch.cat([image.masks_Rss for image in regions_M])
         entropy_Rss = functional.binary_cross_entropy_with_logits(masks_Rss, target_Rss, reduction="none")
+        region_count, object_count = normaliser(len(labels_K)), normaliser(len(inside_R))
         return {
-            "region_class": functional.cross_entropy(logits_KG, labels_K),
-            "region_box": error_R4.abs().sum() / len(labels_K),
-            "region_mask": entropy_Rss.mean(dim=(1, 2)).sum() / max(1, len(inside_R)),
+            "region_class": functional.cross_entropy(logits_KG, labels_K, reduction="sum") / region_count,
+            "region_box": error_R4.abs().sum() / region_count,
+            "region_mask": entropy_Rss.mean(dim=(1, 2)).sum() / object_count,
         }
 
 
@@ -100,4 +102,5 @@ def anchor_losses(
         target_R4 = rois.deltas(anchors_A4[positive], image.boxes_S4[owner_A[positive] - 1])
         box = box + (delta_A4[positive] - target_R4).abs().sum()
         count += len(sampled)
-    return {"anchor_score": score / count, "anchor_box": box / count}
+    divisor = normaliser(count)
+    return {"anchor_score": score / divisor, "anchor_box": box / divisor}

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from dualdistill.data.batch import SHORTEST_HISTORY_S
 from dualdistill.distill.inputs import Predictions
+from dualdistill.distributed import normaliser
 from dualdistill.models.center_head import REGRESSION
 
 BETA = 2.0  # of the quality focal loss
@@ -33,7 +34,8 @@ def output_losses(
         score = score + quality_focal(logit_K, score_K).sum()
         box = box + (score_K * box_error(ours, theirs, history_s_B, at_K)).sum()
         cells += len(score_K)
-    return score / max(1, cells), box / max(1, cells)
+    count = normaliser(cells)
+    return score / count, box / count
 
 
 def quality_focal(logit_K: Tensor, score_K: Tensor) -> Tensor:
