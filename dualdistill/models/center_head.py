@@ -212,7 +212,7 @@ def by_task(value_G: Tensor) -> Tensor:
 
 
 def in_tasks(label_K: Tensor) -> list[Tensor]:
-    """Which boxes belong to each task."""
+    """Masks of the boxes of each task."""
     ranges = zip(FIRST_LABEL, TASK_SIZES, strict=True)
     return [(label_K >= first) & (label_K < first + size) for first, size in ranges]
 

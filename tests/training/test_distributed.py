@@ -121,7 +121,7 @@ def lose(names: list[str], spec: RunSpec, out: Path) -> None:
 def in_one_and_in_two(
     function: Callable[..., None], schedule: ScheduleSpec, spec: RunSpec, folder: Path
 ) -> dict[int, Rows]:
-    """What a function writes by number of processes."""
+    """The lines that a function writes, by number of processes."""
     rows = {}
     for count in (1, 2):
         out, shared = folder / f"{count}.json", replace(schedule, batch_per_device=2 // count)
