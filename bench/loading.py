@@ -153,7 +153,8 @@ def rate(batches: TrainingBatches, loaders: int, samples: int) -> float:
     feed = batches.batches(0, fabric)
     for _ in range(first):
         next(feed).to(fabric.device)
-    return (samples - first) / timed(lambda: [batch.to(fabric.device) for batch in islice(feed, samples - first)])
+    rest = islice(feed, samples - first)
+    return (samples - first) / timed(lambda: [batch.to(fabric.device) for batch in rest])
 
 
 def timed(work: Callable[[], object]) -> float:

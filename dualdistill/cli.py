@@ -205,6 +205,11 @@ def import_checkpoint(plan: Plan, file: Path, row: str, mmdet3d: str | None) -> 
     print("\n".join(import_checkpoint.import_checkpoint(plan, row, file, mmdet3d)))
 
 
+def _set_loaders(plan: Plan) -> None:
+    """Name the number of loader processes to the loop that starts them."""
+    os.environ.setdefault("DUALDISTILL_LOADERS", str(plan.settings.loaders))
+
+
 @command("train")
 @click.argument("run")
 @click.option("--log-every", type=int, default=20, metavar="STEPS")
@@ -220,7 +225,7 @@ def train(plan: Plan, run: str, log_every: int) -> None:
         )
     for name in planned.needs:
         plan.check_import(plan.runs[name])
-    os.environ.setdefault("DUALDISTILL_LOADERS", str(plan.settings.loaders))
+    _set_loaders(plan)
     if planned.spec.masks:
         plan.check_masks(planned.spec.masks)
     from dualdistill.training import train
@@ -236,6 +241,7 @@ def train(plan: Plan, run: str, log_every: int) -> None:
 def predict(plan: Plan, run: str) -> None:
     """Predict the boxes of the split."""
     planned = plan.run_with_boxes(run)
+    _set_loaders(plan)
     from dualdistill.evaluation import predict
 
     predict.run(planned.spec, plan.folder(planned), plan.paths, plan.settings.split)

@@ -30,12 +30,9 @@ from dualdistill.data.masks.provider import MaskProvider, warp_instances
 from dualdistill.data.pasted_objects.paste import paste
 from dualdistill.data.pasted_objects.reader import ObjectDatabase
 from dualdistill.data.previous_frame import choose_previous_frame
-from dualdistill.data.sensor_files import Pixels, Points, SensorFiles
+from dualdistill.data.sensor_files import Points, SensorFiles
 from dualdistill.data.virtual_points.reader import VirtualClouds
 from dualdistill.seeding import seed_for
-
-IMAGENET_MEAN = torch.tensor([123.675, 116.28, 103.53])[:, None, None]  # of RGB in 0..255
-IMAGENET_STD = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -183,7 +180,8 @@ class FrameDataset(Dataset[Sample]):
             [warp(self.source.image(record), image_affines[n], size) for n, record in enumerate(frame)]
             for frame in records
         ]
-        return normalised(np.array(frames))
+        # the pixels of an image stay together, as cv2 wrote them: the device rearranges them faster
+        return torch.from_numpy(np.array(frames)).movedim(-1, -3)
 
     def _instances(self, records: tuple[int, ...], image_affines: Array) -> tuple[Instances, ...] | None:
         if self.masks is None:
@@ -211,16 +209,13 @@ class FrameDataset(Dataset[Sample]):
         return torch.from_numpy(depth_Nhw), torch.from_numpy(owner_Nhw)
 
 
-def normalised(pixels_HW3: Pixels) -> Tensor:
-    """Normalise RGB pixels [..., H, W, 3] to network input [..., 3, H, W]."""
-    pixels_3HW = torch.from_numpy(pixels_HW3).movedim(-1, -3)
-    # one contiguous float copy, then in place: images are most of a sample's time
-    images_3HW = pixels_3HW.to(torch.float32, memory_format=torch.contiguous_format)
-    return images_3HW.sub_(IMAGENET_MEAN).div_(IMAGENET_STD)
-
-
 def _float32(values: Array) -> Tensor:
     return torch.from_numpy(np.asarray(values, dtype=np.float32))
+
+
+def stacked(images_3HW: list[Tensor]) -> Tensor:
+    """Stack images without rearranging their pixels."""
+    return torch.stack([image_3HW.movedim(-3, -1) for image_3HW in images_3HW]).movedim(-1, -3)
 
 
 def collate(samples: list[Sample]) -> Batch:
@@ -240,7 +235,7 @@ def collate(samples: list[Sample]) -> Batch:
     instances = [camera.instances for camera in cameras if camera.instances is not None]
     return replace(
         batch,
-        images_BFNCHW=torch.stack([camera.images_FNCHW for camera in cameras]),
+        images_BFNCHW=stacked([camera.images_FNCHW for camera in cameras]),
         intrinsics_BFN33=torch.stack([camera.intrinsics_FN33 for camera in cameras]),
         image_affine_BFN33=torch.stack([camera.image_affine_FN33 for camera in cameras]),
         camera_to_lidar_BFN44=torch.stack([camera.camera_to_lidar_FN44 for camera in cameras]),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
-from torch.utils.data import DataLoader
 
 from dualdistill import models
 from dualdistill.config.nuscenes import ATTRIBUTE_BY_MOTION, CLASSES, MAX_BOXES, MOVING_MPS
@@ -24,6 +22,7 @@ from dualdistill.config.run_spec import RunSpec
 from dualdistill.data.batch import Batch, Detections
 from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.data.index import LIDAR_COLUMN, Index
+from dualdistill.data.loader_processes import load
 from dualdistill.errors import CheckpointError
 from dualdistill.evaluation.results_format import FLAGS, check
 from dualdistill.models.layers import place
@@ -136,5 +135,4 @@ def to_nuscenes(detections: Detections, lidar_to_global_44: np.ndarray, token: s
 def _batches(frames: FrameDataset) -> Iterable[Batch]:
     positions = range(len(frames))
     keys = [[(position, 0) for position in positions[i : i + BATCH]] for i in positions[::BATCH]]
-    workers = int(os.environ.get("DUALDISTILL_LOADERS", "0"))
-    return DataLoader(frames, batch_sampler=keys, collate_fn=collate, num_workers=workers)
+    return load(frames, collate, keys)

@@ -104,7 +104,8 @@ def _probe(plan: Plan, view: FigureView) -> Probed:
         raise UserError(f"figure '{view.name}' needs a student that aligns its maps", hint="another row")
     restore(plan, run, objective)
     frames = frames_of(plan, run, images=True, points=True)
-    batch = collate([frames.get(key_frame.position(frames.index, plan.scored_split, view))])
+    sample = frames.get(key_frame.position(frames.index, plan.scored_split, view))
+    batch = collate([sample]).to(torch.device("cpu"))
     output = student(batch)
     # a test frame has no depth targets, and no map drawn here depends on them
     assert output.depth_logits_BNDhw is not None

@@ -62,7 +62,7 @@ def test_masks_are_augmented_with_their_image(lettered, changes) -> None:
     for draw in range(6):
         batch = collate([data[(0, draw)]])
         for camera, instances in enumerate(batch.instances[0]):
-            image_HW = batch.images_BFNCHW[0, 0, camera].mean(dim=0)
+            image_HW = batch.images_BFNCHW[0, 0, camera].float().mean(dim=0)
             white_HW = image_HW > (image_HW.max() + image_HW.min()) / 2
             assert torch.equal(instances.masks_SHW[0], white_HW)
             # and as its matrix maps them, pixel by pixel
