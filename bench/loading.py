@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from dualdistill.config.nuscenes import CAMERAS, CLASSES
 from dualdistill.config.run_spec import DataSpec, RunSpec, StudentSpec
-from dualdistill.data import index_build
+from dualdistill.data import index_build, loader_processes
 from dualdistill.data.index import Index
 from dualdistill.data.loader import TrainingBatches, frame_batches
 from dualdistill.data.masks import Instance
@@ -39,18 +39,18 @@ from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import DataPaths
 
 ROWS = ("bevdepth-r50", "bevdepth-r101", "centerpoint", "x3kd-r50-centerpoint", "x3kd-r101-centerpoint")
+WHOLE, DEVICE = "a loader, in all", "to a CPU as device"
 SWEEPS = 10  # before the key frame, of which training takes nine
 # stage -> functions by file and name, whose times are added
 STAGES = {
     "decode": (("sensor_files.py", "image"),),
     "images": (("dataset.py", "_images"),),
-    "normalise": (("dataset.py", "normalised"),),
+    "normalise": (("dataset.py", "normalised"),),  # until the device did it
     "depth targets": (("dataset.py", "_depth"),),
     "sweeps": (("dataset.py", "_points"),),
     "paste": (("paste.py", "paste"),),
     "masks": (("dataset.py", "_instances"),),
     "collate": (("dataset.py", "collate"),),
-    "to device": (("batch.py", "to"),),
 }
 
 
@@ -64,15 +64,18 @@ def main(words: Sequence[str] | None = None) -> list[str]:
     parser.add_argument("--config", type=Path, default=Path("config/config.yaml"))
     given = parser.parse_args(words)
     logging.disable(logging.INFO)
+    loader_processes.begin(0)  # the stages are measured in this process
     data = prepare(given.frame, given.work)
     plan = planning.load(given.config, {"profile": "nuscenes", "masks": str(data.masks)})
-    columns = ["row", "whole", "warp", *(stage for stage in STAGES if stage != "images"), "rest"]
-    lines = ["ms a sample", _line(columns), "|---" * len(columns) + "|"]
+    lines = ["CPU milliseconds a sample"]
     speeds = ["samples/s by loader processes", _line(["row", *given.loaders])]
     speeds.append("|---" * (1 + len(given.loaders)) + "|")
     for row in given.rows:
         samples = batches_of(plan.run(row).spec, data, given.samples)
-        lines.append(_line([row, *(f"{value:.1f}" for value in by_stage(samples, given.samples))]))
+        times = by_stage(samples, given.samples)
+        if len(lines) == 1:
+            lines += [_line(["row", *times]), "|---" * (1 + len(times)) + "|"]
+        lines.append(_line([row, *(f"{value:.1f}" for value in times.values())]))
         rates = (rate(samples, count, given.samples) for count in given.loaders)
         speeds.append(_line([row, *(f"{value:.2f}" for value in rates)]))
         print(lines[-1], speeds[-1], sep="\n", flush=True)
@@ -122,27 +125,29 @@ def batches_of(spec: RunSpec, data: DataPaths, samples: int) -> TrainingBatches:
     return frame_batches(spec, data, images=student, points=not student or spec.teacher is not None)
 
 
-def by_stage(batches: TrainingBatches, samples: int) -> list[float]:
-    """Milliseconds a sample in all, of warping, of each stage but `images`, and of the rest."""
+def by_stage(batches: TrainingBatches, samples: int) -> dict[str, float]:
+    """CPU milliseconds a sample of a loader in all and by stage, and of what is left to the device."""
     fabric = Fabric(accelerator="cpu", devices=1)
     os.environ["DUALDISTILL_LOADERS"] = "0"
 
-    def read() -> None:
-        for batch in islice(batches.batches(0, fabric), samples):
-            batch.to(fabric.device)
+    def read() -> list[Any]:
+        return list(islice(batches.batches(0, fabric), samples))
 
-    read()  # files into memory, libraries loaded
+    for batch in read():  # files into memory, libraries loaded
+        batch.to(fabric.device)
     whole = timed(read)
-    profile = cProfile.Profile()
-    profile.runcall(read)
+    # time of this process: others on the machine do not count
+    profile = cProfile.Profile(time.process_time)
+    read_batches = profile.runcall(read)
     times: dict[str, float] = dict.fromkeys(STAGES, 0.0)
     for (file, _, function), (*_, seconds, _) in pstats.Stats(profile).stats.items():
         for stage, places in STAGES.items():
             if (Path(file).name, function) in places and "dualdistill" in file:
                 times[stage] += seconds
-    warp = times.pop("images") - times["decode"] - times["normalise"]
-    parts = [warp, *times.values()]
-    return [1e3 * seconds / samples for seconds in (whole, *parts, max(0.0, whole - sum(parts)))]
+    times = {"warp": times.pop("images") - times["decode"] - times["normalise"], **times}
+    times["rest"] = max(0.0, whole - sum(times.values()))
+    device = timed(lambda: [batch.to(fabric.device) for batch in read_batches])
+    return {name: 1e3 * each / samples for name, each in ({WHOLE: whole, **times, DEVICE: device}).items()}
 
 
 def rate(batches: TrainingBatches, loaders: int, samples: int) -> float:
@@ -154,13 +159,13 @@ def rate(batches: TrainingBatches, loaders: int, samples: int) -> float:
     for _ in range(first):
         next(feed).to(fabric.device)
     rest = islice(feed, samples - first)
-    return (samples - first) / timed(lambda: [batch.to(fabric.device) for batch in rest])
+    return (samples - first) / timed(lambda: [batch.to(fabric.device) for batch in rest], time.perf_counter)
 
 
-def timed(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def timed(work: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
+    started = clock()
     work()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def _line(cells: Sequence[object]) -> str:

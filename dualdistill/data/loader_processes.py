@@ -6,11 +6,12 @@ changes no result.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from dualdistill.errors import DataError, UserError
 VARIABLE = "DUALDISTILL_LOADERS"  # a number, or auto
 MOST = 16  # chosen by auto: each holds two batches
 GPUS = Path("/proc/driver/nvidia/gpus")  # a folder for each, whatever CUDA_VISIBLE_DEVICES hides
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 Keys = list[tuple[int, int]]  # of the samples of one batch
 
@@ -41,7 +43,7 @@ def load(samples: Dataset[Any], collate: Callable[[list[Any]], Any], keys: Itera
         batch_size=None,
         num_workers=count,
         collate_fn=_as_it_is,
-        worker_init_fn=_begin,
+        worker_init_fn=begin,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # the seeds of the loaders, which nothing uses, draw no number elsewhere
     )
@@ -103,10 +105,14 @@ def _as_it_is(block: Any) -> Any:
     return block
 
 
-def _begin(number: int) -> None:
-    """Keep a loader to one core: there is one of them for each."""
+def begin(number: int) -> None:
+    """Keep a loader to one core, since there is one for each, and let it keep the memory of its images."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    with suppress(OSError, AttributeError):  # another C library than glibc
+        # glibc gives large arrays back to the kernel; to get new pages for the next image takes long
+        for option, kept_bytes in ((M_MMAP_THRESHOLD, 2**25), (M_TRIM_THRESHOLD, 2**30)):
+            ctypes.CDLL(None).mallopt(option, kept_bytes)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ Points = NDArray[np.float32]
 
 
 def _pixels(stored: Image.Image, content: bytes) -> Pixels:
-    """The pixels that PIL decodes, by cv2, whose array needs no copies: 3.5 instead of 12 ms at full size."""
+    """The pixels that PIL decodes, by cv2, which takes a quarter less and writes them to an array at once."""
     # cv2 fills a truncated JPEG with grey, where PIL raises
     if stored.format == "JPEG" and stored.mode == "RGB" and content.endswith(END_OF_JPEG):
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
