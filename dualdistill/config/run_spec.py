@@ -46,6 +46,17 @@ PerTask = Annotated[tuple[T, ...], Field(min_length=len(TASKS), max_length=len(T
 PerClass = Annotated[tuple[T, ...], Field(min_length=len(CLASSES), max_length=len(CLASSES))]  # likewise
 
 
+@dataclasses.dataclass(frozen=True)
+class AddedLater:
+    """Annotation of a field that was added when runs already existed.
+
+    At its neutral value the field is left out of the hash, so that earlier runs keep their ids; the neutral
+    value never changes, even if the default does.
+    """
+
+    neutral: Any
+
+
 @dataclass(frozen=True, config=STRICT)
 class DataSpec:
     """A data set in nuScenes' format and its splits."""
@@ -95,6 +106,9 @@ class InputSpec:
     image_width: ImageSide = 704
     resize_jitter: Interval = (-0.06, 0.11)  # added to width / source width
     resize_test: float = 0.04
+    # exact: every pixel decoded, then averaged down | fast: JPEG decoded at a half, quarter or eighth of its
+    # size where the network's image is smaller still; other pixels, for the same place (docs/nuscenes.md)
+    decode: Annotated[Literal["exact", "fast"], AddedLater("exact")] = "exact"
     image_flip: bool = True
     image_rotate_deg: Degrees = 5.4
     bev_rotate_deg: Degrees = 22.5
@@ -399,17 +413,6 @@ class RunSpec:
     @cached_property
     def sha(self) -> str:
         return sha_of(contents(self))
-
-
-@dataclasses.dataclass(frozen=True)
-class AddedLater:
-    """Annotation of a field that was added when runs already existed.
-
-    At its neutral value the field is left out of the hash, so that earlier runs keep their ids; the neutral
-    value never changes, even if the default does.
-    """
-
-    neutral: Any
 
 
 def contents(spec: Any) -> Any:

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from dualdistill.config.nuscenes import CAMERAS
 from dualdistill.config.run_spec import RunSpec, StudentSpec
-from dualdistill.data.augment import Draws, between, bev_affine, image_affine, warp
+from dualdistill.data.augment import Draws, between, bev_affine, image_affine, shrinking, warp
 from dualdistill.data.batch import Batch, Instances
 from dualdistill.data.cache import Cache
 from dualdistill.data.clouds import teacher_cloud
@@ -30,7 +30,7 @@ from dualdistill.data.masks.provider import MaskProvider, warp_instances
 from dualdistill.data.pasted_objects.paste import paste
 from dualdistill.data.pasted_objects.reader import ObjectDatabase
 from dualdistill.data.previous_frame import choose_previous_frame
-from dualdistill.data.sensor_files import Points, SensorFiles
+from dualdistill.data.sensor_files import Pixels, Points, SensorFiles
 from dualdistill.data.virtual_points.reader import VirtualClouds
 from dualdistill.seeding import seed_for
 
@@ -89,11 +89,12 @@ class FrameDataset(Dataset[Sample]):
         self.train, self.images, self.points = train, images, points
         # of the depth targets; a teacher has none and loads no images
         self.stride = spec.model.feature_stride if isinstance(spec.model, StudentSpec) else 0
-        self.source: SensorFiles | Cache = SensorFiles(index, root) if cache is None else Cache(cache, index)
+        self.files = SensorFiles(index, root)
+        self.source: SensorFiles | Cache = self.files if cache is None else Cache(cache, index)
         self.cloud: Callable[[int], Points] = self.source.cloud
         self.depth_cloud: Callable[[int], Points] = self.source.cloud
         if points:
-            self.cloud = teacher_cloud(SensorFiles(index, root), self.source, spec, virtual)
+            self.cloud = teacher_cloud(self.files, self.source, spec, virtual)
         self.objects = ObjectDatabase(objects, index) if train and objects else None
         if train and images and spec.input.depth_points == "virtual":
             assert virtual is not None  # the plan refuses a row whose teacher has none
@@ -175,13 +176,19 @@ class FrameDataset(Dataset[Sample]):
         )
 
     def _images(self, records: list[tuple[int, ...]], image_affines: Array) -> Tensor:
-        size = (self.spec.input.image_height, self.spec.input.image_width)
         frames = [
-            [warp(self.source.image(record), image_affines[n], size) for n, record in enumerate(frame)]
-            for frame in records
+            [self._image(record, image_affines[n]) for n, record in enumerate(frame)] for frame in records
         ]
         # the pixels of an image stay together, as cv2 wrote them: the device rearranges them faster
         return torch.from_numpy(np.array(frames)).movedim(-1, -3)
+
+    def _image(self, record: int, affine_33: Array) -> Pixels:
+        size = (self.spec.input.image_height, self.spec.input.image_width)
+        if self.spec.input.decode == "exact":
+            return warp(self.source.image(record), affine_33, size)
+        # from the file even where a cache has all pixels: those of a run do not depend on the cache
+        pixels_HW3, factor = self.files.shrunk_image(record, max(1, shrinking(affine_33)))
+        return warp(pixels_HW3, affine_33 @ np.diag([factor, factor, 1.0]), size)
 
     def _instances(self, records: tuple[int, ...], image_affines: Array) -> tuple[Instances, ...] | None:
         if self.masks is None:
