@@ -24,14 +24,48 @@ VIRTUAL = -1.0
 
 @dataclass(frozen=True)
 class Instances:
-    """S instances of one image in network pixels.
+    """S instances of one image in network pixels, cut out along their boxes: the rest of a mask is empty.
 
-    They stay in main memory: the masks are many, and only crops of them are needed elsewhere.
+    They stay in main memory: only crops of them are needed elsewhere.
     """
 
-    masks_SHW: Tensor  # bool, never empty
+    size: tuple[int, int]  # height and width of the image
+    boxes_S4: Tensor  # the smallest around each mask: left, top, right, bottom, whole pixels
+    inside_P: Tensor  # bool, the pixels of all boxes, one box after another, row by row
     labels_S: Tensor  # indices into CLASSES
     scores_S: Tensor  # 0..1
+
+    @staticmethod
+    def of(masks_SHW: Tensor, labels_S: Tensor, scores_S: Tensor) -> Instances:
+        """Instances from whole masks, which are never empty."""
+        boxes_S4 = tight_boxes(masks_SHW)
+        corners = zip(masks_SHW, boxes_S4.tolist(), strict=True)
+        parts = [mask_HW[top:bottom, left:right].flatten() for mask_HW, (left, top, right, bottom) in corners]
+        inside_P = torch.cat([torch.zeros(0, dtype=torch.bool), *parts])
+        height, width = masks_SHW.shape[1:]
+        return Instances((height, width), boxes_S4, inside_P, labels_S, scores_S)
+
+    def masks(self, chosen_R: Tensor) -> Tensor:
+        """Whole masks [R, H, W] of some instances."""
+        sides_S2 = self.boxes_S4[:, 2:] - self.boxes_S4[:, :2]
+        end_S = sides_S2.prod(dim=1).cumsum(dim=0).tolist()
+        masks_RHW = torch.zeros(len(chosen_R), *self.size, dtype=torch.bool)
+        for mask_HW, s in zip(masks_RHW, chosen_R.tolist(), strict=True):
+            (left, top, right, bottom), (width, height) = self.boxes_S4[s].tolist(), sides_S2[s].tolist()
+            inside_P = self.inside_P[end_S[s] - width * height : end_S[s]]
+            mask_HW[top:bottom, left:right] = inside_P.view(height, width)
+        return masks_RHW
+
+
+def tight_boxes(masks_SHW: Tensor) -> Tensor:
+    """The smallest box around each mask, in its pixels, [S, 4]."""
+    sides = []
+    for inside in (masks_SHW.any(dim=1), masks_SHW.any(dim=2)):
+        first = inside.int().argmax(dim=1)
+        last = inside.shape[1] - inside.flip(1).int().argmax(dim=1)
+        sides.append((first, last))
+    (left, right), (top, bottom) = sides
+    return torch.stack([left, top, right, bottom], dim=1)
 
 
 @dataclass(frozen=True)

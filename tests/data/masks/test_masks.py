@@ -18,6 +18,7 @@ from dualdistill.data.masks.mask_ap import MaskAP
 from dualdistill.data.masks.noisy import ALIKE, NoisyMasks
 from dualdistill.data.masks.provider import overlap
 from dualdistill.data.masks.rendered import RenderedMasks
+from dualdistill.data.masks.stored import write_masks
 from dualdistill.data.virtual_points.build import clouds, make
 from dualdistill.data.virtual_points.reader import VirtualClouds, cloud_path
 from dualdistill.errors import DataError
@@ -230,6 +231,16 @@ def test_stored_masks_are_read_and_validated(own_toy, tmp_path: Path) -> None:
         (CAR, 0.5, 100),
         (BUS, 0.25, 1600),
     ]
+    whole = path.stat().st_size
+    write_masks(tmp_path, index.path(record), instances, (225, 400))
+    assert path.stat().st_size != whole
+    for packed, each in zip(stored.masks(record), instances, strict=True):
+        assert (packed.label, packed.score) == (each.label, each.score)
+        assert np.array_equal(packed.mask_HW, each.mask_HW)
+    with np.load(path) as file:
+        runs = dict(file)
+    write_masks(tmp_path, index.path(record), [], (225, 400))
+    assert stored.masks(record) == []
     with pytest.raises(DataError, match="the image has no masks"):
         stored.masks(record + 1)
     faults = {
@@ -237,6 +248,7 @@ def test_stored_masks_are_read_and_validated(own_toy, tmp_path: Path) -> None:
         "labels go from 0 to 9": content | {"labels": np.array([0, 1, 10])},
         "the masks cannot be read": {"labels": content["labels"]},
     }
+    faults["cannot be read|do not fit"] = runs | {"size": np.array([225, 399])}
     for sentence, broken in faults.items():
         np.savez_compressed(path, **broken)
         with pytest.raises(DataError, match=sentence):
