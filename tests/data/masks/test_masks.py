@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from dualdistill.data.masks.provider import overlap
 from dualdistill.data.masks.rendered import RenderedMasks
 from dualdistill.data.masks.stored import write_masks
 from dualdistill.data.virtual_points.build import clouds, make
-from dualdistill.data.virtual_points.reader import VirtualClouds, cloud_path
+from dualdistill.data.virtual_points.reader import MANIFEST, VirtualClouds, cloud_path
 from dualdistill.errors import DataError
 from dualdistill.store.files import read_json
 
@@ -202,17 +203,22 @@ def test_most_virtual_points_of_the_world_lie_in_boxes(world, lifted: Path) -> N
     assert hit > 0.85 * count
 
 
-def test_an_interrupted_build_resumes_to_the_same_bytes(world, lifted: Path, tmp_path: Path) -> None:
+def test_an_interrupted_build_keeps_complete_files_and_ends_in_the_same_bytes(
+    world, lifted: Path, tmp_path: Path
+) -> None:
     spec, records = VirtualSpec("oracle", max_gap_s=0.1), clouds(world.index)
-    first = cloud_path(tmp_path, world.index, records[0])
-    first.parent.mkdir(parents=True)
-    first.write_bytes(b"kept")
-    make(world.index, world.root, spec, None, tmp_path)
-    assert first.read_bytes() == b"kept"
-    for record in records[1:]:
-        paths = [cloud_path(folder, world.index, record) for folder in (lifted, tmp_path)]
+    made = shutil.copytree(lifted, tmp_path / "made")
+    (made / MANIFEST).unlink()
+    kept, cut, gone = (cloud_path(made, world.index, record) for record in records[:3])
+    before = kept.stat().st_mtime_ns
+    cut.write_bytes(cut.read_bytes()[:-4])
+    gone.unlink()
+    make(world.index, world.root, spec, None, made, workers=2)
+    assert kept.stat().st_mtime_ns == before
+    for record in records:
+        paths = [cloud_path(folder, world.index, record) for folder in (lifted, made)]
         assert paths[0].read_bytes() == paths[1].read_bytes()
-    reader = VirtualClouds(lifted, world.index, lambda record: np.zeros((0, 4), np.float32))
+    reader = VirtualClouds(made, world.index, lambda record: np.zeros((0, 4), np.float32))
     assert reader.cloud(records[0]).shape[1] == 16
 
 
