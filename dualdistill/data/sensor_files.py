@@ -69,10 +69,13 @@ class SensorFiles:
 
     def cloud(self, record: int) -> Points:
         """Points [P, 4]: x, y, z in the frame of the LiDAR, intensity 0..255."""
-        return self.returns(record)[:, :4].copy()
+        return self._stored(record)[:, :4].copy()
 
     def returns(self, record: int) -> Points:
         """Points [P, 5]: as `cloud`, with the ring."""
+        return self._stored(record).copy()
+
+    def _stored(self, record: int) -> Points:
         path = self.root / self.index.path(record)
         try:
             content = path.read_bytes()
@@ -91,7 +94,7 @@ class SensorFiles:
         points_P5 = np.frombuffer(content, dtype="<f4").reshape(-1, 5)
         if not np.isfinite(points_P5).all():
             raise self._damaged(record, path, "the point cloud holds values that are not finite")
-        return points_P5.copy()
+        return points_P5
 
     def _damaged(self, record: int, path: Path, what: str) -> DataError:
         return DataError(
