@@ -139,6 +139,7 @@ def train(
         train_steps(state, setup, clock, log_every, events)
         if fabric.global_rank == 0:
             record = {"start": networks.start, "seconds": round(clock.seconds, 1)}
+            record |= {"waited_for_data": clock.waiting}  # share of the time, since the last start
             record |= {"training_devices": fabric.world_size, **_write_outputs(run_dir, spec, state)}
             write_json(run_dir / "run.json", record | _diagnose(spec, data, state, networks.teachers))
             log.info("wrote %s", run_dir / "run.json")
@@ -150,7 +151,7 @@ def train_steps(
     """Train the remaining steps: log, save checkpoints, and stop on SIGTERM or SIGINT."""
     feed, first_process = setup.feed, setup.fabric.global_rank == 0
     stop = StopSignal()
-    batches = feed.batches(state.step, setup.fabric)
+    batches = clock.watched(feed.batches(state.step, setup.fabric))
     while state.step < feed.total:
         losses = train_step(state, setup, batches)
         if events:
