@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dualdistill.config.run_spec import contents
+from dualdistill.config.yaml import nearest
 from dualdistill.errors import UserError
 from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import Plan
@@ -151,6 +152,26 @@ def build_cache(plan: Plan) -> None:
 
     with run_lock(state := plan.job_state("cache")):
         cache.build(Index.load(plan.paths.index), plan.paths.root, plan.paths.cache, state=state)
+
+
+@command("images")
+@click.argument("images")
+def resize_images(plan: Plan, images: str) -> None:
+    """Resize all images once, for runs that read them at that width.
+
+    IMAGES is a folder of resized images.
+    """
+    if images not in plan.images:
+        hint = nearest(images, plan.images) or "input.decode: 880, for example"
+        raise UserError(f"no run reads '{images}'", hint=hint)
+    from dualdistill.data import small_images
+    from dualdistill.data.index import Index
+    from dualdistill.store.lock import run_lock
+
+    where = (plan.paths.root, plan.images[images], plan.paths.index.parent / images)
+    with run_lock(state := plan.job_state(images)):
+        index = Index.load(plan.paths.index)
+        small_images.build(index, *where, workers=plan.settings.workers, state=state)
 
 
 @command("virtual")

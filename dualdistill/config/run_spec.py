@@ -39,6 +39,7 @@ from dualdistill.store.files import sha_of
 
 DataName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
 ImageSide = Annotated[int, Field(ge=32, multiple_of=16)]
+ImageWidth = Annotated[int, Field(ge=64)]
 RingStep = Annotated[int, Field(ge=1, le=32)]
 Stage = Literal["layer1", "layer2", "layer3", "layer4", "depth_net", "bev_encoder", "bev_neck"]
 T = TypeVar("T")
@@ -107,8 +108,9 @@ class InputSpec:
     resize_jitter: Interval = (-0.06, 0.11)  # added to width / source width
     resize_test: float = 0.04
     # exact: every pixel decoded, then averaged down | fast: JPEG decoded at a half, quarter or eighth of its
-    # size where the network's image is smaller still; other pixels, for the same place (docs/nuscenes.md)
-    decode: Annotated[Literal["exact", "fast"], AddedLater("exact")] = "exact"
+    # size where the network's image is smaller still | a width: from images resized to it once, as JPEG.
+    # The last two give slightly other pixels at the same places (docs/nuscenes.md)
+    decode: Annotated[Literal["exact", "fast"] | ImageWidth, AddedLater("exact")] = "exact"
     image_flip: bool = True
     image_rotate_deg: Degrees = 5.4
     bev_rotate_deg: Degrees = 22.5

@@ -31,6 +31,7 @@ from dualdistill.data.pasted_objects.paste import paste
 from dualdistill.data.pasted_objects.reader import ObjectDatabase
 from dualdistill.data.previous_frame import choose_previous_frame
 from dualdistill.data.sensor_files import Pixels, Points, SensorFiles
+from dualdistill.data.small_images import SmallImages, check_width
 from dualdistill.data.virtual_points.reader import VirtualClouds
 from dualdistill.seeding import seed_for
 
@@ -80,6 +81,7 @@ class FrameDataset(Dataset[Sample]):
         train: bool,
         images: bool,
         points: bool,
+        resized: Path | None = None,
         virtual: Path | None = None,
         objects: Path | None = None,
         masks: MaskProvider | None = None,
@@ -91,6 +93,11 @@ class FrameDataset(Dataset[Sample]):
         self.stride = spec.model.feature_stride if isinstance(spec.model, StudentSpec) else 0
         self.files = SensorFiles(index, root)
         self.source: SensorFiles | Cache = self.files if cache is None else Cache(cache, index)
+        self.resized: SmallImages | None = None
+        if images and isinstance(spec.input.decode, int):
+            assert resized is not None  # the plan names the folder
+            check_width(index, spec.input)
+            self.resized = SmallImages(resized, index, spec.input.decode)
         self.cloud: Callable[[int], Points] = self.source.cloud
         self.depth_cloud: Callable[[int], Points] = self.source.cloud
         if points:
@@ -186,6 +193,11 @@ class FrameDataset(Dataset[Sample]):
         size = (self.spec.input.image_height, self.spec.input.image_width)
         if self.spec.input.decode == "exact":
             return warp(self.source.image(record), affine_33, size)
+        if self.resized is not None:
+            pixels_HW3 = self.resized.image(record)
+            stored = (int(self.index.record_height[record]), int(self.index.record_width[record]))
+            down, across = (whole / side for whole, side in zip(stored, pixels_HW3.shape, strict=False))
+            return warp(pixels_HW3, affine_33 @ np.diag([across, down, 1.0]), size)
         # from the file even where a cache has all pixels: those of a run do not depend on the cache
         pixels_HW3, factor = self.files.shrunk_image(record, max(1, shrinking(affine_33)))
         return warp(pixels_HW3, affine_33 @ np.diag([factor, factor, 1.0]), size)

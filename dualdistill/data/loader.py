@@ -82,6 +82,7 @@ def frame_batches(spec: RunSpec, data: DataPaths, *, images: bool, points: bool)
         train=True,
         images=images,
         points=points,
+        resized=data.images(spec),
         virtual=data.virtual(spec),
         objects=data.objects(spec),
         masks=masks,

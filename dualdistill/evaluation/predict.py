@@ -61,6 +61,7 @@ def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val", out: 
             train=False,
             images=images,
             points=points,
+            resized=data.images(spec),
             virtual=data.virtual(spec),
         )
         sensors = {"use_camera": images, "use_lidar": points}

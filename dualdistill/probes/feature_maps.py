@@ -90,7 +90,8 @@ def frames_of(plan: Plan, run: Run, *, images: bool, points: bool) -> FrameDatas
     """The scored split as input of a run's networks, without augmentation."""
     index, split, data = Index.load(plan.paths.index), plan.scored_split, plan.paths
     where = (index, data.root, data.cache, split, run.spec)
-    return FrameDataset(*where, train=False, images=images, points=points, virtual=data.virtual(run.spec))
+    resized, virtual = data.images(run.spec), data.virtual(run.spec)
+    return FrameDataset(*where, train=False, images=images, points=points, resized=resized, virtual=virtual)
 
 
 def _probe(plan: Plan, view: FigureView) -> Probed:
