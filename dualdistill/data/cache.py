@@ -3,7 +3,7 @@
 images_<H>x<W>.npy is uint8 [rows, H, W, 3], one file per image size; points.npy is float32 [P, 4]. Row
 numbers follow from the index, so the bytes do not depend on the number of workers. cache.json is written
 last: a folder without it is not a cache. Meant for the synthetic world; full-size nuScenes would take
-terabytes and is decoded on the fly.
+terabytes, and is decoded on the fly or resized once (small_images.py).
 """
 
 from __future__ import annotations

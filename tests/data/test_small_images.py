@@ -7,6 +7,7 @@ from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 
@@ -103,6 +104,37 @@ def test_too_little_disk_is_refused_before_anything_is_written(toy, tmp_path: Pa
     with pytest.raises(DiskError, match=r"need about 0\.0 GB and 0\.0 GB are free"):
         build(toy.index, toy.root, WIDTH, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_on_resized_images_with_and_without_loaders(checkout: Path, tmp_path: Path) -> None:
+    config = shutil.copytree(checkout / "config", tmp_path / "config")
+    profile = config / "profiles" / "smoke.yaml"
+    profile.write_text(profile.read_text().replace("cache: true", "cache: false"))
+    row = "\nsmall: {from: bevdepth-r50, model.start: random, input.decode: 114, schedule.epochs: 1}\n"
+    with (config / "variants.yaml").open("a") as rows:
+        rows.write(row)
+    where = ["--config", str(config / "config.yaml"), "--profile", "smoke"]
+
+    def call(*words: str, results: Path = tmp_path / "results", code: int = 0) -> str:
+        done = forked.run("dualdistill", *words, *where, "--results", str(results), folder=checkout)
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    assert "no run reads 'images-99-v1'" in call("images", "images-99-v1", code=2)
+    for stage in ("world", "index"):
+        call(stage)
+    assert "the resized images were never finished" in call("train", "small", code=3)
+    assert "GB to write" in call("images", "images-114-v1")
+    shutil.copytree(tmp_path / "results", tmp_path / "loaded")
+    files = []
+    for folder, loaders in (("results", "0"), ("loaded", "2")):
+        for stage in ("train", "predict"):
+            call(stage, "small", "--set", f"loaders={loaders}", results=tmp_path / folder)
+        (run,) = (tmp_path / folder / "runs").glob("bevdepth-r50-*")
+        files.append([(run / name).read_bytes() for name in ("model.safetensors", "results_nusc.json")])
+    assert files[0] == files[1]
 
 
 def test_a_width_below_the_need_is_refused(toy) -> None:
