@@ -33,6 +33,7 @@ CATEGORIES = {  # any category of the class, since the record names classes only
     "barrier": "movable_object.barrier",
 }
 IMAGE_SIZE = (900, 1600)
+SWEEP_US = 50_000
 
 
 def read_info(folder: Path) -> tuple[dict[str, Any], dict[int, str]]:
@@ -43,8 +44,11 @@ def read_info(folder: Path) -> tuple[dict[str, Any], dict[int, str]]:
     }
 
 
-def write_root(folder: Path, root: Path) -> Path:
-    """Write the root of the frame in a folder: tables, and links to its sensor files."""
+def write_root(folder: Path, root: Path, sweeps: int = 0) -> Path:
+    """Write the root of the frame in a folder: tables, and links to its sensor files.
+
+    With `sweeps`, as many LiDAR records stand before the frame, all of them its own cloud: to measure time.
+    """
     info, classes = read_info(folder)
     sample_token = info["token"]
     tables: dict[str, list[Row]] = {name: [] for name in TABLES} | shared_tables()
@@ -55,6 +59,7 @@ def write_root(folder: Path, root: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
             target.symlink_to(next(folder.glob(f"*__{channel}__*")).resolve())
+    _add_sweeps(tables, sweeps)
     for number, box in enumerate(info["instances"]):
         if box["bbox_label_3d"] in classes:
             _add_box(tables, number, box, classes[box["bbox_label_3d"]], lidar_to_global, sample_token)
@@ -101,6 +106,19 @@ def _add_sensor(
             "next": "",
         }
     )
+
+
+def _add_sweeps(tables: dict[str, list[Row]], count: int) -> None:
+    """Repeat the LiDAR's record at 20 Hz before the key frame."""
+    key = next(row for row in tables["sample_data"] if row["filename"].endswith(".pcd.bin"))
+    for number in range(1, count + 1):
+        later, stamp = tables["sample_data"][-1] if number > 1 else key, key["timestamp"] - number * SWEEP_US
+        data = token(SCENE, "sweep", number)
+        pose = {**tables["ego_pose"][0], "token": data, "timestamp": stamp}
+        row = {**key, "token": data, "ego_pose_token": data, "timestamp": stamp, "is_key_frame": False}
+        tables["ego_pose"].append(pose)
+        tables["sample_data"].append({**row, "prev": "", "next": later["token"]})
+        later["prev"] = data
 
 
 def _add_box(

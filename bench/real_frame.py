@@ -173,7 +173,7 @@ class FittedFrame:
         images, points = self.network.needs_images, self.network.needs_points
         where = (self.index, data.root, None, SPLIT, spec)
         self.frames = FrameDataset(*where, train=False, images=images, points=points)
-        self.batch = collate([self.frames[0]])
+        self.batch = collate([self.frames[0]]).to(torch.device("cpu"))
 
     def take_statistics(self) -> None:
         """Replace the running statistics, which lag behind the weights, by those of the frame."""

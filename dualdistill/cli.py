@@ -21,6 +21,7 @@ import click
 
 from dualdistill import faults
 from dualdistill.config.run_spec import contents
+from dualdistill.config.yaml import nearest
 from dualdistill.errors import BusyError, UserError
 from dualdistill.launch import processes, ranks, start
 from dualdistill.plan import plan as planning
@@ -102,7 +103,7 @@ def _override(text: str, option: str = "--set ") -> tuple[str, str]:
 
 def _on_devices(plan: Plan, planned: Run, job: str, work: Callable[[], None]) -> None:
     """Train or predict a run on the devices of such a job."""
-    os.environ.setdefault("DUALDISTILL_LOADERS", str(plan.settings.loaders))
+    os.environ.setdefault("DUALDISTILL_LOADERS", str(plan.settings.loaders))  # for data/loader_processes.py
     if not ranks.is_rank():
         with run_lock(plan.folder(planned) / "state"):
             pass  # refuses a run that another process holds, before this one waits for devices
@@ -163,6 +164,26 @@ def build_cache(plan: Plan) -> None:
 
     with run_lock(state := plan.job_state("cache")):
         cache.build(Index.load(plan.paths.index), plan.paths.root, plan.paths.cache, state=state)
+
+
+@command("images")
+@click.argument("images")
+def resize_images(plan: Plan, images: str) -> None:
+    """Resize all images once, for runs that read them at that width.
+
+    IMAGES is a folder of resized images.
+    """
+    if images not in plan.images:
+        hint = nearest(images, plan.images) or "input.decode: 880, for example"
+        raise UserError(f"no run reads '{images}'", hint=hint)
+    from dualdistill.data import small_images
+    from dualdistill.data.index import Index
+    from dualdistill.store.lock import run_lock
+
+    where = (plan.paths.root, plan.images[images], plan.paths.index.parent / images)
+    with run_lock(state := plan.job_state(images)):
+        index = Index.load(plan.paths.index)
+        small_images.build(index, *where, workers=plan.settings.workers, state=state)
 
 
 @command("virtual")

@@ -39,11 +39,23 @@ from dualdistill.store.files import sha_of
 
 DataName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
 ImageSide = Annotated[int, Field(ge=32, multiple_of=16)]
+ImageWidth = Annotated[int, Field(ge=64)]
 RingStep = Annotated[int, Field(ge=1, le=32)]
 Stage = Literal["layer1", "layer2", "layer3", "layer4", "depth_net", "bev_encoder", "bev_neck"]
 T = TypeVar("T")
 PerTask = Annotated[tuple[T, ...], Field(min_length=len(TASKS), max_length=len(TASKS))]  # in their order
 PerClass = Annotated[tuple[T, ...], Field(min_length=len(CLASSES), max_length=len(CLASSES))]  # likewise
+
+
+@dataclasses.dataclass(frozen=True)
+class AddedLater:
+    """Annotation of a field that was added when runs already existed.
+
+    At its neutral value the field is left out of the hash, so that earlier runs keep their ids; the neutral
+    value never changes, even if the default does.
+    """
+
+    neutral: Any
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -95,6 +107,10 @@ class InputSpec:
     image_width: ImageSide = 704
     resize_jitter: Interval = (-0.06, 0.11)  # added to width / source width
     resize_test: float = 0.04
+    # exact: every pixel decoded, then averaged down | fast: JPEG decoded at a half, quarter or eighth of its
+    # size where the network's image is smaller still | a width: from images resized to it once, as JPEG.
+    # The last two give slightly other pixels at the same places (docs/nuscenes.md)
+    decode: Annotated[Literal["exact", "fast"] | ImageWidth, AddedLater("exact")] = "exact"
     image_flip: bool = True
     image_rotate_deg: Degrees = 5.4
     bev_rotate_deg: Degrees = 22.5
@@ -399,17 +415,6 @@ class RunSpec:
     @cached_property
     def sha(self) -> str:
         return sha_of(contents(self))
-
-
-@dataclasses.dataclass(frozen=True)
-class AddedLater:
-    """Annotation of a field that was added when runs already existed.
-
-    At its neutral value the field is left out of the hash, so that earlier runs keep their ids; the neutral
-    value never changes, even if the default does.
-    """
-
-    neutral: Any
 
 
 def contents(spec: Any) -> Any:

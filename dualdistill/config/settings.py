@@ -75,7 +75,8 @@ class Settings:
     imagenet: ImageNet = field(default_factory=ImageNet)
     devices: Devices = field(default_factory=Devices)  # of a training or a prediction
     workers: Count = 2  # processes that render the world and add virtual points
-    loaders: Whole = 0  # processes that load samples, per training; 0 loads in the training process
+    # processes that load samples, for each device of a training or prediction; 0 loads in the process itself
+    loaders: Whole | Literal["auto"] = "auto"
     tensorboard: bool = False  # event files of every training
 
     def imagenet_file(self, depth: int) -> Path | None:

@@ -86,6 +86,11 @@ def image_affine(draws: Draws | None, camera: int, spec: InputSpec, source: tupl
     return np.asarray(rotation @ affine)
 
 
+def shrinking(affine_33: Array) -> int:
+    """The whole factor by which an affine makes an image smaller."""
+    return int(1 / math.sqrt(abs(np.linalg.det(affine_33[:2, :2]))))
+
+
 def warp(image_HW3: Pixels, affine_33: Array, size: tuple[int, int]) -> Pixels:
     """Warp an image, or a mask [H, W], by an affine, black outside; size is (height, width).
 
@@ -93,7 +98,7 @@ def warp(image_HW3: Pixels, affine_33: Array, size: tuple[int, int]) -> Pixels:
     flicker with the crop, the image is first averaged down by a whole factor, much as in PIL's resize;
     incomplete blocks at the top and on the right are left out.
     """
-    factor = int(1 / math.sqrt(abs(np.linalg.det(affine_33[:2, :2]))))
+    factor = shrinking(affine_33)
     if factor > 1:
         height, width = image_HW3.shape[:2]
         top, small = height % factor, (width // factor, height // factor)

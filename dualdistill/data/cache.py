@@ -3,23 +3,21 @@
 images_<H>x<W>.npy is uint8 [rows, H, W, 3], one file per image size; points.npy is float32 [P, 4]. Row
 numbers follow from the index, so the bytes do not depend on the number of workers. cache.json is written
 last: a folder without it is not a cache. Meant for the synthetic world; full-size nuScenes would take
-terabytes and is decoded on the fly.
+terabytes, and is decoded on the fly or resized once (small_images.py).
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dualdistill.data import worker_pool
 from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.sensor_files import POINT_BYTES, Pixels, Points, SensorFiles
 from dualdistill.errors import DataError, DiskError
@@ -117,19 +115,9 @@ def build(index: Index, root: Path, out: Path, *, workers: int = 1, state: Path 
     for name, (shape, kind) in shapes.items():
         _reserve(out / name, shape, kind)
     records = len(index.record_path)
-    starts = range(0, records, CHUNK)
-    counted = partial(track, total=records, stage="images and clouds decoded", folder=state, each=CHUNK)
-    if workers > 1:
-        # spawned, not forked: the caller may hold threads of torch or of OpenCV
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, _Filler.begin, (index, root, out)) as pool:
-            for _ in counted(pool.map(_Filler.fill_in_worker, starts)):
-                pass
-    else:
-        filler = _Filler(index, root, out)
-        for start in counted(starts):
-            filler.fill(start)
-        filler.flush()
+    done = worker_pool.results(_Filler, (index, root, out), range(0, records, CHUNK), workers)
+    for _ in track(done, records, "images and clouds decoded", folder=state, each=CHUNK):
+        pass
     manifest = {
         "schema": SCHEMA,
         "index_sha": index.sha,
@@ -162,13 +150,11 @@ def _disk_errors(path: Path) -> Iterator[None]:
 class _Filler:
     """Writer of records to their rows; one per process."""
 
-    mine: _Filler
-
     def __init__(self, index: Index, root: Path, out: Path) -> None:
         self.index, self.files, self.layout = index, SensorFiles(index, root), Layout(index)
         self.arrays = {name: np.load(out / name, mmap_mode="r+") for name in self.layout.shapes}
 
-    def fill(self, start: int) -> None:
+    def __call__(self, start: int) -> None:
         for record in range(start, min(start + CHUNK, len(self.index.record_path))):
             if self.index.record_channel[record] == LIDAR_COLUMN:
                 first, last = self.layout.first_point[record : record + 2]
@@ -176,16 +162,5 @@ class _Filler:
             else:
                 image = self.files.image(record)
                 self.arrays[image_file(*image.shape[:2])][self.layout.row[record]] = image
-
-    def flush(self) -> None:
         for array in self.arrays.values():
             array.flush()
-
-    @classmethod
-    def begin(cls, index: Index, root: Path, out: Path) -> None:
-        cls.mine = cls(index, root, out)
-
-    @classmethod
-    def fill_in_worker(cls, start: int) -> None:
-        cls.mine.fill(start)
-        cls.mine.flush()

@@ -23,7 +23,7 @@ from dualdistill.config.run_spec import CropSpec, RunSpec
 from dualdistill.data.augment import between, warp
 from dualdistill.data.batch import Crops
 from dualdistill.data.cache import Cache
-from dualdistill.data.dataset import normalised
+from dualdistill.data.dataset import stacked
 from dualdistill.data.geometry import Array, corners, inverse, move_points, project
 from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.sampling import balanced
@@ -113,7 +113,9 @@ class CropDataset(Dataset[Crop]):
         side_px = self.crops.side_px
         affine_33 = window.affine(side_px, mirrored)
         pixels_HW3 = warp(self.source.image(window.record), affine_33, (side_px, side_px))
-        return Crop(self.index.token(window.sample), normalised(pixels_HW3), window.label)
+        return Crop(
+            self.index.token(window.sample), torch.from_numpy(pixels_HW3).movedim(-1, -3), window.label
+        )
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Positions of one epoch, shuffled; with cbgs every label is equally frequent."""
@@ -128,7 +130,7 @@ def collate(crops: list[Crop]) -> Crops:
     """Stack crops to a batch."""
     return Crops(
         tokens=tuple(crop.token for crop in crops),
-        images_BCHW=torch.stack([crop.image_3HW for crop in crops]),
+        images_BCHW=stacked([crop.image_3HW for crop in crops]),
         labels_B=torch.tensor([crop.label for crop in crops]),
     )
 

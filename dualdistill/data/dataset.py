@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from dualdistill import faults
 from dualdistill.config.nuscenes import CAMERAS
 from dualdistill.config.run_spec import RunSpec, StudentSpec
-from dualdistill.data.augment import Draws, between, bev_affine, image_affine, warp
+from dualdistill.data.augment import Draws, between, bev_affine, image_affine, shrinking, warp
 from dualdistill.data.batch import Batch, Instances
 from dualdistill.data.cache import Cache
 from dualdistill.data.clouds import teacher_cloud
@@ -32,11 +32,9 @@ from dualdistill.data.pasted_objects.paste import paste
 from dualdistill.data.pasted_objects.reader import ObjectDatabase
 from dualdistill.data.previous_frame import choose_previous_frame
 from dualdistill.data.sensor_files import Pixels, Points, SensorFiles
+from dualdistill.data.small_images import SmallImages, check_width
 from dualdistill.data.virtual_points.reader import VirtualClouds
 from dualdistill.seeding import seed_for
-
-IMAGENET_MEAN = torch.tensor([123.675, 116.28, 103.53])[:, None, None]  # of RGB in 0..255
-IMAGENET_STD = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,7 @@ class FrameDataset(Dataset[Sample]):
         train: bool,
         images: bool,
         points: bool,
+        resized: Path | None = None,
         virtual: Path | None = None,
         objects: Path | None = None,
         masks: MaskProvider | None = None,
@@ -93,11 +92,17 @@ class FrameDataset(Dataset[Sample]):
         self.train, self.images, self.points = train, images, points
         # of the depth targets; a teacher has none and loads no images
         self.stride = spec.model.feature_stride if isinstance(spec.model, StudentSpec) else 0
-        self.source: SensorFiles | Cache = SensorFiles(index, root) if cache is None else Cache(cache, index)
+        self.files = SensorFiles(index, root)
+        self.source: SensorFiles | Cache = self.files if cache is None else Cache(cache, index)
+        self.resized: SmallImages | None = None
+        if images and isinstance(spec.input.decode, int):
+            assert resized is not None  # the plan names the folder
+            check_width(index, spec.input)
+            self.resized = SmallImages(resized, index, spec.input.decode)
         self.cloud: Callable[[int], Points] = self.source.cloud
         self.depth_cloud: Callable[[int], Points] = self.source.cloud
         if points:
-            self.cloud = teacher_cloud(SensorFiles(index, root), self.source, spec, virtual)
+            self.cloud = teacher_cloud(self.files, self.source, spec, virtual)
         self.objects = ObjectDatabase(objects, index) if train and objects else None
         if train and images and spec.input.depth_points == "virtual":
             assert virtual is not None  # the plan refuses a row whose teacher has none
@@ -180,12 +185,24 @@ class FrameDataset(Dataset[Sample]):
         )
 
     def _images(self, records: list[tuple[int, ...]], image_affines: Array) -> Tensor:
-        size = (self.spec.input.image_height, self.spec.input.image_width)
         frames = [
-            [warp(self.source.image(record), image_affines[n], size) for n, record in enumerate(frame)]
-            for frame in records
+            [self._image(record, image_affines[n]) for n, record in enumerate(frame)] for frame in records
         ]
-        return normalised(np.array(frames))
+        # the pixels of an image stay together, as cv2 wrote them: the device rearranges them faster
+        return torch.from_numpy(np.array(frames)).movedim(-1, -3)
+
+    def _image(self, record: int, affine_33: Array) -> Pixels:
+        size = (self.spec.input.image_height, self.spec.input.image_width)
+        if self.spec.input.decode == "exact":
+            return warp(self.source.image(record), affine_33, size)
+        if self.resized is not None:
+            pixels_HW3 = self.resized.image(record)
+            stored = (int(self.index.record_height[record]), int(self.index.record_width[record]))
+            down, across = (whole / side for whole, side in zip(stored, pixels_HW3.shape, strict=False))
+            return warp(pixels_HW3, affine_33 @ np.diag([across, down, 1.0]), size)
+        # from the file even where a cache has all pixels: those of a run do not depend on the cache
+        pixels_HW3, factor = self.files.shrunk_image(record, max(1, shrinking(affine_33)))
+        return warp(pixels_HW3, affine_33 @ np.diag([factor, factor, 1.0]), size)
 
     def _instances(self, records: tuple[int, ...], image_affines: Array) -> tuple[Instances, ...] | None:
         if self.masks is None:
@@ -213,16 +230,13 @@ class FrameDataset(Dataset[Sample]):
         return torch.from_numpy(depth_Nhw), torch.from_numpy(owner_Nhw)
 
 
-def normalised(pixels_HW3: Pixels) -> Tensor:
-    """Normalise RGB pixels [..., H, W, 3] to network input [..., 3, H, W]."""
-    pixels_3HW = torch.from_numpy(pixels_HW3).movedim(-1, -3)
-    # one contiguous float copy, then in place: images are most of a sample's time
-    images_3HW = pixels_3HW.to(torch.float32, memory_format=torch.contiguous_format)
-    return images_3HW.sub_(IMAGENET_MEAN).div_(IMAGENET_STD)
-
-
 def _float32(values: Array) -> Tensor:
     return torch.from_numpy(np.asarray(values, dtype=np.float32))
+
+
+def stacked(images_3HW: list[Tensor]) -> Tensor:
+    """Stack images without rearranging their pixels."""
+    return torch.stack([image_3HW.movedim(-3, -1) for image_3HW in images_3HW]).movedim(-1, -3)
 
 
 def collate(samples: list[Sample]) -> Batch:
@@ -242,7 +256,7 @@ def collate(samples: list[Sample]) -> Batch:
     instances = [camera.instances for camera in cameras if camera.instances is not None]
     return replace(
         batch,
-        images_BFNCHW=torch.stack([camera.images_FNCHW for camera in cameras]),
+        images_BFNCHW=stacked([camera.images_FNCHW for camera in cameras]),
         intrinsics_BFN33=torch.stack([camera.intrinsics_FN33 for camera in cameras]),
         image_affine_BFN33=torch.stack([camera.image_affine_FN33 for camera in cameras]),
         camera_to_lidar_BFN44=torch.stack([camera.camera_to_lidar_FN44 for camera in cameras]),

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from dualdistill.config.run_spec import CropSpec, RunSpec, ScheduleSpec
 from dualdistill.data import crop_dataset, dataset
 from dualdistill.data.crop_dataset import CropDataset
 from dualdistill.data.dataset import FrameDataset
 from dualdistill.data.index import Index
+from dualdistill.data.loader_processes import Keys, load
 from dualdistill.data.masks import open_masks
 from dualdistill.data.sampling import epoch_order
 from dualdistill.errors import UserError
@@ -54,22 +54,22 @@ class TrainingBatches:
 
     def batches(self, step: int, fabric: Fabric) -> Iterator[Any]:
         """This process's share of every batch from a step on, in parts that are accumulated."""
+        return load(self.samples, self.collate, self._keys(step, fabric.world_size, fabric.global_rank))
+
+    def _keys(self, step: int, processes: int, rank: int) -> Iterator[Keys]:
+        """Positions and draws of every part of a process, to the end of the training."""
         schedule = self.schedule
-        parts, share = schedule.parts(fabric.world_size), schedule.per_device
+        parts, share = schedule.parts(processes), schedule.per_device
         for epoch in range(step // self.steps_per_epoch, math.ceil(schedule.epochs)):
-            order = self.order(epoch)
-            keys = []
-            for number in range(step % self.steps_per_epoch, self.steps_per_epoch):
+            order, first_step = self.order(epoch), epoch * self.steps_per_epoch
+            for number in range(
+                max(step - first_step, 0), min(self.steps_per_epoch, self.total - first_step)
+            ):
                 for part in range(parts):
-                    first = number * schedule.batch + (part * fabric.world_size + fabric.global_rank) * share
+                    first = number * schedule.batch + (part * processes + rank) * share
                     slots = range(first, first + share)
                     # CBGS repeats samples within an epoch: the slot gives each repeat its own augmentation
-                    keys.append([(int(order[slot]), epoch * len(order) + slot) for slot in slots])
-            step = (epoch + 1) * self.steps_per_epoch
-            workers = int(os.environ.get("DUALDISTILL_LOADERS", "0"))
-            yield from DataLoader(
-                self.samples, batch_sampler=keys, collate_fn=self.collate, num_workers=workers
-            )
+                    yield [(int(order[slot]), epoch * len(order) + slot) for slot in slots]
 
 
 def frame_batches(spec: RunSpec, data: DataPaths, *, images: bool, points: bool) -> TrainingBatches:
@@ -82,6 +82,7 @@ def frame_batches(spec: RunSpec, data: DataPaths, *, images: bool, points: bool)
         train=True,
         images=images,
         points=points,
+        resized=data.images(spec),
         virtual=data.virtual(spec),
         objects=data.objects(spec),
         masks=masks,

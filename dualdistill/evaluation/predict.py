@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 from datetime import timedelta
@@ -21,7 +20,6 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from scipy.spatial.transform import Rotation
-from torch.utils.data import DataLoader
 
 from dualdistill import models
 from dualdistill.config.nuscenes import ATTRIBUTE_BY_MOTION, CLASSES, MAX_BOXES, MOVING_MPS
@@ -29,6 +27,7 @@ from dualdistill.config.run_spec import RunSpec
 from dualdistill.data.batch import Batch, Detections
 from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.data.index import LIDAR_COLUMN, Index
+from dualdistill.data.loader_processes import load
 from dualdistill.errors import CheckpointError
 from dualdistill.evaluation.results_format import FLAGS, check
 from dualdistill.launch import ranks
@@ -70,6 +69,7 @@ def run(spec: RunSpec, run_dir: Path, data: DataPaths, split: str = "val", out: 
             train=False,
             images=images,
             points=points,
+            resized=data.images(spec),
             virtual=data.virtual(spec),
         )
         sensors = {"use_camera": images, "use_lidar": points}
@@ -169,6 +169,4 @@ def _batches(frames: FrameDataset) -> Iterable[Batch]:
     """This process's share: whole batches, because the last bits of a frame's boxes depend on its batch."""
     positions = range(len(frames))
     keys = [[(position, 0) for position in positions[i : i + BATCH]] for i in positions[::BATCH]]
-    share = keys[ranks.rank() :: ranks.world_size()]
-    workers = int(os.environ.get("DUALDISTILL_LOADERS", "0"))
-    return DataLoader(frames, batch_sampler=share, collate_fn=collate, num_workers=workers)
+    return load(frames, collate, keys[ranks.rank() :: ranks.world_size()])

@@ -28,6 +28,7 @@ DIGITS = 10
 WORLD = 1  # the synthetic world's content for a given WorldSpec
 INDEX = 2  # reading of the tables
 CACHE = 1  # decoding of images and points
+IMAGES = 1  # resizing of images, in the name of their folder
 MASKS = 1  # instance masks given to a student's method
 VIRTUAL = 1  # masks and the virtual points made from them
 OBJECTS = 1  # cutting of the objects that are pasted
@@ -67,6 +68,12 @@ def data_id(data: DataSpec) -> str:
 def virtual_id(virtual: VirtualSpec) -> str:
     """Name of the folder of virtual points, which lies beside the index."""
     return f"virtual-{sha_of({'virtual': contents(virtual), 'version': VIRTUAL})[:DIGITS]}"
+
+
+def images_id(spec: RunSpec) -> str:
+    """Name of the folder of the resized images that a run reads, beside the index; empty if it reads none."""
+    width = spec.input.decode
+    return f"images-{width}-v{IMAGES}" if isinstance(width, int) else ""
 
 
 def objects_content(spec: RunSpec) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dualdistill.config.run_spec import DataSpec, MaskSpec, RunSpec, StudentSpec
 from dualdistill.config.settings import Settings
 from dualdistill.config.yaml import nearest
 from dualdistill.errors import DataError, UserError
-from dualdistill.plan.identity import data_id, objects_id, run_id, virtual_id
+from dualdistill.plan.identity import data_id, images_id, objects_id, run_id, virtual_id
 from dualdistill.plan.tables import Claims, TablesAndClaims, TableSpec
 from dualdistill.plan.variants import Resolver
 from dualdistill.store.records import RUN, WEIGHTS, scores_folder
@@ -38,6 +38,11 @@ class DataPaths:
     def virtual(self, spec: RunSpec) -> Path | None:
         """The folder of a run's virtual points, if it has any."""
         return self.index.parent / virtual_id(spec.virtual) if spec.virtual else None
+
+    def images(self, spec: RunSpec) -> Path | None:
+        """The folder of the resized images that a run reads, if it does."""
+        name = images_id(spec)
+        return self.index.parent / name if name else None
 
     def objects(self, spec: RunSpec) -> Path | None:
         """The folder of the objects pasted in a run's training, if any are."""
@@ -186,6 +191,12 @@ class Plan:
             row, profile = run.spec.imported, self.settings.profile
             command = f"python -m dualdistill import-checkpoint FILE --as {row} --profile {profile}"
             raise DataError(f"row {row} is imported: {command}")
+
+    @property
+    def images(self) -> dict[str, int]:
+        """Widths of the resized images that runs read, by the name of their folder."""
+        specs = (run.spec for run in self.runs.values())
+        return {images_id(spec): spec.input.decode for spec in specs if isinstance(spec.input.decode, int)}
 
     @property
     def virtual(self) -> dict[str, VirtualSpec]:

@@ -47,6 +47,7 @@ class Jobs:
         self.names = reader_names.names(plan.runs)
         self.data_ids = one_of([plan.data_id])
         self.world_ids = one_of([plan.data_id] if plan.data.world else [])
+        self.images_ids = one_of(plan.images)
         self.virtual_ids = one_of(plan.virtual)
         self.objects_ids = one_of(plan.objects)
         self.cached_ids = one_of([plan.data_id] if plan.paths.cache else [])
@@ -95,7 +96,8 @@ class Jobs:
         """Data that a run reads to predict boxes."""
         run = self._run(wildcards)
         # a student reads virtual points in training only
-        data = self.data(run) if run.spec.kind == "teacher" else [*self._index(), *self._cache()]
+        camera = [*self._index(), *self._cache(), *self._images(run.spec)]
+        data = self.data(run) if run.spec.kind == "teacher" else camera
         return self._unless_made([self.plan.scores(run) / RESULTS], data)
 
     def evaluation_data(self, wildcards: Any) -> list[str]:
@@ -116,10 +118,14 @@ class Jobs:
 
     def data(self, run: Run) -> list[str]:
         """Manifests of all data that a run reads in training."""
-        return [*self._index(), *self._cache(), *self._virtual(run.spec)]
+        return [*self._index(), *self._cache(), *self._images(run.spec), *self._virtual(run.spec)]
 
     def _index(self) -> list[str]:
         return [*self.tables_of_root(None), str(self.plan.paths.index)]
+
+    def _images(self, spec: RunSpec) -> list[str]:
+        folder = self.plan.paths.images(spec)
+        return [str(folder / "images.json")] if folder else []
 
     def _virtual(self, spec: RunSpec) -> list[str]:
         folder = self.plan.paths.virtual(spec)

@@ -42,6 +42,7 @@ CAMERA_FIELDS = (
     "image_width",
     "resize_jitter",
     "resize_test",
+    "decode",
     "image_flip",
     "image_rotate_deg",
     "history_train_s",
@@ -375,7 +376,7 @@ class Resolver:
 
 def _as_released(model: Mapping[str, Any]) -> dict[str, Any]:
     """Keys in which a released student differs from those that are trained here."""
-    return {"model.geometry": "released"} if "geometry" in model else {}
+    return {"model.geometry": "released", "input.decode": "exact"} if "geometry" in model else {}
 
 
 def _weights_of(model: Any) -> Any:

@@ -90,7 +90,8 @@ def frames_of(plan: Plan, run: Run, *, images: bool, points: bool) -> FrameDatas
     """The scored split as input of a run's networks, without augmentation."""
     index, split, data = Index.load(plan.paths.index), plan.scored_split, plan.paths
     where = (index, data.root, data.cache, split, run.spec)
-    return FrameDataset(*where, train=False, images=images, points=points, virtual=data.virtual(run.spec))
+    resized, virtual = data.images(run.spec), data.virtual(run.spec)
+    return FrameDataset(*where, train=False, images=images, points=points, resized=resized, virtual=virtual)
 
 
 def _probe(plan: Plan, view: FigureView) -> Probed:
@@ -104,7 +105,8 @@ def _probe(plan: Plan, view: FigureView) -> Probed:
         raise UserError(f"figure '{view.name}' needs a student that aligns its maps", hint="another row")
     restore(plan, run, objective)
     frames = frames_of(plan, run, images=True, points=True)
-    batch = collate([frames.get(key_frame.position(frames.index, plan.scored_split, view))])
+    sample = frames.get(key_frame.position(frames.index, plan.scored_split, view))
+    batch = collate([sample]).to(torch.device("cpu"))
     output = student(batch)
     # a test frame has no depth targets, and no map drawn here depends on them
     assert output.depth_logits_BNDhw is not None

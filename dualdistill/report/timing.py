@@ -18,7 +18,7 @@ from dualdistill.plan.plan import Plan
 BENCHMARKS = "benchmarks"
 UNKNOWN = ("NA", None)  # memory of a job that ended before snakemake measured it
 # of the data; trainings are named by their kind
-STAGES = ("world", "index", "cache", "virtual points", "objects")
+STAGES = ("world", "index", "cache", "resized images", "virtual points", "objects")
 
 
 def lines(plan: Plan) -> list[str]:
@@ -43,10 +43,10 @@ def lines(plan: Plan) -> list[str]:
 def jobs(plan: Plan) -> Iterator[tuple[str, float, float]]:
     """Stage, wall seconds and peak MiB (NaN where unknown) of every job of the plan with a benchmark file."""
     data = plan.results / "data" / plan.data_id / BENCHMARKS
-    *single, virtual, objects = STAGES
+    *single, images, virtual, objects = STAGES
     for stage in single:
         yield from _measured(stage, data / f"{stage}.jsonl")
-    for stage, folders in ((virtual, plan.virtual), (objects, plan.objects)):
+    for stage, folders in ((images, plan.images), (virtual, plan.virtual), (objects, plan.objects)):
         for name in sorted(folders):
             yield from _measured(stage, data / f"{name}.jsonl")
     for run in plan.runs.values():

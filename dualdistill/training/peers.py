@@ -19,7 +19,7 @@ from pathlib import Path
 import torch.distributed as dist
 
 from dualdistill.distributed import ranks
-from dualdistill.errors import LoaderError, PeerError
+from dualdistill.errors import PeerError
 from dualdistill.training.progress import record_failure
 
 EVERY_S = 1.0
@@ -50,25 +50,13 @@ def watched(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn the errors of a dead process into sentences."""
+    """Turn the error of a lost connection to another process into a sentence."""
     try:
         yield
-    except (RuntimeError, OSError, EOFError) as error:
-        if _is_of_loader(error):
-            hint = "mostly for want of memory: lower `loaders`; the same command goes on where it was saved"
-            raise LoaderError("a loader process has died", hint=hint) from error
+    except RuntimeError as error:
         if isinstance(error, dist.DistError) or "gloo" in str(error) or "NCCL" in str(error):
             raise PeerError("another process of this training has ended", hint=HINT) from error
         raise
-
-
-def _is_of_loader(error: Exception) -> bool:
-    """Whether torch's DataLoader has lost a process, or a process its tensors on the way here."""
-    if isinstance(error, FileNotFoundError):
-        return error.filename is None  # the socket of a process
-    if isinstance(error, ConnectionError | EOFError):
-        return True
-    return "DataLoader worker (pid" in str(error)
 
 
 class _Watch(threading.Thread):

@@ -44,6 +44,7 @@ class Clock:
         self.first, self.total, self.before = step, total, seconds_before
         self.started = self.saved = time.monotonic()
         self.shown = 0.0  # when the progress was last written
+        self.waited = 0.0  # for batches, in this process
 
     def save_is_due(self) -> bool:
         """True once every SAVE_EVERY_S: at full size an epoch takes hours, too long to lose in a kill."""
@@ -58,6 +59,19 @@ class Clock:
             return False
         self.shown = time.monotonic()
         return True
+
+    def watched(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """The batches, with the time measured that the training waits for them."""
+        asked = time.monotonic()
+        for batch in batches:
+            self.waited += time.monotonic() - asked
+            yield batch
+            asked = time.monotonic()
+
+    @property
+    def waiting(self) -> float:
+        """Share of the time of this process that it waited for data; without loaders, that it loaded them."""
+        return round(self.waited / max(time.monotonic() - self.started, 1e-9), 4)
 
     @property
     def seconds(self) -> float:
@@ -82,7 +96,8 @@ class Clock:
         left_out = f"{skipped} skipped  " if skipped else ""
         return (
             f"step {step}/{self.total}  epoch {epoch:.1f}  loss {sum(losses.values()):.4g}  {left_out}"
-            f"{pace:.2f} s/step  eta {left}  {peak_memory_mb():.0f} MB  |  {terms}"
+            f"{pace:.2f} s/step  {self.waiting:.0%} for data  eta {left}  {peak_memory_mb():.0f} MB"
+            f"  |  {terms}"
         )
 
 

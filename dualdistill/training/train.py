@@ -161,7 +161,9 @@ def train(
             train_steps(state, setup, clock, history, log_every, events)
         if history:
             record = {"start": networks.start, "seconds": round(clock.seconds, 1)}
-            record |= {"training_devices": fabric.world_size, **_write_outputs(run_dir, spec, state, history)}
+            # the share of the time that it waited for data is since the last start
+            record |= {"training_devices": fabric.world_size, "waited_for_data": clock.waiting}
+            record |= _write_outputs(run_dir, spec, state, history)
             write_json(run_dir / "run.json", record | _diagnose(spec, data, state, networks.teachers))
             log.info("wrote %s", run_dir / "run.json")
 
@@ -196,7 +198,7 @@ def train_steps(
     """
     feed = setup.feed
     stop = StopSignal()
-    batches = feed.batches(state.step, setup.fabric)
+    batches = clock.watched(feed.batches(state.step, setup.fabric))
     while state.step < feed.total:
         row = train_step(state, setup, batches)
         losses = {name: value for name, value in row.items() if name not in NOT_LOSSES}

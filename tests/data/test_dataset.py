@@ -53,7 +53,7 @@ def test_a_batch_has_the_documented_shapes(dataset) -> None:
     batch = collate([data[(position, 0)] for position in range(3)])
     assert batch.tokens == ("token0", "token1", "token2")
     assert batch.images_BFNCHW.shape == (3, 2, 6, 3, 64, 176)
-    assert batch.images_BFNCHW.dtype == torch.float32
+    assert batch.images_BFNCHW.dtype == torch.uint8
     assert batch.intrinsics_BFN33.shape == batch.image_affine_BFN33.shape == (3, 2, 6, 3, 3)
     assert batch.camera_to_lidar_BFN44.shape == (3, 2, 6, 4, 4)
     assert batch.previous_to_current_B44.shape == batch.bev_affine_B44.shape == (3, 4, 4)
@@ -210,7 +210,10 @@ def test_random_sweeps_are_those_of_the_draw_in_training_alone(dataset, student_
 
 def test_images_are_imagenet_normalised_rgb(toy, dataset) -> None:
     plain = replace(dataset().spec.input, resize_test=0.0)
-    image = collate([dataset(train=False, input=plain)[1]]).images_BFNCHW[0, 0, 1]
+    batch = collate([dataset(train=False, input=plain)[1]]).to(torch.device("cpu"))
+    image = batch.images_BFNCHW[0, 0, 1]
+    assert batch.images_BFNCHW.dtype == torch.float32
+    assert batch.to(torch.device("cpu")).images_BFNCHW is batch.images_BFNCHW  # not normalised twice
     pixels = image * torch.tensor([0.229, 0.224, 0.225])[:, None, None] * 255
     pixels += torch.tensor([0.485, 0.456, 0.406])[:, None, None] * 255
     assert pixels.min() > -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +113,41 @@ def test_intact_files_are_read_unchanged(own_toy) -> None:
     assert (
         image[..., 2].astype(int)[200, 100] > image[..., 2].astype(int)[20, 100] + 150
     )  # rows grow downwards, blue last
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"quality": 95},
+        {"quality": 40, "subsampling": 2},
+        {"quality": 75, "progressive": True},
+        {"quality": 90, "subsampling": 0},
+    ],
+)
+def test_pixels_are_those_that_pil_decodes(own_toy, options: dict[str, object]) -> None:
+    record = int(own_toy.index.sample_key_record[1, 2])
+    path = own_toy.root / own_toy.index.path(record)
+    noise_HW3 = np.random.default_rng(0).integers(0, 256, (225, 400, 3), dtype=np.uint8)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # cameras write it; PIL and this suite leave pixels where they are
+    Image.fromarray(noise_HW3).save(path, "JPEG", exif=turned, **options)
+    expected_HW3 = np.asarray(Image.open(path))
+    assert np.array_equal(SensorFiles(own_toy.index, own_toy.root).image(record), expected_HW3)
+    path.write_bytes(path.read_bytes() + b"after the end")
+    assert np.array_equal(SensorFiles(own_toy.index, own_toy.root).image(record), expected_HW3)
+
+
+def test_real_pixels_are_those_that_pil_decodes(own_toy, real_frame) -> None:
+    index = own_toy.index
+    record = int(index.sample_key_record[0, 1])
+    full = replace(
+        index,
+        record_width=np.full_like(index.record_width, 1600),
+        record_height=np.full_like(index.record_height, 900),
+    )
+    for image in real_frame.images:
+        path = own_toy.root / index.path(record)
+        path.unlink()
+        path.symlink_to(image)
+        pixels_HW3 = SensorFiles(full, own_toy.root).image(record)
+        assert np.array_equal(pixels_HW3, np.asarray(Image.open(image)))

@@ -204,9 +204,9 @@ def instance_losses(head: Any, image_BNChw: Tensor, instances: Any, threshold: f
         image_BNChw.flatten(0, 1), (image for sample in instances for image in sample), strict=True
     ):
         size = (image_Chw.shape[1], image_Chw.shape[2])
-        stride = image.masks_SHW.shape[2] / size[1]
+        stride = image.size[1] / size[1]
         sure = [s for s, score in enumerate(image.scores_S.tolist()) if score > threshold]
-        instance_boxes = [bounds(image.masks_SHW[s], stride) for s in sure]
+        instance_boxes = [bounds(image.masks(torch.tensor([s]))[0], stride) for s in sure]
         hidden = head.hidden(image_Chw[None])
         # a cell's channels go anchor by anchor
         scores = head.anchor_score(hidden)[0].permute(1, 2, 0).flatten().tolist()
@@ -241,9 +241,8 @@ def instance_losses(head: Any, image_BNChw: Tensor, instances: Any, threshold: f
             total["region_box"] += sum(abs(a - b) for a, b in zip(delta, target, strict=True))
             cropped = torch.tensor(crop(feature, boxes[place], 14), dtype=image_Chw.dtype)
             pixels = head.mask_head(cropped[None])[0, label].tolist()
-            inside = crop(
-                [image.masks_SHW[instance].double().tolist()], [stride * edge for edge in boxes[place]], 28
-            )[0]
+            whole = image.masks(torch.tensor([instance]))[0].double().tolist()
+            inside = crop([whole], [stride * edge for edge in boxes[place]], 28)[0]
             for row, target in zip(pixels, inside, strict=True):
                 for logit, share in zip(row, target, strict=True):
                     total["region_mask"] += cross_entropy(logit, float(share >= 0.5)) / 28**2

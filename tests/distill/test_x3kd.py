@@ -11,6 +11,7 @@ from distill import toy
 from torch import Tensor, nn
 
 from dualdistill.config import method_options
+from dualdistill.data.batch import Instances, tight_boxes
 from dualdistill.distill.terms.x3kd import rois
 from dualdistill.distill.terms.x3kd.adversarial import discriminator, domain_loss
 from dualdistill.distill.terms.x3kd.features import feature_loss
@@ -168,8 +169,9 @@ def test_an_instance_below_the_threshold_is_not_a_target() -> None:
     pair = toy.make_pair()
     without = tuple(
         tuple(
-            replace(image, **{name: getattr(image, name)[image.scores_S > 0.2] for name in vars(image)})
+            Instances.of(image.masks(kept_S), image.labels_S[kept_S], image.scores_S[kept_S])
             for image in sample
+            for kept_S in ((image.scores_S > 0.2).nonzero()[:, 0],)
         )
         for sample in pair.instances
     )
@@ -184,7 +186,7 @@ def test_a_box_off_the_diagonal_surrounds_its_mask() -> None:
     mask_1HW = torch.zeros(1, 24, 40, dtype=torch.bool)
     mask_1HW[0, 3:7, 20:39] = True
     mask_1HW[0, 7:15, 20:24] = True
-    assert rois.tight_boxes(mask_1HW).tolist() == [[20, 3, 39, 15]]
+    assert tight_boxes(mask_1HW).tolist() == [[20, 3, 39, 15]]
     crop = rois.crops(mask_1HW[None].double(), torch.tensor([[[20.0, 3, 40, 15]]]).double(), 4)[0, 0, 0]
     # rows of three pixels, columns of five: the shape of the L, and nothing mirrored
     expected = torch.tensor([[1, 1, 1, 0.9], [0.75, 0.35, 0.35, 0.3], [0.8, 0, 0, 0], [0.8, 0, 0, 0]])

@@ -57,7 +57,7 @@ def make_instances(count: int) -> Instances:
     for number, mask_HW in enumerate(masks_SHW):
         mask_HW[2 + 3 * number : 14 + 4 * number, 9 * number + 1 : 9 * number + 8 + 5 * number] = True
     scores_S = torch.tensor([0.9, 0.5, 0.1])[:count]
-    return Instances(masks_SHW, torch.tensor([0, 8, 3])[:count], scores_S)
+    return Instances.of(masks_SHW, torch.tensor([0, 8, 3])[:count], scores_S)
 
 
 def make_pair(

@@ -131,7 +131,7 @@ def with_objects(batch: Batch, image: tuple[int, int]) -> Batch:
     masks_SHW = torch.zeros(3, *image, dtype=torch.bool)
     for number in range(3):
         masks_SHW[number, 60 * number : 60 * number + 50, 200 * number : 200 * number + 150] = True
-    instances = Instances(masks_SHW, torch.tensor([0, 8, 3]), torch.tensor([0.9, 0.6, 0.8]))
+    instances = Instances.of(masks_SHW, torch.tensor([0, 8, 3]), torch.tensor([0.9, 0.6, 0.8]))
     return dataclasses.replace(
         batch, owner_BNhw=drawn * (batch.depth_BNhw > 0), instances=((instances,) * 6,) * len(batch.tokens)
     )

@@ -45,7 +45,7 @@ def batch_with_objects(size: Size) -> Batch:
     masks_SHW = torch.zeros(2, *size.image, dtype=torch.bool)
     masks_SHW[0, 4:20, 10:40] = True
     masks_SHW[1, 10:30, 50:90] = True
-    instances = Instances(masks_SHW, torch.tensor([0, 8]), torch.tensor([0.9, 0.6]))
+    instances = Instances.of(masks_SHW, torch.tensor([0, 8]), torch.tensor([0.9, 0.6]))
     return replace(batch, owner_BNhw=owner_BNhw, instances=((instances,) * 6,) * size.samples)
 
 

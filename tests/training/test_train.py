@@ -141,6 +141,11 @@ def test_a_teacher_without_epochs_keeps_its_initial_weights(
 
 
 @pytest.mark.slow
+def test_a_run_records_how_long_it_waited_for_data(trained: dict[str, Path]) -> None:
+    for folder in trained.values():
+        assert 0 <= read_json(folder / "run.json")["waited_for_data"] < 1
+
+
 def test_losses_are_recorded_by_name(trained: dict[str, Path]) -> None:
     rows = [json.loads(line) for line in (trained[STUDENT] / "history.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))

@@ -88,6 +88,16 @@ def test_a_student_that_starts_at_random_waits_for_no_pre_training(checkout: Che
     assert jobs == {"world": 1, "index_data": 1, "cache": 1, "train": 1, "predict": 1, "evaluate": 1}
 
 
+def test_a_run_that_reads_resized_images_waits_for_them(checkout: Checkout):
+    checkout.add("config/variants.yaml", "x: {from: bevdepth-r50, model.start: random, input.decode: 176}")
+    line = [sys.executable, "-m", "dualdistill", "resolve"]
+    listed = subprocess.run(line, cwd=checkout.root, capture_output=True, text=True, check=True).stdout
+    run = re.search(r"^(\S+)  x$", listed, re.MULTILINE)[1]
+    jobs = checkout.jobs(f"results/runs/{run}/metrics.json")
+    data = {"world": 1, "index_data": 1, "cache": 1, "images": 1}
+    assert jobs == {**data, "train": 1, "predict": 1, "evaluate": 1}
+
+
 def test_comments_order_and_layout_start_no_job(finished: Checkout):
     assert finished.jobs() == {}
     path = finished.root / "config" / "variants.yaml"

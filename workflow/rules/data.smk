@@ -46,6 +46,24 @@ rule cache:
         f"{SUITE} cache {PLAN} > {{log}} 2>&1"
 
 
+rule images:
+    input:
+        "results/data/{data}/index.npz",
+    output:
+        "results/data/{data}/{images}/images.json",
+    log:
+        "results/data/{data}/logs/{images}.log",
+    benchmark:
+        "results/data/{data}/benchmarks/{images}.jsonl"
+    wildcard_constraints:
+        images=JOBS.images_ids,
+    threads: JOBS.plan.settings.workers
+    message:
+        "Resize the images ({wildcards.images})"
+    shell:
+        f"{SUITE} images {{wildcards.images}} {PLAN} > {{log}} 2>&1"
+
+
 rule virtual:
     input:
         "results/data/{data}/index.npz",

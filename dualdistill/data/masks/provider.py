@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dualdistill.data.augment import warp
+from dualdistill.data.augment import shrinking, warp
 from dualdistill.data.batch import Instances
 from dualdistill.data.geometry import Array
 from dualdistill.data.index import Index
@@ -54,20 +54,46 @@ def overlap(a_HW: Mask, b_HW: Mask) -> float:
     return float((a_HW & b_HW).sum() / (a_HW | b_HW).sum())
 
 
+def cut(mask_HW: Mask) -> tuple[NDArray[np.int64], Mask]:
+    """The smallest box around a mask, and the mask in it."""
+    rows = np.flatnonzero(mask_HW.any(axis=1))
+    columns = np.flatnonzero(mask_HW[rows[0] : rows[-1] + 1].any(axis=0))
+    box_4 = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+    return box_4, mask_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
 def warp_instances(instances: Iterable[Instance], affine_33: Array, size: tuple[int, int]) -> Instances:
     """Warp instances by an image's affine; a pixel belongs to a mask that covers half of it.
 
     Masks outside the network's image, or too thin for its pixels, are dropped.
     """
-    masks, labels, scores = [], [], []
+    boxes, parts, labels, scores = [], [np.zeros(0, dtype=bool)], [], []
     for instance in instances:
-        mask_HW = warp(np.where(instance.mask_HW, np.uint8(255), np.uint8(0)), affine_33, size) > 127
-        if mask_HW.any():
-            masks.append(mask_HW)
+        top, inside_hW = _warped(instance.mask_HW, affine_33, size)
+        if inside_hW.any():
+            box_4, cut_hw = cut(inside_hW)
+            boxes.append(np.add(box_4, (0, top, 0, top)))
+            parts.append(cut_hw.ravel())
             labels.append(instance.label)
             scores.append(instance.score)
     return Instances(
-        torch.from_numpy(np.array(masks, dtype=bool).reshape(-1, *size)),
+        size,
+        torch.from_numpy(np.array(boxes, dtype=np.int64).reshape(-1, 4)),
+        torch.from_numpy(np.concatenate(parts)),
         torch.tensor(labels, dtype=torch.int64),
         torch.tensor(scores, dtype=torch.float32),
     )
+
+
+def _warped(mask_HW: Mask, affine_33: Array, size: tuple[int, int]) -> tuple[int, Mask]:
+    """Rows of the network's image that a mask may cover, and the first of them: most are empty."""
+    (left, top, right, bottom), _ = cut(mask_HW)
+    reach = 2 * shrinking(affine_33) + 2  # of a pixel that is averaged and interpolated
+    corners_42 = [(u, v) for u in (left - reach, right + reach) for v in (top - reach, bottom + reach)]
+    row_4 = [affine_33[1] @ (u, v, 1) for u, v in corners_42]
+    first = int(np.clip(np.floor(min(row_4)) - 1, 0, size[0]))
+    last = int(np.clip(np.ceil(max(row_4)) + 1, first, size[0]))
+    if first == last:
+        return first, np.zeros((0, size[1]), dtype=bool)
+    shifted_33 = affine_33 - np.outer((0, first, 0), affine_33[2])
+    return first, warp(mask_HW.view(np.uint8) * np.uint8(255), shifted_33, (last - first, size[1])) > 127

@@ -1,31 +1,32 @@
 """Build the database of objects from the training split's frames.
 
-Its content depends on the index, the clouds and the teacher's spec alone, not on the number of workers.
+Its content depends on the index, the clouds and the teacher's spec alone, not on the number of workers or on
+interruptions: chunks of frames are kept as files until all are there.
 """
 
 from __future__ import annotations
 
 import io
 import logging
-import multiprocessing
-from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+import shutil
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dualdistill.config.nuscenes import CLASSES
 from dualdistill.config.run_spec import RunSpec, TeacherSpec
+from dualdistill.data import worker_pool
 from dualdistill.data.clouds import teacher_cloud
 from dualdistill.data.geometry import Array, points_in_box
 from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.lidar_sweeps import choose_sweeps, load_sweeps
 from dualdistill.data.pasted_objects.reader import MANIFEST, POINTS, ROWS, SCHEMA
 from dualdistill.data.sensor_files import Points, SensorFiles
+from dualdistill.errors import DataError
 from dualdistill.plan.identity import objects_content
 from dualdistill.store.files import atomic_write, replacing, sha256_file, write_json
 from dualdistill.store.progress import track
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 MIN_POINTS = 5  # of all sweeps, virtual ones included; filter_by_min_points of mmdet3d's CenterPoint
 CHUNK = 16  # frames a worker takes at a time
 
+PART = ("boxes", "labels", "counts", "points")
 # boxes, labels, numbers of points, points
 Objects = tuple[Array, NDArray[np.int64], NDArray[np.int64], Points]
 
@@ -53,21 +55,16 @@ def make(
     out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
     samples = index.samples(spec.data.train_split)
-    counted = partial(
-        track, total=len(samples), stage="frames searched for objects", folder=state, each=CHUNK
-    )
-    chunks = [samples[start : start + CHUNK].tolist() for start in range(0, len(samples), CHUNK)]
-    arguments = (index, root, spec, virtual)
-    if workers > 1:
-        # spawned, not forked: the caller may hold threads of torch or of OpenCV
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, ObjectCutter.begin, arguments) as pool:
-            boxes_O9, labels_O, counts_O = _write_points(
-                out, counted(pool.map(ObjectCutter.cut_in_worker, chunks))
-            )
-    else:
-        cutter = ObjectCutter(*arguments)
-        boxes_O9, labels_O, counts_O = _write_points(out, map(cutter.cut, counted(chunks)))
+    starts = range(0, len(samples), CHUNK)
+    parts = out / f"parts-{index.sha[:10]}"
+    chunks = [(parts / f"{start}.npz", samples[start : start + CHUNK].tolist()) for start in starts]
+    missing = [chunk for chunk in chunks if _read_part(chunk[0]) is None]
+    log.info("%d of %d parts are finished", len(chunks) - len(missing), len(chunks))
+    done = worker_pool.results(ObjectCutter, (index, root, spec, virtual), missing, workers)
+    frames = sum(len(part) for _, part in missing)
+    for _ in track(done, frames, "frames searched for objects", folder=state, each=CHUNK):
+        pass
+    boxes_O9, labels_O, counts_O = _join(out, [part for part, _ in chunks])
     content = io.BytesIO()
     first_O = np.concatenate([[0], np.cumsum(counts_O)])
     np.savez_compressed(content, boxes=boxes_O9, labels=labels_O, first_point=first_O)
@@ -84,29 +81,54 @@ def make(
         "sha256": {name: sha256_file(out / name) for name in (ROWS, POINTS)},
     }
     write_json(out / MANIFEST, manifest)
+    for made in out.glob("parts-*"):
+        shutil.rmtree(made)
 
 
-def _write_points(out: Path, chunks: Iterable[Objects]) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
-    """Write the points of every chunk; return boxes, labels and numbers of points of all objects."""
+def _join(out: Path, parts: list[Path]) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
+    """Write the points of all parts to a file; return boxes, labels and numbers of points of all objects."""
     rows: list[tuple[Any, ...]] = []
     with replacing(out / POINTS) as temporary, temporary.open("wb") as stream:
-        for *row, points_PI in chunks:
+        for path in parts:
+            part = _read_part(path)
+            if part is None:
+                raise DataError("a part is damaged", where=str(path), hint="the same command makes it again")
+            *row, points_PI = part
             rows.append(tuple(row))
             stream.write(points_PI.astype("<f4").tobytes())
-    boxes_O9, labels_O, counts_O = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    boxes_O9, labels_O, counts_O = (np.concatenate(columns) for columns in zip(*rows, strict=True))
     return boxes_O9, labels_O, counts_O
+
+
+def _write_part(path: Path, objects: Objects) -> None:
+    content = io.BytesIO()
+    columns: dict[str, Any] = dict(zip(PART, objects, strict=True))
+    np.savez(content, **columns)
+    atomic_write(path, content.getvalue())
+
+
+def _read_part(path: Path) -> Objects | None:
+    """The objects of a chunk of frames; None where they are missing or do not fit their checksum."""
+    try:
+        with np.load(path, allow_pickle=False) as part:
+            boxes_O9, labels_O, counts_O, points_PI = (part[name] for name in PART)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return boxes_O9, labels_O, counts_O, points_PI
 
 
 class ObjectCutter:
     """Cutter of the objects out of the clouds of key frames; one per process."""
-
-    mine: ObjectCutter
 
     def __init__(self, index: Index, root: Path, spec: RunSpec, virtual: Path | None) -> None:
         assert isinstance(spec.model, TeacherSpec)
         self.index, self.sweeps, self.columns = index, spec.input.sweeps, spec.model.columns
         files = SensorFiles(index, root)
         self.cloud: Callable[[int], Points] = teacher_cloud(files, files, spec, virtual)
+
+    def __call__(self, chunk: tuple[Path, list[int]]) -> None:
+        path, samples = chunk
+        _write_part(path, self.cut(samples))
 
     def cut(self, samples: list[int]) -> Objects:
         """The objects of samples with enough points, in the order of their annotations."""
@@ -131,13 +153,3 @@ class ObjectCutter:
             if inside.sum() >= MIN_POINTS:
                 found.append((box_9, int(label), points_PI[inside]))
         return found
-
-    @classmethod
-    def begin(cls, *arguments: Any) -> None:
-        # OpenCV's threads would only wait for each other
-        cv2.setNumThreads(1)
-        cls.mine = cls(*arguments)
-
-    @classmethod
-    def cut_in_worker(cls, samples: list[int]) -> Objects:
-        return cls.mine.cut(samples)

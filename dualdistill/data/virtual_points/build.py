@@ -1,4 +1,4 @@
-"""Build the virtual points of a data set, one file per cloud; clouds that have a file are skipped.
+"""Build the virtual points of a data set, one file per cloud; clouds that have a complete file are skipped.
 
 The files depend on the index, the masks and the spec alone, not on the number of workers or on interruptions.
 """
@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import io
 import logging
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from dualdistill.config.nuscenes import CAMERAS
 from dualdistill.config.run_spec import VirtualSpec
+from dualdistill.data import worker_pool
 from dualdistill.data.geometry import inverse
 from dualdistill.data.index import LIDAR_COLUMN, Index
 from dualdistill.data.masks import open_masks
@@ -27,7 +24,7 @@ from dualdistill.data.masks.mask_ap import MaskAP
 from dualdistill.data.masks.rendered import RenderedMasks
 from dualdistill.data.sensor_files import SensorFiles
 from dualdistill.data.virtual_points.lift import CameraView, lift
-from dualdistill.data.virtual_points.reader import MANIFEST, SCHEMA, cloud_path
+from dualdistill.data.virtual_points.reader import MANIFEST, ROW, SCHEMA, cloud_path
 from dualdistill.seeding import seed_for
 from dualdistill.store.files import atomic_write, write_json
 from dualdistill.store.progress import track
@@ -49,23 +46,22 @@ def make(
 ) -> None:
     """Write the points of every cloud under `out`; the manifest, with the mask AP, is written last."""
     records = clouds(index)
-    missing = [record for record in records if not cloud_path(out, index, record).exists()]
+    missing = [record for record in records if not _is_complete(cloud_path(out, index, record))]
     log.info("%d of %d clouds are finished", len(records) - len(missing), len(records))
     chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
-    counted = partial(track, total=len(missing), stage="clouds made", folder=state, each=CHUNK)
-    arguments = (index, root, spec, masks, out)
-    if workers > 1:
-        # spawned, not forked: the caller may hold threads of torch or of OpenCV
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, PointWriter.begin, arguments) as pool:
-            for _ in counted(pool.map(PointWriter.write_in_worker, chunks)):
-                pass
-    else:
-        writer = PointWriter(*arguments)
-        for chunk in counted(chunks):
-            writer.write(chunk)
+    done = worker_pool.results(PointWriter, (index, root, spec, masks, out), chunks, workers)
+    for _ in track(done, len(missing), "clouds made", folder=state, each=CHUNK):
+        pass
     manifest = {"schema": SCHEMA, "index_sha": index.sha, "spec": asdict(spec), "clouds": len(records)}
     write_json(out / MANIFEST, manifest | {"quality": mask_quality(index, root, spec)})
+
+
+def _is_complete(path: Path) -> bool:
+    """Whether a file has the size that its header announces."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False).shape[1:] == (ROW,)
+    except (OSError, ValueError, EOFError):
+        return False
 
 
 def clouds(index: Index) -> list[int]:
@@ -92,15 +88,13 @@ def mask_quality(index: Index, root: Path, spec: VirtualSpec) -> dict[str, Any] 
 class PointWriter:
     """Writer of the virtual points of clouds; one per process."""
 
-    mine: PointWriter
-
     def __init__(self, index: Index, root: Path, spec: VirtualSpec, masks: Path | None, out: Path) -> None:
         self.index, self.spec, self.out = index, spec, out
         self.files, self.masks = SensorFiles(index, root), open_masks(spec, index, root, masks)
         keys = index.sample_key_record
         self.key_images = dict(zip(keys[:, LIDAR_COLUMN].tolist(), keys[:, 1:].tolist(), strict=True))
 
-    def write(self, records: list[int]) -> None:
+    def __call__(self, records: list[int]) -> None:
         for record in records:
             content = io.BytesIO()
             np.save(content, self.points(record), allow_pickle=False)
@@ -129,13 +123,3 @@ class PointWriter:
         size = (int(index.record_height[image]), int(index.record_width[image]))
         camera_from_lidar = inverse(pose[image]) @ pose[record]
         return CameraView(self.masks.masks(image), index.intrinsics(image), camera_from_lidar, size)
-
-    @classmethod
-    def begin(cls, *arguments: Any) -> None:
-        # OpenCV's threads would only wait for each other
-        cv2.setNumThreads(1)
-        cls.mine = cls(*arguments)
-
-    @classmethod
-    def write_in_worker(cls, records: list[int]) -> None:
-        cls.mine.write(records)

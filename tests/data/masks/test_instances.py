@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from dualdistill.config.nuscenes import CAMERAS
-from dualdistill.config.run_spec import RunSpec
-from dualdistill.data.augment import image_affine
+from dualdistill.config.run_spec import InputSpec, RunSpec
+from dualdistill.data.augment import Draws, image_affine, warp
+from dualdistill.data.batch import Instances
 from dualdistill.data.dataset import FrameDataset, collate
 from dualdistill.data.masks import Instance
 from dualdistill.data.masks.provider import warp_instances
@@ -62,9 +63,9 @@ def test_masks_are_augmented_with_their_image(lettered, changes) -> None:
     for draw in range(6):
         batch = collate([data[(0, draw)]])
         for camera, instances in enumerate(batch.instances[0]):
-            image_HW = batch.images_BFNCHW[0, 0, camera].mean(dim=0)
+            image_HW = batch.images_BFNCHW[0, 0, camera].float().mean(dim=0)
             white_HW = image_HW > (image_HW.max() + image_HW.min()) / 2
-            assert torch.equal(instances.masks_SHW[0], white_HW)
+            assert torch.equal(instances.masks(torch.tensor([0]))[0], white_HW)
             # and as its matrix maps them, pixel by pixel
             affine = batch.image_affine_BFN33[0, 0, camera].double().numpy()
             mirrored.add(bool(np.linalg.det(affine[:2, :2]) < 0))
@@ -87,7 +88,7 @@ def test_labels_and_scores_stay_with_their_masks(lettered) -> None:
     # a line of one pixel is gone at half the size
     assert first.labels_S.tolist() == [3]
     assert first.scores_S.tolist() == pytest.approx([0.8])
-    assert first.masks_SHW.dtype == torch.bool
+    assert first.masks(torch.tensor([0])).dtype == torch.bool
 
 
 def test_masks_are_loaded_only_on_request(lettered) -> None:
@@ -103,5 +104,32 @@ def test_instances_outside_the_image_are_dropped(student_spec: RunSpec) -> None:
     top = np.zeros((HEIGHT, WIDTH), dtype=bool)
     top[:20, 30:90] = True  # the crop keeps the bottom
     instances = warp_instances([Instance(0, 1.0, top)], affine, (spec.image_height, spec.image_width))
-    assert instances.masks_SHW.shape == (0, spec.image_height, spec.image_width)
+    assert instances.masks(torch.arange(0)).shape == (0, spec.image_height, spec.image_width)
     assert len(instances.labels_S) == len(instances.scores_S) == 0
+
+
+@pytest.mark.parametrize("size", [(64, 176), (48, 96), (160, 384), (32, 48)])
+def test_masks_are_those_of_whole_images(size: tuple[int, int]) -> None:
+    generator = np.random.default_rng(4)
+    spec = InputSpec(image_height=size[0], image_width=size[1], image_rotate_deg=20.0)
+    shapes = []
+    for _ in range(30):
+        top, left, height, width = (generator.uniform(1, most) for most in (200, 370, 60, 90))
+        row, column = np.mgrid[:HEIGHT, :WIDTH]
+        shape = np.hypot((row - top) / height, (column - left) / width) < 0.5
+        shape[int(min(top, HEIGHT - 1)), int(min(left, WIDTH - 1))] = True
+        shapes.append(Instance(2, 0.5, shape))
+    seen = 0
+    for _ in range(5):
+        affine = image_affine(Draws.take(generator), 0, spec, (HEIGHT, WIDTH))
+        whole = [
+            warp(np.where(shape.mask_HW, np.uint8(255), np.uint8(0)), affine, size) > 127 for shape in shapes
+        ]
+        expected = torch.from_numpy(np.array([mask for mask in whole if mask.any()]))
+        instances = warp_instances(shapes, affine, size)
+        assert torch.equal(instances.masks(torch.arange(len(instances.labels_S))), expected)
+        of_whole = Instances.of(expected, instances.labels_S, instances.scores_S)
+        assert torch.equal(of_whole.boxes_S4, instances.boxes_S4)
+        assert torch.equal(of_whole.inside_P, instances.inside_P)
+        seen += len(expected)
+    assert seen > 60

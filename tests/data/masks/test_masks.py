@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from dualdistill.data.masks.mask_ap import MaskAP
 from dualdistill.data.masks.noisy import ALIKE, NoisyMasks
 from dualdistill.data.masks.provider import overlap
 from dualdistill.data.masks.rendered import RenderedMasks
+from dualdistill.data.masks.stored import write_masks
 from dualdistill.data.virtual_points.build import clouds, make
-from dualdistill.data.virtual_points.reader import VirtualClouds, cloud_path
+from dualdistill.data.virtual_points.reader import MANIFEST, VirtualClouds, cloud_path
 from dualdistill.errors import DataError
 from dualdistill.store.files import read_json
 
@@ -201,17 +203,22 @@ def test_most_virtual_points_of_the_world_lie_in_boxes(world, lifted: Path) -> N
     assert hit > 0.85 * count
 
 
-def test_an_interrupted_build_resumes_to_the_same_bytes(world, lifted: Path, tmp_path: Path) -> None:
+def test_an_interrupted_build_keeps_complete_files_and_ends_in_the_same_bytes(
+    world, lifted: Path, tmp_path: Path
+) -> None:
     spec, records = VirtualSpec("oracle", max_gap_s=0.1), clouds(world.index)
-    first = cloud_path(tmp_path, world.index, records[0])
-    first.parent.mkdir(parents=True)
-    first.write_bytes(b"kept")
-    make(world.index, world.root, spec, None, tmp_path)
-    assert first.read_bytes() == b"kept"
-    for record in records[1:]:
-        paths = [cloud_path(folder, world.index, record) for folder in (lifted, tmp_path)]
+    made = shutil.copytree(lifted, tmp_path / "made")
+    (made / MANIFEST).unlink()
+    kept, cut, gone = (cloud_path(made, world.index, record) for record in records[:3])
+    before = kept.stat().st_mtime_ns
+    cut.write_bytes(cut.read_bytes()[:-4])
+    gone.unlink()
+    make(world.index, world.root, spec, None, made, workers=2)
+    assert kept.stat().st_mtime_ns == before
+    for record in records:
+        paths = [cloud_path(folder, world.index, record) for folder in (lifted, made)]
         assert paths[0].read_bytes() == paths[1].read_bytes()
-    reader = VirtualClouds(lifted, world.index, lambda record: np.zeros((0, 4), np.float32))
+    reader = VirtualClouds(made, world.index, lambda record: np.zeros((0, 4), np.float32))
     assert reader.cloud(records[0]).shape[1] == 16
 
 
@@ -230,6 +237,16 @@ def test_stored_masks_are_read_and_validated(own_toy, tmp_path: Path) -> None:
         (CAR, 0.5, 100),
         (BUS, 0.25, 1600),
     ]
+    whole = path.stat().st_size
+    write_masks(tmp_path, index.path(record), instances, (225, 400))
+    assert path.stat().st_size != whole
+    for packed, each in zip(stored.masks(record), instances, strict=True):
+        assert (packed.label, packed.score) == (each.label, each.score)
+        assert np.array_equal(packed.mask_HW, each.mask_HW)
+    with np.load(path) as file:
+        runs = dict(file)
+    write_masks(tmp_path, index.path(record), [], (225, 400))
+    assert stored.masks(record) == []
     with pytest.raises(DataError, match="the image has no masks"):
         stored.masks(record + 1)
     faults = {
@@ -237,6 +254,7 @@ def test_stored_masks_are_read_and_validated(own_toy, tmp_path: Path) -> None:
         "labels go from 0 to 9": content | {"labels": np.array([0, 1, 10])},
         "the masks cannot be read": {"labels": content["labels"]},
     }
+    faults["cannot be read|do not fit"] = runs | {"size": np.array([225, 399])}
     for sentence, broken in faults.items():
         np.savez_compressed(path, **broken)
         with pytest.raises(DataError, match=sentence):

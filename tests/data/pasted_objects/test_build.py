@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dualdistill.config.run_spec import GridSpec, MVPSpec, RunSpec, TeacherInput
 from dualdistill.data.geometry import points_in_box
 from dualdistill.data.index import LIDAR_COLUMN
 from dualdistill.data.lidar_sweeps import choose_sweeps, load_sweeps
+from dualdistill.data.pasted_objects import build
 from dualdistill.data.pasted_objects.build import MIN_POINTS, make
 from dualdistill.data.pasted_objects.reader import ObjectDatabase
 from dualdistill.data.sensor_files import SensorFiles
@@ -77,6 +79,32 @@ def test_workers_do_not_change_the_bytes(toy, teacher: RunSpec, folder: Path, tm
     make(toy.index, toy.root, teacher, None, tmp_path, workers=2)
     for name in ("objects.npz", "points.bin", "objects.json"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_an_interrupted_build_goes_on_with_its_intact_parts(
+    toy, teacher: RunSpec, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "CHUNK", 1)
+    root = shutil.copytree(toy.root, tmp_path / "root")
+    last = root / toy.index.path(int(toy.index.sample_key_record[3, LIDAR_COLUMN]))
+    whole, out = last.read_bytes(), tmp_path / "objects"
+    last.write_bytes(whole[:100])
+    with pytest.raises(DataError, match="the point cloud has 100 bytes"):
+        make(toy.index, root, teacher, None, out)
+    parts = sorted(out.glob("parts-*/*.npz"))
+    assert [part.name for part in parts] == ["0.npz", "1.npz", "2.npz"]
+    # the first is not read again, the second is damaged and made again
+    (root / toy.index.path(int(toy.index.sample_key_record[0, LIDAR_COLUMN]))).unlink()
+    damaged = bytearray(parts[1].read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    parts[1].write_bytes(damaged)
+    last.write_bytes(whole)
+    with pytest.raises(DataError, match="the point cloud is missing"):
+        make(toy.index, root, replace(teacher, input=replace(teacher.input, sweeps=4)), None, tmp_path / "a")
+    make(toy.index, root, teacher, None, out)
+    for name in ("objects.npz", "points.bin", "objects.json"):
+        assert (out / name).read_bytes() == (folder / name).read_bytes()
+    assert not list(out.glob("parts-*"))
 
 
 def test_objects_of_mvp_hold_their_painted_and_virtual_points(

@@ -25,7 +25,8 @@ class ImageTargets:
 
     boxes_S4: Tensor
     labels_S: Tensor
-    masks_SHW: Tensor  # at the image's full size, in main memory
+    instances: Instances  # all of the image, in main memory
+    kept_S: Tensor  # numbers of the targets among them
     stride: float  # pixels per cell
 
 
@@ -42,17 +43,19 @@ class Regions:
 
 def image_targets(instances: Instances, score_threshold: float, image_Chw: Tensor) -> ImageTargets:
     """The instances whose score exceeds the threshold."""
-    kept_S = instances.scores_S > score_threshold
-    masks_SHW, stride = instances.masks_SHW[kept_S], instances.masks_SHW.shape[2] / image_Chw.shape[2]
-    boxes_S4 = rois.tight_boxes(masks_SHW).to(image_Chw) / stride
-    return ImageTargets(boxes_S4, instances.labels_S[kept_S].to(image_Chw.device), masks_SHW, stride)
+    kept_S, stride = (
+        (instances.scores_S > score_threshold).nonzero()[:, 0],
+        instances.size[1] / image_Chw.shape[2],
+    )
+    boxes_S4 = instances.boxes_S4[kept_S].to(image_Chw) / stride
+    return ImageTargets(boxes_S4, instances.labels_S[kept_S].to(image_Chw.device), instances, kept_S, stride)
 
 
 @torch.no_grad()
 def region_targets(image: ImageTargets, boxes_R4: Tensor, instance_R: Tensor) -> tuple[Tensor, Tensor]:
     """Box deltas and masks, [R, 28, 28], of regions that hold the instances `instance_R`."""
     deltas_R4 = rois.deltas(boxes_R4, image.boxes_S4[instance_R], BOX_STDS)
-    masks_RHW = image.masks_SHW[instance_R.cpu()].to(boxes_R4)
+    masks_RHW = image.instances.masks(image.kept_S[instance_R.cpu()]).to(boxes_R4)
     inside_Rss = rois.crops(masks_RHW[:, None], image.stride * boxes_R4[:, None], 2 * MASK_SIDE)[:, 0, 0]
     return deltas_R4, (inside_Rss >= 0.5).to(boxes_R4)
 

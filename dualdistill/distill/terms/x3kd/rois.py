@@ -27,17 +27,6 @@ def anchors(size_HW: tuple[int, int], like: Tensor) -> Tensor:
     return anchors_A4
 
 
-def tight_boxes(masks_SHW: Tensor) -> Tensor:
-    """The smallest box around each mask, in its pixels, [S, 4]."""
-    sides = []
-    for inside in (masks_SHW.any(dim=1), masks_SHW.any(dim=2)):
-        first = inside.int().argmax(dim=1)
-        last = inside.shape[1] - inside.flip(1).int().argmax(dim=1)
-        sides.append((first, last))
-    (left, right), (top, bottom) = sides
-    return torch.stack([left, top, right, bottom], dim=1)
-
-
 def deltas(boxes_P4: Tensor, target_P4: Tensor, stds: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
     """Offsets from boxes to targets: shift of the centre over the size, log of the ratio of the sizes."""
     deltas_P4: Tensor = bbox2delta(boxes_P4, target_P4, stds=stds)
