@@ -261,3 +261,13 @@ def test_a_table_names_its_recipe_and_another_recipe_makes_it_again(folder: Path
     assert other.about["recipe"] == OTHER
     shas = {Jobs(each).table_sha(SimpleNamespace(table="table_main")) for each in plans}
     assert len(shas) == 2
+
+
+def test_published_and_released_rows_decode_exactly_whatever_the_profile_says(folder: Path):
+    with (folder / "profiles" / "nuscenes.yaml").open("a") as stream:
+        stream.write("\ninput: {decode: fast}\n")
+    matched, other = planned(folder, profile="nuscenes"), published(folder, "nuscenes")
+    for plan, trained in ((matched, "fast"), (other, "exact")):
+        for run in plan.runs.values():
+            fast = run.spec.kind == "student" and run.spec.imported is None
+            assert run.spec.input.decode == (trained if fast else "exact"), run.rows
