@@ -169,7 +169,7 @@ def build_cache(plan: Plan) -> None:
 @command("images")
 @click.argument("images")
 def resize_images(plan: Plan, images: str) -> None:
-    """Resize all images once, for runs that read them at that width.
+    """Resize all images once, for runs that read them so.
 
     IMAGES is a folder of resized images.
     """
