@@ -138,7 +138,7 @@ def test_the_cell_classifier_adds_a_loss_that_reaches_only_the_image_encoder(
 ) -> None:
     paths = plan.load(CONFIG, {"profile": "smoke"}, results).paths
     feed = frame_batches(spec, paths, images=True, points=False)
-    batch = next(feed.batches(0, Fabric(accelerator="cpu", devices=1)))
+    batch = next(feed.batches(0, Fabric(accelerator="cpu", devices=1))).to(torch.device("cpu"))
     losses = {}
     for weight in (0.0, 1.0, 5.0):
         objective = build(detector(spec, weight), pretrained).objective

@@ -72,7 +72,7 @@ def test_every_row_takes_a_step(
     objective, learner = networks.objective, networks.objective.learner
     points = learner.needs_points or networks.teachers is not None
     feed = frame_batches(spec, plan.paths, images=learner.needs_images, points=points)
-    batch = next(feed.batches(0, Fabric(accelerator="cpu", devices=1)))
+    batch = next(feed.batches(0, Fabric(accelerator="cpu", devices=1))).to(torch.device("cpu"))
     before = {name: weight.clone() for name, weight in objective.named_parameters()}
     optimizer = torch.optim.AdamW(objective.parameters(), lr=spec.schedule.lr)
     objective.train()
