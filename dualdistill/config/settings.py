@@ -157,7 +157,9 @@ def _from_text(value: Any) -> Any:
         return [_from_text(item) for item in value]
     if isinstance(value, dict):
         return {key: _from_text(item) for key, item in value.items()}
-    return yaml.parse(value, COMMAND_LINE).value if isinstance(value, str) else value
+    if isinstance(value, str):
+        return yaml.parse(value, COMMAND_LINE).value if value.strip() else None  # as behind a key of a file
+    return value
 
 
 def _arguments(path: Path, overridden: Mapping[str, Any]) -> str:

@@ -64,7 +64,7 @@ def check(document: Document, kind: Any, at: Place = (), noun: str = "") -> Any:
         return build(kind, value)
     except ValidationError as error:
         faults = [Fault(document, kind, detail, at, noun) for detail in error.errors(include_url=False)]
-        raise min(faults, key=lambda fault: fault.line).sentence() from None
+        raise min(faults, key=lambda fault: (fault.line, fault.of_words)).sentence() from None
 
 
 class Fault:
@@ -73,9 +73,16 @@ class Fault:
     def __init__(self, document: Document, kind: Any, error: Any, at: Place, noun: str) -> None:
         self.document, self.error, self.at, self.noun = document, error, at, noun
         # pydantic appends "[key]" where the key itself is invalid, not its value
-        self.path: Place = tuple(part for part in error["loc"] if part != "[key]")
+        path: Place = tuple(part for part in error["loc"] if part != "[key]")
+        # and the name of a type behind the place of a value that may have several
+        ends = (end for end in range(len(path)) if len(members(at_path(kind, path[:end]))) > 1)
+        self.path = path[: next(ends, len(path))]
         self.kind = kind
         self.place: Place = (*at, *self.path)
+
+    @property
+    def of_words(self) -> bool:
+        return bool(self.error["type"] == "literal_error")
 
     @property
     def line(self) -> int:
@@ -99,7 +106,11 @@ class Fault:
     def _complaint(self) -> str:
         error = self.error
         context: Mapping[str, Any] = error.get("ctx", {})
-        if error["type"] == "literal_error":
+        kinds = members(at_path(self.kind, self.path))
+        if len(kinds) > 1 and (self.of_words or error["type"] == "int_type"):
+            allowed = " or ".join(", ".join(map(str, words(kind))) or "a whole number" for kind in kinds)
+            return f"must be {allowed}, not {_shown(error['input'])}"
+        if self.of_words:
             allowed = ", ".join(map(str, words(at_path(self.kind, self.path))))
             return f"must be one of {allowed}, not {_shown(error['input'])}"
         if error["type"] == "too_short":
@@ -157,6 +168,14 @@ def words(kind: Any) -> tuple[Any, ...]:
     """The values allowed by a Literal; empty for any other type."""
     kind = _plain(kind)
     return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def members(kind: Any) -> list[Any]:
+    """The types that a value may have, besides null: several for a number or a word, say."""
+    while get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    union = get_origin(kind) in (Union, UnionType)
+    return [part for part in get_args(kind) if part is not type(None)] if union else [kind]
 
 
 def is_list(kind: Any) -> bool:

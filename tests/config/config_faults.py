@@ -49,6 +49,21 @@ FAULTS = {
         row(f"x: {{from: {FULL}, temperature: 0}}"),
         "'temperature' in row 'x' must be above 0, not 0",
     ),
+    "neither the number nor the word": (
+        "config.yaml",
+        swap("\nloaders: auto", "\nloaders: many"),
+        "'loaders' must be a whole number or auto, not the text 'many'",
+    ),
+    "a number out of range where a word could stand": (
+        "config.yaml",
+        swap("\nloaders: auto", "\nloaders: -1"),
+        "'loaders' must be at least 0, not -1",
+    ),
+    "none of the words and no number": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, input.decode: slow}"),
+        "'input.decode' in row 'x' must be exact, fast or a whole number, not the text 'slow'",
+    ),
     "a batch that does not divide": (
         "variants.yaml",
         row(f"x: {{from: {FULL}, schedule.batch: 4, schedule.batch_per_device: 3}}"),
