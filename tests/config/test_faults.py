@@ -33,7 +33,10 @@ def test_every_fault_gives_one_sentence_with_its_line(folder: Path, fault: str):
     ("overrides", "sentence"),
     [
         ({"profile": "wrld"}, "command line: unknown profile 'wrld' (did you mean 'world'?)"),
-        ({"devices": {"student:2": ""}}, "command line: unknown key 'student:2' in 'devices' (did you mean"),
+        (
+            {"devices": {"student:2": ""}},
+            "command line: unknown key 'student:2' in 'devices' (did you mean 'student'?)",
+        ),
         ({"profile": ""}, "command line: 'profile' must be text, not null"),
         ({"seed": "1"}, "command line: unknown key 'seed' (did you mean 'seeds'?)"),
         ({"seeds": ["0", "x"]}, "command line: entry 2 in 'seeds' must be a whole number, not the text 'x'"),
