@@ -340,13 +340,13 @@ class ScheduleSpec:
             raise UserError(
                 f"sync_batchnorm averages over the total batch of {self.batch}: with {self.per_device} per "
                 f"device that takes {most} devices, and there are {devices}",
-                hint=f"start {most} processes, or set schedule.sync_batchnorm: false",
+                hint=f"devices that fit: {most}; or set schedule.sync_batchnorm: false",
             )
         if most % devices:
             fitting = " or ".join(str(count) for count in range(1, most + 1) if most % count == 0)
             raise UserError(
                 f"{devices} devices cannot share a batch of {self.batch} with {self.per_device} per device",
-                hint=f"start {fitting} processes, or change schedule.batch_per_device",
+                hint=f"devices that fit: {fitting}; or change schedule.batch_per_device",
             )
         return most // devices
 

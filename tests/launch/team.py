@@ -28,6 +28,8 @@ def work(until_asked: bool = True, handler: bool = True) -> None:
 def train() -> None:
     """Answer a request to stop by a checkpoint, for which the first rank takes longer than the grace."""
     work()
+    # an exiting interpreter drops its handlers: the launcher's own signal would kill it as if it had none
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if ranks.rank() == 0:
         time.sleep(2 * processes.GRACE_S)
         (FOLDER / "checkpoint").touch()

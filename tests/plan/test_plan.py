@@ -219,7 +219,7 @@ def test_devices_that_cannot_share_a_batch_are_refused_before_any_training(folde
         Jobs(plan).check_devices([f"results/runs/{student}/run.json"])
     assert str(caught.value) == (
         f"run {student}: 4 devices cannot share a batch of 32 with 16 per device "
-        "(devices.student is 4: start 1 or 2 processes, or change schedule.batch_per_device)"
+        "(devices.student is 4: devices that fit: 1 or 2; or change schedule.batch_per_device)"
     )
 
 

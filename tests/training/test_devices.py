@@ -92,7 +92,7 @@ def test_devices_that_do_not_fit_are_refused_with_those_that_do() -> None:
     with pytest.raises(UserError) as caught:
         ScheduleSpec(batch=32, batch_per_device=8).parts(3)
     assert "3 devices cannot share a batch of 32 with 8 per device" in str(caught.value)
-    assert "start 1 or 2 or 4 processes" in str(caught.value)
+    assert "devices that fit: 1 or 2 or 4;" in str(caught.value)
 
 
 def test_synchronised_statistics_need_all_devices_at_once() -> None:
@@ -100,7 +100,7 @@ def test_synchronised_statistics_need_all_devices_at_once() -> None:
     with pytest.raises(UserError) as caught:
         launch(schedule)
     assert "with 16 per device that takes 2 devices, and there are 1" in str(caught.value)
-    assert "start 2 processes" in str(caught.value)
+    assert "devices that fit: 2;" in str(caught.value)
     assert schedule.parts(2) == 1
 
 
