@@ -52,15 +52,15 @@ def test_the_row_resolves_and_its_key_is_checked(added: tuple[Path, str, str]) -
     resolved = json.loads(done.stdout)
     assert resolved["rows"] == [row]
     assert resolved["spec"]["distill"]["method"] == method
-    assert resolved["spec"]["distill"]["options"] == {"hint_weight": 1.0, "hint_until": 1.0}
-    example = re.search(r"`(fitnets-\S+: \{.*?\})`", (folder / PAGE).read_text())[1]
+    assert resolved["spec"]["distill"]["options"] == {"correlation_weight": 1.0}
+    example = re.search(r"`(pkd-\S+: \{.*?\})`", (folder / PAGE).read_text())[1]
     rows = folder / "config" / "variants.yaml"
     text = rows.read_text()
     try:
         rows.write_text(f"{text}{example}\n")
         assert call(folder, "dualdistill", "resolve").returncode == 0
         rows.write_text(f"{text}{example.replace('weight', 'wait')}\n")
-        assert "unknown key 'hint_wait'" in call(folder, "dualdistill", "resolve").stderr
+        assert "unknown key 'correlation_wait'" in call(folder, "dualdistill", "resolve").stderr
     finally:
         rows.write_text(text)
 
@@ -76,7 +76,7 @@ def test_only_the_new_row_is_trained_and_scored(added: tuple[Path, str, str], ma
     done = call(folder, "snakemake", "--cores", "2", f"results/runs/{run}/metrics.json")
     assert done.returncode == 0, done.stdout + done.stderr
     history = (runs / run / "history.jsonl").read_text().splitlines()
-    assert json.loads(history[-1])["hint"] > 0
+    assert json.loads(history[-1])["correlation"] > 0
     new = runs / run / "model.safetensors"
     after = {path: path.stat().st_mtime_ns for path in runs.glob("*/*.safetensors") if path != new}
     assert new.exists()
