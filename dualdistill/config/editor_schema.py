@@ -39,12 +39,15 @@ def variants() -> dict[str, Any]:
 
 
 def profile() -> dict[str, Any]:
-    """Profiles; the keys of a student depend on its network."""
+    """Profiles; the keys of a student depend on its network, those of a method on its constructor."""
     schema = TypeAdapter(Profile).json_schema()
     fields: dict[str, Any] = {name: (spec | None, None) for name, spec in students().items()}
     networks = TypeAdapter(create_model("Students", **fields)).json_schema()
     schema["$defs"] |= networks.pop("$defs")
     schema["properties"]["students"] = networks
+    methods = row_keys.of_methods().model_json_schema()
+    schema["$defs"] |= methods.pop("$defs")
+    schema["properties"]["methods"] = methods
     # schedules name what differs from their base, so none of them is required
     schedules = schema["$defs"]["Schedules"]
     schedules["properties"]["base"] = {"$ref": "#/$defs/ScheduleSpec"}

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic.dataclasses import dataclass
 
+from dualdistill.config import row_keys
 from dualdistill.config.ranges import STRICT, Count, Degrees, Interval, NotNegative, Weight
 from dualdistill.config.run_spec import (
     CropSpec,
@@ -95,6 +96,8 @@ class Profile:
     detector: DetectorConfig | None = None
     label_encoder: LabelEncoderSpec = field(default_factory=LabelEncoderSpec)
     crops: CropSpec | None = None  # for pre-training backbones; null without pre-training
+    # method -> changes to its options, where they depend on the sizes; a key of a row wins
+    methods: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def load(written: Document) -> tuple[Profile, Document]:
@@ -108,6 +111,8 @@ def load(written: Document) -> tuple[Profile, Document]:
             where = document.where(("students", name))
             raise UserError(f"unknown student '{name}'", where=where, hint=nearest(name, known))
         presets[name] = check(document, known[name], at=("students", name))
+    if profile.methods:
+        check(document, row_keys.of_methods(), at=("methods",))
     _check(profile, document)
     return replace(profile, students=presets), document
 

@@ -38,6 +38,11 @@ def method_keys(method: str) -> dict[str, Any]:
     return method_options.options(method) | label_encoder_numbers(method)
 
 
+def of_methods() -> type[BaseModel]:
+    """A model of the options of all methods, by method."""
+    return block({name: block(method_options.options(name)) for name in method_options.methods()})
+
+
 def label_encoder_numbers(method: str) -> dict[str, Any]:
     """Dotted keys of the label encoder of a method, with their types; none if it has no label encoder."""
     asked = method_options.trait(method, "label_encoder", False)

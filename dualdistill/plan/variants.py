@@ -64,7 +64,7 @@ class Variant:
     method: str | None
     teacher: str | None
     weights: str | None
-    options: dict[str, Any]  # of the method, as written
+    options: dict[str, Any]  # of the method, as the profile and the row write them
     changes: dict[str, Any]  # dotted keys of the profile
 
     @property
@@ -242,6 +242,7 @@ class Resolver:
             raise UserError(what, where=self.where(name), hint="add model: or from:")
         named = ("model", "backbone", "method", "teacher", "weights")
         rest = {key: value for key, value in merged.items() if key not in named}
+        of_profile = self.profile.methods.get(merged.get("method", ""), {})
         return Variant(
             name=name,
             kind=self._kind(name, model),
@@ -250,7 +251,7 @@ class Resolver:
             method=merged.get("method"),
             teacher=merged.get("teacher"),
             weights=merged.get("weights"),
-            options={key: value for key, value in rest.items() if "." not in key},
+            options=of_profile | {key: value for key, value in rest.items() if "." not in key},
             changes={key: value for key, value in rest.items() if "." in key},
         )
 

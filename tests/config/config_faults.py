@@ -64,6 +64,21 @@ FAULTS = {
         row("x: {from: bevdepth-r50, input.decode: slow}"),
         "'input.decode' in row 'x' must be exact, fast or a whole number, not the text 'slow'",
     ),
+    "a method of a profile that is none": (
+        "profiles/world.yaml",
+        row("methods: {dualdistil: {mfd_weight: 0.5}}"),
+        "unknown key 'dualdistil' in 'methods' (did you mean 'dualdistill'?)",
+    ),
+    "an option of a profile's method that it does not have": (
+        "profiles/world.yaml",
+        row("methods: {dualdistill: {mfd_wait: 0.5}}"),
+        "unknown key 'mfd_wait' in 'methods.dualdistill' (did you mean 'mfd_weight'?)",
+    ),
+    "an option of a profile's method out of range": (
+        "profiles/world.yaml",
+        row("methods: {dualdistill: {mfd_weight: -0.5}}"),
+        "'mfd_weight' in 'methods.dualdistill' must be at least 0, not -0.5",
+    ),
     "a batch that does not divide": (
         "variants.yaml",
         row(f"x: {{from: {FULL}, schedule.batch: 4, schedule.batch_per_device: 3}}"),

@@ -43,6 +43,15 @@ def test_a_fault_does_not_fit(name: str, content: dict):
         Draft202012Validator(schema(name)).validate(content)
 
 
+@pytest.mark.parametrize("methods", [{"dualdistil": {}}, {"dualdistill": {"mfd_wait": 0.5}}])
+def test_options_of_methods_in_a_profile_are_checked(checkout: Path, methods: dict):
+    profile = yaml.safe_load((checkout / "config" / "profiles" / "world.yaml").read_text())
+    fitting = Draft202012Validator(schema("profile"))
+    fitting.validate(profile | {"methods": {"dualdistill": {"mfd_weight": 0.5}}})
+    with pytest.raises(ValidationError):
+        fitting.validate(profile | {"methods": methods})
+
+
 def test_comments_of_the_source_are_descriptions():
     schedule = schema("profile")["$defs"]["ScheduleSpec"]["properties"]
     assert schedule["batch"]["description"].startswith("samples per optimizer step")

@@ -116,6 +116,22 @@ def test_a_row_changes_the_keys_that_it_names_and_nothing_else(folder: Path):
     assert (child.teacher, child.data, child.input) == (parent.teacher, parent.data, parent.input)
 
 
+def test_a_profile_changes_an_option_in_every_row_that_does_not_set_it(folder: Path):
+    add(folder, "full: {from: mfd-only, tau: 0.4, mfd_weight: 1.0}")
+    before = planned(folder)
+    with (folder / "profiles" / "world.yaml").open("a") as stream:
+        stream.write("\nmethods: {dualdistill: {mfd_weight: 0.5}, tigbev: {keypoints: 12}}\n")
+    after = planned(folder)
+    changes = {"dualdistill": {"mfd_weight": 0.5}, "tigbev": {"keypoints": 12}}
+    for name in (row for run in before.runs.values() for row in run.rows):
+        old, new = before.run(name), after.run(name)
+        distill = old.spec.distill
+        changed = changes.get(distill.method, {}) if distill and name != "full" else {}
+        assert (new.id == old.id) == (not changed), name
+        if distill:
+            assert new.spec.distill.options == distill.options | changed
+
+
 def test_another_method_drops_inherited_options(folder: Path):
     add(folder, "hot: {from: dualdistill-r50-centerpoint, temperature: 1.0}")
     add(folder, "other: {from: hot, method: tigbev}")
