@@ -25,7 +25,7 @@ class DistillBEV(Distiller):
     def __init__(
         self,
         *,
-        mfd_weight: Weight = 1.0,  # multiplies all terms, whose sums grow with cells and channels
+        mfd_weight: Weight = 1.0,  # multiplies all terms, which grow with channels and objects
         fg_weight: Weight = 6e-3,  # alpha
         tn_weight: Weight = 4e-2,  # beta
         fp_weight: Weight = 6e-2,  # eta'

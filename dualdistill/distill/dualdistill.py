@@ -37,7 +37,7 @@ class DualDistill(Distiller):
         aoa_out_act: Literal["none", "relu"] = "none",  # teacher maps are post-ReLU, AOA's output is signed
         mfd: bool = True,
         mfd_levels: Several[Literal["s2", "s3", "head"]] = ("s2", "s3", "head"),
-        mfd_weight: Weight = 1.0,  # multiplies all MFD terms, whose sums grow with cells and channels
+        mfd_weight: Weight = 1.0,  # multiplies all MFD terms, which grow with channels and objects
         fg_weight: Weight = 6e-3,  # alpha
         tn_weight: Weight = 4e-2,  # beta
         fp_weight: Weight = 6e-2,  # eta', head level only
