@@ -6,15 +6,21 @@ import math
 import tempfile
 from pathlib import Path
 
-from nuscenes.eval.common.config import config_factory
-
-from dualdistill.config.nuscenes import BENCHMARK
 from dualdistill.errors import DataError
 from dualdistill.evaluation.evaluate import EQUAL
 from dualdistill.evaluation.exact import ExactEvaluation
 from dualdistill.evaluation.matching import Matches
+from dualdistill.evidence.scenes import CONFIG
 from dualdistill.evidence.take import verified
-from dualdistill.store.records import DEVKIT_NAMES, MATCHES, SCENES, SCORED, read_metrics, scores_folder
+from dualdistill.store.records import (
+    DEVKIT_NAMES,
+    MATCHES,
+    METRICS_JSON,
+    SCENES,
+    SCORED,
+    read_metrics,
+    scores_folder,
+)
 
 
 def check(path: Path) -> str:
@@ -24,7 +30,7 @@ def check(path: Path) -> str:
         said = [packed.manifest.kind, f"trained on {packed.manifest.host}"]
         for split in SCORED:
             scores = scores_folder(Path(folder), split)
-            if scores.exists() and (scores / "metrics.json").exists():
+            if (scores / METRICS_JSON).exists():
                 said.append(_scores(path, scores, split))
     return f"{path}: {'; '.join(said)}"
 
@@ -35,7 +41,7 @@ def _scores(path: Path, scores: Path, split: str) -> str:
     if not (scores / MATCHES).exists():
         evidence = "figures of its scenes" if (scores / SCENES).exists() else "no matches"
         return f"{split}: {words} as recorded, with {evidence}"
-    figures, _ = ExactEvaluation(Matches.load(scores / MATCHES), config_factory(BENCHMARK)).figures()
+    figures, _ = ExactEvaluation(Matches.load(scores / MATCHES), CONFIG).figures()
     for name, key in DEVKIT_NAMES.items():
         if not math.isclose(getattr(figures, key), record[key], rel_tol=0, abs_tol=EQUAL):
             what = f"the {name} of its matches is {100 * getattr(figures, key):.4f}, recorded are"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from dualdistill.config.run_spec import contents as spec_contents
 from dualdistill.errors import DataError, UserError
 from dualdistill.evidence import contents, scenes
 from dualdistill.plan.plan import Plan, Run
@@ -85,24 +86,23 @@ def _pack_run(plan: Plan, run: Run, path: Path, options: Options, *, exactly: bo
     """Pack a run unless its file is there; return the line for it, empty if there is nothing to say."""
     folder = plan.folder(run)
     record = _checked(run, folder)
-    files = _files(run, folder, record, options)
     before = bundle.read_manifest(path) if path.exists() else None
-    if before and not exactly:
-        other = [name for name in files if Path(name).name in RECORDS and _is_other(before, name, folder)]
-        if other:
+    if before is None or exactly:
+        files = _files(run, folder, options, {})
+    else:
+        files = _files(run, folder, options, before.members)
+        if other := [name for name in files if _is_other(before, name, folder)]:
             return f"{path}: left, though {other[0]} is of another training now; name the run to pack it"
-        if all(name in before.members or _replaced(name, before) for name in files):
+        if all(name in before.members for name in files):
             return ""
-    members = {name: contents.packed(folder / name) for name in files if Path(name).name != SCENES}
-    for name in files:
-        if Path(name).name == SCENES:
-            members[name] = _figures(folder / name)
+    members = {name: _member(folder / name, record) for name in files}
+    known = plan.taken(run)
     manifest = Manifest(
         run=run.id,
         kind=run.spec.kind,
         spec_sha=run.spec.sha,
-        spec=record["spec"],
-        versions=versions(),
+        spec=spec_contents(run.spec),
+        versions=known.manifest.versions if known else versions(),
         made_on=record.get("provenance", {}),
         members={name: member for name, (member, _) in members.items()},
     )
@@ -127,43 +127,44 @@ def _checked(run: Run, folder: Path) -> dict[str, Any]:
     return record
 
 
-def _files(run: Run, folder: Path, record: dict[str, Any], options: Options) -> list[str]:
-    """The files to pack, by their paths in the run's folder."""
+def _files(run: Run, folder: Path, options: Options, before: Mapping[str, Member]) -> list[str]:
+    """The files to pack, by their paths in the run's folder; those of an earlier bundle stay."""
     files = [RUN, *(name for name in (HISTORY, IMPORT_REPORT) if (folder / name).exists())]
     # weights of others travel on request only, as they can be imported again
-    if options.weights or (run.spec.kind in ALWAYS and run.spec.imported is None):
-        if not (folder / WEIGHTS).exists() or sha256_file(folder / WEIGHTS) != record["outputs"].get(WEIGHTS):
-            raise DataError("the weights of run.json are not here", where=str(folder / WEIGHTS))
+    if options.weights or WEIGHTS in before or (run.spec.kind in ALWAYS and run.spec.imported is None):
         files.append(WEIGHTS)
     for place in _scored(folder):
-        files += [str(place / METRICS_JSON)]
-        files += [str(place / SCENE_DRAWS)] if (folder / place / SCENE_DRAWS).exists() else []
-        if options.scenes_only or not (folder / place / MATCHES).exists():
-            files += [str(place / SCENES)] if _has_scenes(folder / place) else []
-        else:
-            files += [str(place / MATCHES)]
+        files.append(str(place / METRICS_JSON))
+        if (folder / place / SCENE_DRAWS).exists():
+            files.append(str(place / SCENE_DRAWS))
+        full, thin = str(place / MATCHES), str(place / SCENES)
+        thinned = thin in before or (options.scenes_only and full not in before)
+        if (folder / full).exists():
+            files.append(thin if thinned else full)
+        elif (folder / thin).exists():
+            files.append(thin)
     return files
 
 
-def _has_scenes(scores: Path) -> bool:
-    return (scores / MATCHES).exists() or (scores / SCENES).exists()
-
-
-def _figures(path: Path) -> tuple[Member, bytes]:
-    """Figures of every scene alone, from the matches beside them; as they are where the matches are gone."""
-    matches = path.with_name(MATCHES)
-    content = scenes.figures(matches) if matches.exists() else path.read_bytes()
-    return Member(sha256(content).hexdigest()), content
+def _member(path: Path, record: Mapping[str, Any]) -> tuple[Member, bytes]:
+    """A file of the run as a member."""
+    if path.name == SCENES and (matches := path.with_name(MATCHES)).exists():
+        content = scenes.figures(matches)
+        return Member(sha256(content).hexdigest()), content
+    if not path.exists():
+        raise DataError(
+            "the file is not here", where=str(path), hint="train the run, or take it in with weights"
+        )
+    member, content = contents.packed(path)
+    if path.name in record["outputs"] and member.file_sha != record["outputs"][path.name]:
+        raise DataError(f"the file is not the one of {RUN}", where=str(path), hint="train the run again")
+    return member, content
 
 
 def _is_other(before: Manifest, name: str, folder: Path) -> bool:
-    return name in before.members and before.members[name].file_sha != sha256_file(folder / name)
-
-
-def _replaced(name: str, before: Manifest) -> bool:
-    """Whether a file holds figures of scenes in the place of these matches."""
-    path = Path(name)
-    return path.name == MATCHES and str(path.with_name(SCENES)) in before.members
+    """Whether a record is not the one that was packed."""
+    known = before.members.get(name) if Path(name).name in RECORDS else None
+    return known is not None and known.file_sha != sha256_file(folder / name)
 
 
 def files_in(paths: Sequence[Path]) -> list[Path]:

@@ -12,11 +12,13 @@ from dualdistill.config.nuscenes import BENCHMARK
 from dualdistill.evaluation.exact import ExactEvaluation
 from dualdistill.evaluation.matching import Matches
 
+CONFIG = config_factory(BENCHMARK)
+
 
 def figures(path: Path) -> bytes:
     """mAP, NDS and frames of every scene, as JSON."""
     matches = Matches.load(path)
-    exact = ExactEvaluation(matches, config_factory(BENCHMARK))
+    exact = ExactEvaluation(matches, CONFIG)
     scenes = {}
     for place, name in enumerate(matches.scene_name.tolist()):
         times_S = (matches.sample_scene == place).astype(np.int64)

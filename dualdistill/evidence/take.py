@@ -67,7 +67,8 @@ def verified(path: Path, staging: Path) -> Bundle:
 
 def _check_records(manifest: Manifest, folder: Path) -> None:
     """Check the chain from the spec over the weights to the scores."""
-    if manifest.versions != versions():
+    scored = [name for name in manifest.members if Path(name).name == METRICS_JSON]
+    if scored and manifest.versions != versions():
         what = f"scored by versions {manifest.versions} of prediction and evaluation"
         raise DataError(f"{what}, and this suite has {versions()}", hint="use the suite that packed it")
     record = read_run(folder)
@@ -75,11 +76,10 @@ def _check_records(manifest: Manifest, folder: Path) -> None:
     promised = {"the spec of run.json": (record["spec_sha"], manifest.spec_sha)}
     if WEIGHTS in manifest.members:
         promised["the hash of the weights"] = (manifest.members[WEIGHTS].file_sha, weights)
-    for name in manifest.members:
-        if Path(name).name == METRICS_JSON:
-            scores = read_metrics((folder / name).parent)
-            promised[f"the spec of {name}"] = (scores["spec_sha"], manifest.spec_sha)
-            promised[f"the weights of {name}"] = (scores["inputs"].get(WEIGHTS), weights)
+    for name in scored:
+        scores = read_metrics((folder / name).parent)
+        promised[f"the spec of {name}"] = (scores["spec_sha"], manifest.spec_sha)
+        promised[f"the weights of {name}"] = (scores["inputs"].get(WEIGHTS), weights)
     for what, (given, expected) in promised.items():
         if given != expected:
             raise DataError(f"{what} is {str(given)[:12]} and should be {str(expected)[:12]}")
@@ -116,10 +116,8 @@ def _refuse_other(packed: Bundle, folder: Path) -> None:
     manifest, head = packed.manifest, folder / "state" / "head.json"
     if not (folder / RUN).exists():
         if head.exists():
-            what = f"run {manifest.run} is half trained here"
-            raise DataError(
-                what, where=str(packed.path), hint="--replace takes it, and the checkpoint is lost"
-            )
+            hint = "--replace takes the file, and the checkpoint is lost"
+            raise DataError(f"run {manifest.run} is half trained here", where=str(packed.path), hint=hint)
         return
     for name, member in manifest.members.items():
         if (folder / name).exists() and contents.sha_on_disk(folder / name) != member.file_sha:

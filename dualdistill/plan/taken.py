@@ -41,7 +41,7 @@ class Taken:
 
     def check_weights(self) -> None:
         if not self.has_weights:
-            command = f"python -m dualdistill bundle pack {self.manifest.run} --weights"
+            command = f"python -m dualdistill bundle pack {self.manifest.run} --weights --into FOLDER"
             hint = f"they are on {self.manifest.host}, where it was trained: {command}"
             raise self.lacks("its weights", hint)
 
