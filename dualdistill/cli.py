@@ -386,7 +386,7 @@ def page(plan: Plan, figures: tuple[Path, ...]) -> None:
 
 @cli.group("bundle", cls=InOrder)
 def bundle() -> None:
-    """Pack finished runs into files, check such files and take them in."""
+    """Pack finished runs into files, and take them in."""
 
 
 @command("pack", reads_data=False, of=bundle)

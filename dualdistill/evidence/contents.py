@@ -70,7 +70,7 @@ def _saved(matches: Matches) -> bytes:
 
 
 def _columns(matches: Matches) -> Arrays:
-    """Which predictions match, by a bit for each threshold, and the pairs in the order of predictions."""
+    """The columns, with a bit for each prediction and threshold, and the pairs of those that match."""
     matched_PD = matches.pair_DP.T >= 0
     columns = {item.name: getattr(matches, item.name) for item in fields(matches)}
     pair_DP, error_M5 = columns.pop("pair_DP"), columns.pop("error_M5")
