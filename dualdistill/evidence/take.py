@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -15,12 +16,27 @@ from dualdistill.evidence import contents
 from dualdistill.plan.plan import Plan
 from dualdistill.plan.taken import versions
 from dualdistill.store import bundle
-from dualdistill.store.bundle import Manifest
-from dualdistill.store.files import atomic_write, replace_folder, sha256_file
+from dualdistill.store.bundle import Manifest, Member
+from dualdistill.store.files import atomic_write, read_json, replace_folder, sha256_file
 from dualdistill.store.lock import is_held, run_lock
-from dualdistill.store.records import METRICS_JSON, RUN, WEIGHTS, read_metrics, read_run
+from dualdistill.store.records import (
+    HISTORY,
+    IMPORT_REPORT,
+    MATCHES,
+    METRICS_JSON,
+    RUN,
+    SCENE_DRAWS,
+    SCENES,
+    SCORED,
+    WEIGHTS,
+    read_metrics,
+    read_run,
+    scores_folder,
+)
 
 Files = dict[str, bytes]
+FILES = (RUN, WEIGHTS, HISTORY, IMPORT_REPORT, METRICS_JSON, MATCHES, SCENE_DRAWS, SCENES)
+FOLDERS = [scores_folder(Path(), split) for split in SCORED]  # in that of a run
 
 
 @dataclass(frozen=True)
@@ -55,7 +71,7 @@ def verified(path: Path, staging: Path) -> Bundle:
             for name, content in members.items()
         }
         for name in sorted(files):
-            if ".." in Path(name).parts or Path(name).is_absolute():
+            if Path(name).name not in FILES or Path(name).parent not in FOLDERS:
                 raise DataError(f"{name} in it is no file of a run")
             atomic_write(staging / name, files[name])
         _check_records(manifest, staging)
@@ -90,41 +106,48 @@ def _place(plan: Plan, packed: Bundle, staging: Path, *, replace: bool) -> str:
     manifest, folder = packed.manifest, plan.results / "runs" / packed.manifest.run
     if is_held(folder / "state"):
         raise BusyError("a process works on the run", where=str(folder), hint="wait for it or stop it")
-    if not replace:
-        _refuse_other(packed, folder)
-    if replace or not (folder / RUN).exists():
+    refusal = _refusal(packed, folder)
+    if refusal and not replace:
+        raise refusal
+    if refusal or not (folder / RUN).exists():
         bundle.keep(staging, manifest)
         if not folder.exists():
             _set_time(staging, packed)
         replace_folder(staging, folder)
         return _line(plan, packed, list(packed.files))
-    known = bundle.read_kept(folder)
     added = [name for name in packed.files if not (folder / name).exists()]
-    if not added and known:
+    if not added:
         return f"{packed.path}: nothing to do, run {manifest.run} is there"
     for name in sorted(added, key=lambda name: name.endswith(METRICS_JSON)):  # scores last
         atomic_write(folder / name, packed.files[name])
+    known = bundle.read_kept(folder)
     members = {**(known.members if known else {}), **manifest.members}
-    if added:
-        bundle.keep(folder, Manifest(**{**manifest.__dict__, "members": members}))
-        return _line(plan, packed, added)
-    return f"{packed.path}: nothing to do, run {manifest.run} was trained here"
+    bundle.keep(folder, dataclasses.replace(manifest, members=members))
+    return _line(plan, packed, added)
 
 
-def _refuse_other(packed: Bundle, folder: Path) -> None:
-    """Refuse to replace a run that another training made, or one that is in training."""
-    manifest, head = packed.manifest, folder / "state" / "head.json"
+def _refusal(packed: Bundle, folder: Path) -> DataError | None:
+    """The error for a run of another training, or one that is in training."""
+    manifest, where = packed.manifest, str(packed.path)
     if not (folder / RUN).exists():
-        if head.exists():
-            hint = "--replace takes the file, and the checkpoint is lost"
-            raise DataError(f"run {manifest.run} is half trained here", where=str(packed.path), hint=hint)
-        return
+        if not (folder / "state" / "head.json").exists():
+            return None
+        hint = "--replace takes the file, and the checkpoint is lost"
+        return DataError(f"run {manifest.run} is half trained here", where=where, hint=hint)
     for name, member in manifest.members.items():
-        if (folder / name).exists() and contents.sha_on_disk(folder / name) != member.file_sha:
-            here = _trained(json.loads((folder / RUN).read_text()).get("provenance", {}))
+        if (folder / name).exists() and not _is_same(folder / name, member):
+            here = _trained(read_json(folder / RUN).get("provenance", {}))
             what = f"{name} of run {manifest.run} differs: here it was trained {here}"
             theirs = f"the file's {_trained(manifest.made_on)}"
-            raise DataError(f"{what}, {theirs}", where=str(packed.path), hint="--replace takes the file's")
+            return DataError(f"{what}, {theirs}", where=where, hint="--replace takes the file's")
+    return None
+
+
+def _is_same(path: Path, member: Member) -> bool:
+    try:
+        return contents.sha_on_disk(path) == member.file_sha
+    except DataError:  # damaged here
+        return False
 
 
 def _trained(made_on: dict[str, object]) -> str:

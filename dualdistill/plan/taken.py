@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from dualdistill.errors import DataError
 from dualdistill.plan import identity
-from dualdistill.store.bundle import Manifest, read_kept
+from dualdistill.store.bundle import KEPT, Manifest, read_kept
 from dualdistill.store.files import sha256_file
 from dualdistill.store.records import METRICS_JSON, RESULTS, RUN, WEIGHTS, scores_folder
 
@@ -56,8 +57,16 @@ class Taken:
 
 def read(folder: Path) -> Taken | None:
     """A run that was taken in; None where the run has been trained here, or again."""
-    manifest = read_kept(folder)
-    if manifest is None or not (folder / RUN).exists():
+    try:
+        times = [(folder / name).stat().st_mtime_ns for name in (KEPT, RUN)]
+    except FileNotFoundError:
         return None
-    same = sha256_file(folder / RUN) == manifest.members[RUN].file_sha
-    return Taken(folder, manifest) if same else None
+    return _read(folder, *times)
+
+
+@cache
+def _read(folder: Path, kept: int, record: int) -> Taken | None:
+    """The same, read once for each time of its two files, because planning asks many times."""
+    manifest = read_kept(folder)
+    same = manifest and sha256_file(folder / RUN) == manifest.members[RUN].file_sha
+    return Taken(folder, manifest) if manifest and same else None

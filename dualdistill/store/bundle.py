@@ -137,7 +137,8 @@ def _parsed(content: Any, path: Path) -> Manifest:
     values = {key: value for key, value in sealed.items() if key not in ("format", "schema")}
     values["members"] = {file: Member(**member) for file, member in values["members"].items()}
     manifest = Manifest(**values)
-    if sha_of(manifest.spec) != manifest.spec_sha or not manifest.run.endswith(manifest.spec_sha[:10]):
+    named = Path(manifest.run).name == manifest.run and manifest.run.endswith(manifest.spec_sha[:10])
+    if sha_of(manifest.spec) != manifest.spec_sha or not named:
         what = f"its spec is not that of run {manifest.run}"
         raise DataError(what, where=str(path), hint=AGAIN)
     return manifest

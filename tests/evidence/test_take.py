@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,13 @@ def with_manifest(file: Path, seal: bool = True, **values: object) -> Path:
     return rewritten(file, change)
 
 
+def with_file(file: Path, name: str) -> Path:
+    """The bundle with a further file that its manifest names."""
+    rewritten(file, lambda members: members.update({name: b""}))
+    members = json.loads(zipfile.ZipFile(file).read(bundle.MANIFEST))["members"]
+    return with_manifest(file, members=members | {name: {"sha256": sha256().hexdigest(), "content": None}})
+
+
 def test_a_clone_makes_the_same_table(finished: Plan, packed: Path, clone: Plan) -> None:
     for line in take_all(clone, files_in([packed])):
         assert ": took " in line
@@ -110,6 +118,10 @@ def test_a_run_of_another_training_is_replaced_on_request_only(file: Path, clone
     assert tree(clone.results) == before
     take(clone, file, replace=True)
     assert read_json(record)["provenance"]["host"] == "night"
+    # the same run stays as it is
+    (record.parent / "model.safetensors").touch()
+    assert "nothing to do" in take(clone, file, replace=True)
+    assert (record.parent / "model.safetensors").exists()
 
 
 def test_a_half_trained_run_is_kept(file: Path, clone: Plan) -> None:
@@ -169,6 +181,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
             lambda members: members.update({"metrics.json": members["metrics.json"].replace(b"0.", b"1.")}),
         ),
         r"metrics\.json in it is not the one of its manifest",
+    ),
+    "another name": (lambda file: with_manifest(file, run=f"../{file.stem}"), "its spec is not that of run"),
+    "a file of no run": (
+        lambda file: with_file(file, "../evil.py"),
+        r"\.\./evil\.py in it is no file of a run",
     ),
     "a missing member": (
         lambda file: rewritten(file, lambda members: members.pop("matches.npz.planes")),
