@@ -412,7 +412,7 @@ def take(plan: Plan, files: tuple[Path, ...], replace: bool) -> None:
     """Verify files and take their runs in as done."""
     from dualdistill.evidence import pack, take
 
-    for line in take.take_all(plan, pack.files_in(files), replace=replace):
+    for line in take.each(pack.files_in(files), lambda file: take.take(plan, file, replace=replace)):
         print(line, flush=True)
 
 
@@ -420,10 +420,10 @@ def take(plan: Plan, files: tuple[Path, ...], replace: bool) -> None:
 @click.argument("files", nargs=-1, type=FILE, required=True, metavar="FILE|FOLDER...")
 def check(files: tuple[Path, ...]) -> None:
     """Verify files, and compute their scores again from the matches."""
-    from dualdistill.evidence import check, pack
+    from dualdistill.evidence import check, pack, take
 
-    for file in pack.files_in(files):
-        print(check.check(file), flush=True)
+    for line in take.each(pack.files_in(files), check.check):
+        print(line, flush=True)
 
 
 @command("status", reads_data=False)

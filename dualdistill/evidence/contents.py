@@ -46,7 +46,7 @@ def unpacked(file: str, member: Member, content: bytes) -> bytes:
     try:
         columns = planes.decode(content)
         if file.endswith(MATCHES):
-            restored, text = matches_from(columns), b""
+            restored, text = _matches(columns), b""
             sha = restored.sha
         else:
             text = _history_text(columns)
@@ -82,7 +82,7 @@ def _columns(matches: Matches) -> Arrays:
     }
 
 
-def matches_from(columns: Arrays) -> Matches:
+def _matches(columns: Arrays) -> Matches:
     """Matches from their packed columns."""
     thresholds, predictions = columns.pop("pair_shape").tolist()
     bits = np.unpackbits(columns.pop("matched"), count=thresholds * predictions)

@@ -6,12 +6,12 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from dualdistill.errors import BusyError, DataError
+from dualdistill.errors import BusyError, DataError, UserError
 from dualdistill.evidence import contents
 from dualdistill.plan.plan import Plan
 from dualdistill.plan.taken import versions
@@ -182,12 +182,12 @@ def _seeds(plan: Plan) -> str:
     return ",".join(str(seed) for seed in plan.settings.seeds)
 
 
-def take_all(plan: Plan, paths: list[Path], *, replace: bool = False) -> Iterator[str]:
-    """Take several bundles in; one that is refused does not stop the others."""
-    refused: list[DataError | BusyError] = []
+def each(paths: Sequence[Path], work: Callable[[Path], str]) -> Iterator[str]:
+    """A line for each bundle; one that is refused does not stop the others, but is an error at the end."""
+    refused: list[UserError] = []
     for path in paths:
         try:
-            yield take(plan, path, replace=replace)
+            yield work(path)
         except (DataError, BusyError) as error:
             refused.append(error)
             if len(paths) > 1:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from dualdistill.evaluation.exact import ExactEvaluation
 from dualdistill.evaluation.matching import Matches
+from dualdistill.evidence.pack import files_in
 from dualdistill.evidence.scenes import CONFIG
+from dualdistill.evidence.take import each, take
 from dualdistill.plan.plan import Plan, Run
 from dualdistill.store.files import read_json, sha256_file, write_json
 from dualdistill.store.records import read_metrics, write_metrics
@@ -63,6 +67,11 @@ def complete(plan: Plan, run: Run) -> None:
     trained["outputs"]["history.jsonl"] = sha256_file(folder / "history.jsonl")
     trained["provenance"] |= {"host": "night", "time": "2026-01-02T03:04:05+00:00"}
     write_json(folder / "run.json", trained)
+
+
+def take_all(plan: Plan, folder: Path) -> Iterator[str]:
+    """Take in all bundles of a folder."""
+    return each(files_in([folder]), partial(take, plan))
 
 
 def elsewhere(plan: Plan, results: Path) -> Plan:

@@ -13,12 +13,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from finished_runs import elsewhere, history
+from finished_runs import elsewhere, history, take_all
 
 from dualdistill.errors import BusyError, DataError, UserError
 from dualdistill.evaluation.matching import Matches
-from dualdistill.evidence.pack import Options, files_in, pack
-from dualdistill.evidence.take import take, take_all
+from dualdistill.evidence.pack import Options, pack
+from dualdistill.evidence.take import take
 from dualdistill.plan.plan import Plan
 from dualdistill.report.collect import gather
 from dualdistill.report.renderers import to_csv
@@ -72,7 +72,7 @@ def with_file(file: Path, name: str) -> Path:
 
 
 def test_a_clone_makes_the_same_table(finished: Plan, packed: Path, clone: Plan) -> None:
-    for line in take_all(clone, files_in([packed])):
+    for line in take_all(clone, packed):
         assert ": took " in line
     assert to_csv(gather(clone, "table_main")) == to_csv(gather(finished, "table_main"))
     run = finished.runs[finished.table("table_main").rows[1].runs[0]]
@@ -144,7 +144,7 @@ def test_an_index_that_differs_is_said_and_the_table_is_made(packed: Path, file:
     clone.paths.index.parent.mkdir(parents=True)
     clone.paths.index.write_bytes(b"of another processor")
     assert "metrics.json was scored on an index that differs from the one here" in take(clone, file)
-    list(take_all(clone, files_in([packed])))
+    list(take_all(clone, packed))
     assert gather(clone, "table_main").rows
 
 
@@ -228,7 +228,7 @@ def test_any_flipped_bit_is_refused_or_changes_no_content(file: Path, clone: Pla
 
 def test_one_faulty_file_does_not_stop_the_others(packed: Path, clone: Plan, file: Path) -> None:
     file.write_bytes(b"")
-    lines = take_all(clone, files_in([packed]))
+    lines = take_all(clone, packed)
     said = [next(lines) for _ in range(10)]
     assert sum(": took " in line for line in said) == 9
     assert sum(line.startswith("refused: ") for line in said) == 1

@@ -8,11 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from finished_runs import elsewhere
+from finished_runs import elsewhere, take_all
 
 from dualdistill.errors import UserError
-from dualdistill.evidence.pack import Options, files_in, pack
-from dualdistill.evidence.take import take_all
+from dualdistill.evidence.pack import Options, pack
 from dualdistill.plan.plan import Plan
 from dualdistill.plan.snakemake_inputs import FigureJobs, Jobs
 from dualdistill.store.files import read_json, write_json
@@ -26,7 +25,7 @@ def taken_in(plan: Plan, tmp_path: Path, *lines: int, weights: bool = False) -> 
     names = [run for line in lines or range(len(rows)) for run in rows[line].runs]
     list(pack(plan, names, tmp_path / "evidence", Options(weights=weights)))
     clone = elsewhere(plan, tmp_path / "clone")
-    list(take_all(clone, files_in([tmp_path / "evidence"])))
+    list(take_all(clone, tmp_path / "evidence"))
     return clone
 
 
