@@ -27,6 +27,7 @@ from dualdistill.launch import processes, ranks, start
 from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import Plan, Run
 from dualdistill.store.lock import run_lock
+from dualdistill.store.records import RESULTS
 
 if TYPE_CHECKING:
     from dualdistill.plan.figures import FigureView
@@ -68,7 +69,7 @@ def cli() -> None:
     """LiDAR-to-camera distillation, step by step. snakemake runs the first of these commands in order."""
 
 
-def command(name: str, *, reads_data: bool = True) -> Callable[[Command], Command]:
+def command(name: str, *, reads_data: bool = True, of: click.Group = cli) -> Callable[[Command], Command]:
     """Make a function of a plan a command with the options that lead to one."""
 
     def register(function: Command) -> Command:
@@ -81,7 +82,7 @@ def command(name: str, *, reads_data: bool = True) -> Callable[[Command], Comman
 
         for option in reversed(SHARED):
             load_and_run = option(load_and_run)
-        cli.command(name)(load_and_run)
+        of.command(name)(load_and_run)
         return function
 
     return register
@@ -251,6 +252,7 @@ def train(plan: Plan, run: str, log_every: int) -> None:
         )
     for name in planned.needs:
         plan.check_import(plan.runs[name])
+        plan.check_weights(plan.runs[name])
     if planned.spec.masks:
         plan.check_masks(planned.spec.masks)
     watched: dict[str, Any] = {"log_every": log_every, "tensorboard": plan.settings.tensorboard}
@@ -279,6 +281,7 @@ def train(plan: Plan, run: str, log_every: int) -> None:
 def predict(plan: Plan, run: str) -> None:
     """Predict the boxes of the split."""
     planned = plan.run_with_boxes(run)
+    plan.check_prediction(planned)
 
     def work() -> None:
         from dualdistill.evaluation import predict
@@ -296,6 +299,8 @@ def predict(plan: Plan, run: str) -> None:
 def evaluate(plan: Plan, run: str, devkit: bool = False) -> None:
     """Score the boxes with the official evaluation."""
     planned = plan.run_with_boxes(run)
+    if not (plan.scores(planned) / RESULTS).exists():
+        plan.check_prediction(planned)
     from dualdistill.evaluation import evaluate
 
     evaluate.run(planned.spec, plan.folder(planned), plan.paths, plan.settings.split, devkit=devkit)
@@ -310,6 +315,7 @@ def knobs(plan: Plan, run: str, knobs: tuple[str, ...]) -> None:
     density=2 occlusion=0, for example, are two worlds.
     """
     planned = plan.run_with_boxes(run)
+    plan.check_weights(planned)
 
     def work() -> None:
         from dualdistill.evaluation import world_shift
@@ -348,6 +354,7 @@ def probe(plan: Plan, figure: str) -> None:
 
     view = _figure(plan, figure)
     figures.probe_file(view)
+    figures.check_probe(plan, view)
     plan.check_root()
     from dualdistill.probes import run
 
@@ -375,6 +382,48 @@ def page(plan: Plan, figures: tuple[Path, ...]) -> None:
     from dualdistill.report import html
 
     html.write(plan, plan.shown / "index.html", figures or None, _config_folder())
+
+
+@cli.group("bundle", cls=InOrder)
+def bundle() -> None:
+    """Pack finished runs into files, and take them in."""
+
+
+@command("pack", reads_data=False, of=bundle)
+@click.argument("runs", nargs=-1, metavar="[RUN|ROW]...")
+@click.option("--into", type=FILE, required=True, help="Folder of the files, one per run.")
+@click.option("--weights", is_flag=True, help="Pack those of students, too.")
+@click.option("--scenes-only", is_flag=True, help="Figures of every scene instead of the matches.")
+def pack(plan: Plan, runs: tuple[str, ...], into: Path, weights: bool, scenes_only: bool) -> None:
+    """Pack finished runs that have no file yet.
+
+    A run that is named is packed anew if it or the options have changed.
+    """
+    from dualdistill.evidence import pack
+
+    for line in pack.pack(plan, runs, into, pack.Options(weights, scenes_only)):
+        print(line, flush=True)
+
+
+@command("take", reads_data=False, of=bundle)
+@click.argument("files", nargs=-1, type=FILE, required=True, metavar="FILE|FOLDER...")
+@click.option("--replace", is_flag=True, help="Put them in the place of runs that were trained here.")
+def take(plan: Plan, files: tuple[Path, ...], replace: bool) -> None:
+    """Verify files and take their runs in as done."""
+    from dualdistill.evidence import pack, take
+
+    for line in take.each(pack.files_in(files), lambda file: take.take(plan, file, replace=replace)):
+        print(line, flush=True)
+
+
+@bundle.command("check")
+@click.argument("files", nargs=-1, type=FILE, required=True, metavar="FILE|FOLDER...")
+def check(files: tuple[Path, ...]) -> None:
+    """Verify files, and compute their scores again from the matches."""
+    from dualdistill.evidence import check, pack, take
+
+    for line in take.each(pack.files_in(files), check.check):
+        print(line, flush=True)
 
 
 @command("status", reads_data=False)

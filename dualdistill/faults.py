@@ -39,6 +39,7 @@ PROCESS = (
     "backward",  # before every backward pass of a training
     "load",  # before every sample of a data set
     "save",  # in every process of a training, before the first one writes a checkpoint
+    "folder",  # before a complete folder takes the place of another
 )
 POINTS = tuple(f"{file}.{stage}" for file in FILES for stage in STAGES) + PROCESS
 SPEC = re.compile(r"(?P<point>[\w.]+)(@(?P<rank>\d+))?(:(?P<count>\d+))?(=(?P<kind>\w+))?")

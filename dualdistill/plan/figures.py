@@ -18,7 +18,7 @@ from dualdistill.errors import UserError
 from dualdistill.plan.identity import label
 from dualdistill.plan.plan import Plan
 from dualdistill.store.files import sha_of
-from dualdistill.store.records import RUN
+from dualdistill.store.records import RESULTS, RUN
 
 FILE, STYLE = "figures.yaml", "figures.mplstyle"
 CLAIMS = "claims.csv"  # beside the tables
@@ -91,6 +91,25 @@ def probe_file(view: FigureView) -> Path:
         what = f"figure '{view.name}' is drawn from results alone and needs no probe"
         raise UserError(what, hint=f"python -m dualdistill figure {view.name}")
     return view.probed
+
+
+def check_probe(plan: Plan, view: FigureView) -> None:
+    """Check that no probe is due for which taken-in runs lack weights, boxes or a checkpoint."""
+    if view.probed is None or view.probed.exists():
+        return
+    for run in (plan.runs[run] for run in view.runs):
+        if view.chart == "key_frame":
+            if not (plan.scores(run) / RESULTS).exists():
+                plan.check_prediction(run)
+            continue
+        plan.check_weights(run)
+        if view.chart in MAPS:
+            for other in run.needs:
+                plan.check_weights(plan.runs[other])
+            known = plan.taken(run)
+            if known and not (known.folder / "state" / "head.json").exists():
+                hint = f"its checkpoint is on {known.manifest.host}, where it was trained"
+                raise known.lacks("the weights of its method", hint)
 
 
 def keeps(show: Mapping[str, Sequence[str]], labels: Mapping[str, str]) -> bool:

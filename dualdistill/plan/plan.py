@@ -16,8 +16,10 @@ from dualdistill.config.run_spec import DataSpec, MaskSpec, RunSpec, StudentSpec
 from dualdistill.config.settings import Settings
 from dualdistill.config.yaml import nearest
 from dualdistill.errors import DataError, UserError
+from dualdistill.plan import taken
 from dualdistill.plan.identity import data_id, images_id, objects_id, run_id, virtual_id
 from dualdistill.plan.tables import Claims, TablesAndClaims, TableSpec
+from dualdistill.plan.taken import Taken
 from dualdistill.plan.variants import Resolver
 from dualdistill.store.records import RUN, WEIGHTS, scores_folder
 
@@ -192,6 +194,20 @@ class Plan:
             command = f"python -m dualdistill import-checkpoint FILE --as {row} --profile {profile}"
             raise DataError(f"row {row} is imported: {command}")
 
+    def taken(self, run: Run) -> Taken | None:
+        """A run that was taken in from a bundle; None for any other."""
+        return taken.read(self.folder(run))
+
+    def check_weights(self, run: Run) -> None:
+        """Check that a run was not taken in without its weights, because no rule makes them."""
+        if known := self.taken(run):
+            known.check_weights()
+
+    def check_prediction(self, run: Run) -> None:
+        """Check that the boxes of a run that was taken in can be predicted, and are not scored already."""
+        if known := self.taken(run):
+            known.check_prediction(self.settings.split)
+
     @property
     def images(self) -> dict[str, int]:
         """Widths of the resized images that runs read, by the name of their folder."""
@@ -270,12 +286,16 @@ class Plan:
         # a run stands before those that depend on it, so a single pass from the end reaches all
         for name in reversed(self.runs):
             if name in shown:
-                shown |= {*self.runs[name].needs}
+                needs = self.runs[name].needs
+                # a run that was taken in needs no other: of those before it, what is here is shown
+                whole = self.taken(self.runs[name]) is None
+                shown |= {other for other in needs if whole or (self.folder(self.runs[other]) / RUN).exists()}
         return tuple(name for name in self.runs if name in shown)
 
     def of_kind(self, kind: str) -> list[str]:
         """The runs of a kind that are trained here."""
-        return [run.id for run in self.runs.values() if run.spec.kind == kind and not run.spec.imported]
+        runs = (run for run in self.runs.values() if run.spec.kind == kind and not run.spec.imported)
+        return [run.id for run in runs if not self.taken(run)]
 
 
 def load(

@@ -17,6 +17,7 @@ from dualdistill.config.run_spec import MaskSpec, RunSpec
 from dualdistill.config.yaml import nearest
 from dualdistill.errors import UserError
 from dualdistill.plan import figures, identity, reader_names
+from dualdistill.plan.columns import MEASURES
 from dualdistill.plan.figures import FigureView
 from dualdistill.plan.identity import DIGITS
 from dualdistill.plan.plan import FIGURES, WITHOUT_BOXES, Plan, Run
@@ -45,6 +46,7 @@ class Jobs:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.names = reader_names.names(plan.runs)
+        self.taken = {run.id: known for run in plan.runs.values() if (known := plan.taken(run))}
         self.data_ids = one_of([plan.data_id])
         self.world_ids = one_of([plan.data_id] if plan.data.world else [])
         self.images_ids = one_of(plan.images)
@@ -55,7 +57,7 @@ class Jobs:
         self.label_encoders = one_of(plan.of_kind("labels"))
         self.pretrainings = one_of([*plan.of_kind("pretrain"), *plan.of_kind("detector")])
         self.students = one_of(plan.of_kind("student"))
-        self.with_boxes = one_of(run.id for run in plan.runs.values() if run.spec.kind not in WITHOUT_BOXES)
+        self.with_boxes = one_of(run.id for run in plan.runs.values() if self.is_scored_here(run))
         self.runs = one_of(plan.runs)
         self.tables = one_of(plan.tables)
         self.scored = str(scores_folder(plan.results / "runs" / "{run}", plan.settings.split))
@@ -149,21 +151,31 @@ class Jobs:
         folder = self.plan.label_encoder_folder(self.plan.runs[wildcards.run])
         return [str(folder / "run.json")] if folder else []
 
+    def is_scored_here(self, run: Run) -> bool:
+        """Whether rules predict and score a run: it has boxes, and its scores were not taken in."""
+        known = self.taken.get(run.id)
+        return run.spec.kind not in WITHOUT_BOXES and not (
+            known and known.has_scores(self.plan.settings.split)
+        )
+
     def scores(self, wildcards: Any) -> list[str]:
         """Inputs of a table."""
-        return self.measured(self._shown(wildcards.table))
+        return self.measured(self._shown(wildcards.table), wildcards.table)
 
     def compared(self, wildcards: Any) -> list[str]:
         """Inputs of the claims."""
         return self.measured(self._shown(CLAIMS[0]))
 
-    def measured(self, shown: Collection[str]) -> list[str]:
+    def measured(self, shown: Collection[str], table: str | None = None) -> list[str]:
         """Records and scores of runs and of their teachers.
 
         Teachers are scored here and not before their students train, so that scoring a teacher again retrains
-        no student.
+        no student. A student that was taken in needs its teacher only where the table shows its scores.
         """
-        teachers = [teacher for run in shown if (teacher := self.plan.runs[run].teacher)]
+        measures = self.plan.tables[table].measures if table else ()
+        shows_teachers = any(MEASURES[name].record == "teacher" for name in measures)
+        taught = [run for run in shown if shows_teachers or run not in self.taken]
+        teachers = [teacher for run in taught if (teacher := self.plan.runs[run].teacher)]
         runs = [self.plan.runs[run] for run in dict.fromkeys([*shown, *teachers])]
         places = [(self.plan.folder(run) / RUN, self.plan.scores(run) / METRICS_JSON) for run in runs]
         return [str(path) for pair in places for path in pair]
@@ -180,8 +192,13 @@ class Jobs:
         runs = [self.plan.runs[run] for run in self.plan.shown_runs()]
         detectors = [run for run in runs if run.spec.kind not in WITHOUT_BOXES]
         records = [self.plan.folder(run) / RUN for run in runs]
-        records += [self.plan.scores(run) / METRICS_JSON for run in detectors]
+        records += [self.plan.scores(run) / METRICS_JSON for run in detectors if self._can_be_scored(run)]
         return [str(path) for path in records]
+
+    def _can_be_scored(self, run: Run) -> bool:
+        """False for a run that was taken in without weights or scores, which only the page may meet."""
+        known = self.taken.get(run.id)
+        return not known or known.has_weights or known.has_scores(self.plan.settings.split)
 
     def spec_sha(self, wildcards: Any) -> str:
         """Hash of a run's spec."""
@@ -254,6 +271,28 @@ class Jobs:
         for run in self._needed(targets):
             self.plan.check_import(run)
 
+    def check_taken(self, targets: Collection[str]) -> None:
+        """Refuse targets that need weights, boxes or other files that taken-in runs came without."""
+        for run in self._needed(targets):
+            if not (self.plan.folder(run) / RUN).exists():
+                for other in run.needs:
+                    self.plan.check_weights(self.plan.runs[other])
+        for name in self._viewed(targets):
+            if not self._can_be_scored(self.plan.runs[name]):
+                self.taken[name].check_weights()
+        for target in targets:
+            match = re.fullmatch(rf"(?:\./)?{re.escape(str(self.plan.results))}/runs/([^/]+)/(.*)", target)
+            if match and match[1] in self.taken and not Path(target).exists():
+                known, file = self.taken[match[1]], match[2]
+                if known.has_scores(self.plan.settings.split) or file in TRAINED:
+                    raise known.lacks(file, f"it may be on {known.manifest.host}, where it was trained")
+                known.check_weights()
+
+    def check_root(self, targets: Collection[str]) -> None:
+        """Check that a real data set exists, unless every run behind the targets was taken in."""
+        if self._needed(targets) or self._folders(targets):
+            self.plan.check_root()
+
     def check_starts(self, targets: Iterable[str]) -> None:
         """The same for ImageNet weights."""
         for run in self._needed(targets):
@@ -288,19 +327,30 @@ class Jobs:
         return found
 
     def _needed(self, targets: Iterable[str]) -> list[Run]:
-        """The runs behind the targets, those that these learn or start from before them."""
-        results, shown = re.escape(str(self.plan.results)), re.escape(self.shown)
-        runs, text = self.plan.runs, "\n".join(targets)
-        views = re.findall(rf"^(?:\./)?{shown}/([^/\n]+)\.(?:csv|md|tex)$", text, re.MULTILINE)
-        named = re.findall(rf"^(?:\./)?{results}/runs/([^/\n]+)/", text, re.MULTILINE)
-        every = [*filter(self._in_all, self.plan.tables), CLAIMS[0]]
-        for view in views or ([] if named or self._folders(targets) else every):
-            named += self._shown(view)
-        wanted = set(named)
+        """The runs behind the targets, those that these learn or start from before them.
+
+        A run that was taken in is neither trained nor needs another.
+        """
+        runs, wanted = self.plan.runs, {*self._named(targets), *self._viewed(targets)} - self.taken.keys()
         for name in reversed(runs):  # a run stands before those that need it
             if name in wanted:
-                wanted |= {*runs[name].needs}
+                wanted |= {*runs[name].needs} - self.taken.keys()
         return [run for name, run in runs.items() if name in wanted]
+
+    def _named(self, targets: Iterable[str]) -> list[str]:
+        """The runs whose files are targets."""
+        results = re.escape(str(self.plan.results))
+        return re.findall(rf"^(?:\./)?{results}/runs/([^/\n]+)/", "\n".join(targets), re.MULTILINE)
+
+    def _viewed(self, targets: Iterable[str]) -> list[str]:
+        """The runs of the tables and claims among the targets; of all, without targets or for other ones."""
+        text = "\n".join(targets)
+        views = re.findall(
+            rf"^(?:\./)?{re.escape(self.shown)}/([^/\n]+)\.(?:csv|md|tex)$", text, re.MULTILINE
+        )
+        every = [*filter(self._in_all, self.plan.tables), CLAIMS[0]]
+        views = views or ([] if self._named(targets) or self._folders(targets) else every)
+        return [run for view in views for run in self._shown(view)]
 
     def _in_all(self, table: str) -> bool:
         return self.plan.in_all(self.plan.tables[table])
@@ -327,7 +377,10 @@ class FigureJobs:
         self.probe_source = sorted(map(str, (PACKAGE / "probes").glob("*.py")))
         self.probed = one_of(name for name, view in self.views.items() if view.probed)
         self.folder = str(self.plan.drawn)
-        self.files = [f"{self.folder}/{name}.{ending}" for name in self.views for ending in FORMATS]
+        # a figure of networks is left out where taken-in runs came without them
+        self.left_out = {name: error for name, view in self.views.items() if (error := self._lacks(view))}
+        drawn = [name for name in self.views if name not in self.left_out]
+        self.files = [f"{self.folder}/{name}.{ending}" for name in drawn for ending in FORMATS]
 
     def inputs(self, wildcards: Any) -> list[str]:
         """Results that a figure is drawn from."""
@@ -335,7 +388,7 @@ class FigureJobs:
         if view.probed:
             return [str(view.probed)]
         if view.table:
-            return self.jobs.measured(view.runs)
+            return self.jobs.measured(view.runs, view.table)
         if view.chart == "forest":
             return self.jobs.compared(wildcards)
         return figures.records(self.plan, view.runs, "history.jsonl")
@@ -351,7 +404,10 @@ class FigureJobs:
         runs = [self.plan.runs[run] for run in view.runs]
         needed = [name for run in runs for name in run.needs]
         records = figures.records(self.plan, dict.fromkeys([*view.runs, *needed]))
-        return records + [str(self.plan.scores(run) / RESULTS) for run in runs if view.chart == "key_frame"]
+        if view.chart != "key_frame":
+            return records
+        boxes = [(run, self.plan.scores(run) / RESULTS) for run in runs]
+        return records + [str(path) for run, path in boxes if path.exists() or self.jobs.is_scored_here(run)]
 
     def probed_data(self, wildcards: Any) -> list[str]:
         """Data that a probe reads, or nothing once it was made; see Jobs._unless_made."""
@@ -383,6 +439,21 @@ class FigureJobs:
                     figures.find(self.views, match[1])
                 except UserError as error:
                     raise UserError(error.what, where=target, hint=error.hint) from error
+                if match[1] in self.left_out:
+                    raise self.left_out[match[1]]
+
+    def notes(self, targets: Collection[str]) -> list[str]:
+        """A sentence for every figure that a call for all of them leaves out."""
+        everything = not targets or "figures" in targets or f"{self.jobs.shown}/index.html" in targets
+        return [f"figure {name} is left out: {error}" for name, error in self.left_out.items() if everything]
+
+    def _lacks(self, view: FigureView) -> UserError | None:
+        """The error of a figure that taken-in runs do not allow."""
+        try:
+            figures.check_probe(self.plan, view)
+        except UserError as error:
+            return error
+        return None
 
     def _view(self, wildcards: Any) -> FigureView:
         return self.views[wildcards.figure]

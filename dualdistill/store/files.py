@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,20 @@ def replacing(path: Path) -> Iterator[Path]:
             faults.reach_file(path.name, "renamed")
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Put a complete folder in the place of another; a kill leaves the old one, none or the new one."""
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        old = new.with_name(f"{new.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        faults.reach("folder")
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+        _sync_folder(folder.parent)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import re
 import subprocess
 from pathlib import Path
 
-NAMES = ("tutorial", "recipes", "released", "figures", "report", "world")
+NAMES = ("tutorial", "recipes", "released", "figures", "report", "world", "evidence")
 PAGES = ("README.md", *(f"docs/{name}.md" for name in NAMES))
 # excluded: the test suite itself, and commands that need nuScenes
 NOT_HERE = re.compile(r"^\./run pytest|^git clone|^cd |nuscenes")

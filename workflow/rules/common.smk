@@ -14,11 +14,12 @@ try:
         where = "--software-deployment-method"
         raise UserError(what, where=where, hint="leave it out")
     JOBS = Jobs(plan.load(overrides=config))
-    JOBS.plan.check_root()
     FIGURES = FigureJobs(JOBS)
     if workflow.is_main_process:  # not again in the jobs that it starts
         targets = get_argument_parser().parse_known_args(sys.argv[1:])[0].targets
         JOBS.check_targets(targets)
+        JOBS.check_root(targets)
+        JOBS.check_taken(targets)
         JOBS.check_imports(targets)
         JOBS.check_starts(targets)
         # jobs take GPUs of this machine by themselves (dualdistill/launch/); snakemake counts them, so that as many jobs
@@ -29,6 +30,8 @@ try:
         JOBS.check_devices(targets, GPUS)
         JOBS.check_masks(targets)
         FIGURES.check_targets(targets)
+        for note in FIGURES.notes(targets):
+            print(note, file=sys.stderr)
 except UserError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
