@@ -53,7 +53,7 @@ class Jobs:
         self.cached_ids = one_of([plan.data_id] if plan.paths.cache else [])
         self.teachers = one_of(plan.of_kind("teacher"))
         self.label_encoders = one_of(plan.of_kind("labels"))
-        self.pretrainings = one_of([*plan.of_kind("pretrain"), *plan.of_kind("detector")])
+        self.pretrainings = one_of(plan.of_kind("pretrain"))
         self.students = one_of(plan.of_kind("student"))
         self.with_boxes = one_of(run.id for run in plan.runs.values() if run.spec.kind not in WITHOUT_BOXES)
         self.runs = one_of(plan.runs)
@@ -62,7 +62,7 @@ class Jobs:
         self.shown = str(plan.shown)
         self.prediction_devices = plan.settings.devices.predict
         self.prediction_threads = plan.threads * max(1, self.prediction_devices)
-        self.views = [f"{self.shown}/{name}.csv" for name in (*filter(self._in_all, plan.tables), *CLAIMS)]
+        self.views = [f"{self.shown}/{name}.csv" for name in (*filter(self.in_all, plan.tables), *CLAIMS)]
         # editing the code behind tables, claims, figures and page makes them again, and nothing else
         self.report_source = sorted(map(str, [PACKAGE / "plan" / "columns.py", *REPORT.glob("*.py")]))
         page_source = [*(REPORT / "html").glob("*.*"), CHARTS / "curves.py", CHARTS / "draw.py"]
@@ -293,7 +293,7 @@ class Jobs:
         runs, text = self.plan.runs, "\n".join(targets)
         views = re.findall(rf"^(?:\./)?{shown}/([^/\n]+)\.(?:csv|md|tex)$", text, re.MULTILINE)
         named = re.findall(rf"^(?:\./)?{results}/runs/([^/\n]+)/", text, re.MULTILINE)
-        every = [*filter(self._in_all, self.plan.tables), CLAIMS[0]]
+        every = [*filter(self.in_all, self.plan.tables), CLAIMS[0]]
         for view in views or ([] if named or self._folders(targets) else every):
             named += self._shown(view)
         wanted = set(named)
@@ -302,7 +302,8 @@ class Jobs:
                 wanted |= {*runs[name].needs}
         return [run for name, run in runs.items() if name in wanted]
 
-    def _in_all(self, table: str) -> bool:
+    def in_all(self, table: str) -> bool:
+        """Whether the target `all` makes a table."""
         return self.plan.in_all(self.plan.tables[table])
 
     def _refuse_unknown(self, noun: str, name: str, known: Collection[str], target: str) -> None:
@@ -327,7 +328,9 @@ class FigureJobs:
         self.probe_source = sorted(map(str, (PACKAGE / "probes").glob("*.py")))
         self.probed = one_of(name for name, view in self.views.items() if view.probed)
         self.folder = str(self.plan.drawn)
-        self.files = [f"{self.folder}/{name}.{ending}" for name in self.views for ending in FORMATS]
+        # those that the targets `all` and `figures` draw
+        drawn = (view for view in self.views.values() if view.table is None or jobs.in_all(view.table))
+        self.files = [f"{self.folder}/{view.name}.{ending}" for view in drawn for ending in FORMATS]
 
     def inputs(self, wildcards: Any) -> list[str]:
         """Results that a figure is drawn from."""
