@@ -65,7 +65,7 @@ class Checkout:
 
 
 def copy(target: Path, *, whole: bool = False) -> Checkout:
-    """Copy the checkout; unless `whole`, with one small table, two claims and no starting detectors."""
+    """Copy the checkout; unless `whole`, with one small table and two claims."""
     for name in PARTS:
         source = ROOT / name
         if source.is_dir():
@@ -76,5 +76,4 @@ def copy(target: Path, *, whole: bool = False) -> Checkout:
     made = Checkout(target)
     if not whole:
         shutil.copytree(ROOT / "tests" / "small", target / "config", dirs_exist_ok=True)
-        made.edit("config/profiles/world.yaml", "start: detector", "start: pretrained")
     return made

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter, create_model
 
 from dualdistill.config import method_options, row_keys
+from dualdistill.config.inheritance import FROM
 from dualdistill.config.profile import Profile
 from dualdistill.config.run_spec import TEACHERS
 from dualdistill.config.settings import RowName, Settings
@@ -48,10 +49,12 @@ def profile() -> dict[str, Any]:
     methods = row_keys.of_methods().model_json_schema()
     schema["$defs"] |= methods.pop("$defs")
     schema["properties"]["methods"] = methods
-    # schedules name what differs from their base, so none of them is required
     schedules = schema["$defs"]["Schedules"]
     schedules["properties"]["base"] = {"$ref": "#/$defs/ScheduleSpec"}
-    schedules.pop("required")
+    schema["properties"][FROM] = {"type": "string", "description": "the profile that this one inherits from"}
+    # a profile names what differs from another, and a schedule what differs from its base
+    for part in (schema, schedules, schema["$defs"]["DataSpec"]):
+        part.pop("required")
     return schema
 
 

@@ -1,18 +1,20 @@
 """Profiles (config/profiles/*.yaml): the data set, network sizes and schedules of all runs.
 
-A profile lists what differs from the published values, which are the defaults of the specs. Inside it, a
-schedule lists what differs from `schedules.base`, and the teacher mvp what differs from centerpoint.
+A profile lists what differs from the published values, which are the defaults of the specs, or from another
+profile, which it names in `from`. Inside it, a schedule lists what differs from `schedules.base`, and the
+teacher mvp what differs from centerpoint.
 """
 
 from __future__ import annotations
 
 from dataclasses import field, replace
-from typing import Any, Literal
+from typing import Any
 
 from pydantic.dataclasses import dataclass
 
 from dualdistill.config import row_keys
-from dualdistill.config.ranges import STRICT, Count, Degrees, Interval, NotNegative, Weight
+from dualdistill.config.inheritance import fill, with_parents
+from dualdistill.config.ranges import STRICT, Count, Degrees, Interval, NotNegative, TeacherSeed
 from dualdistill.config.run_spec import (
     CropSpec,
     DataSpec,
@@ -27,7 +29,7 @@ from dualdistill.config.run_spec import (
 )
 from dualdistill.config.students import students
 from dualdistill.config.validation import check
-from dualdistill.config.yaml import Document, Place, nearest
+from dualdistill.config.yaml import Document, nearest
 from dualdistill.errors import UserError
 
 
@@ -44,26 +46,6 @@ class TeacherInputChanges:
 
 
 @dataclass(frozen=True, config=STRICT)
-class DetectorInputChanges:
-    """Changes to the students' input for training the detectors they start from; null changes nothing."""
-
-    image_flip: bool | None = None
-    resize_jitter: Interval | None = None
-    bev_rotate_deg: Degrees | None = None
-    bev_scale: Interval | None = None
-    bev_flip: bool | None = None
-
-
-@dataclass(frozen=True, config=STRICT)
-class DetectorConfig:
-    """Differences between the training of a student and that of the detector it starts from."""
-
-    grows_from: Literal[50] | None = None  # depth of the detector that initialises a deeper one
-    input: DetectorInputChanges = field(default_factory=DetectorInputChanges)
-    cell_class_weight: Weight = 0.0  # of the auxiliary loss, the classification of every image cell
-
-
-@dataclass(frozen=True, config=STRICT)
 class Teachers:
     centerpoint: TeacherSpec = field(default_factory=TeacherSpec)
     mvp: MVPSpec = field(default_factory=MVPSpec)
@@ -77,8 +59,6 @@ class Schedules:
     teacher: ScheduleSpec
     labels: ScheduleSpec  # of the label encoders
     pretrain: ScheduleSpec | None = None  # of the backbones
-    detector: ScheduleSpec | None = None  # of the detectors that students start from
-    grown: ScheduleSpec | None = None  # of detectors that grow from a shallower detector
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -88,12 +68,12 @@ class Profile:
     backbones: dict[str, dict[str, Any]]  # name -> changes to model.*, input.* or schedule.*
     students: dict[str, Any]  # StudentSpec by network
     teachers: Teachers = field(default_factory=Teachers)
+    teacher_seed: TeacherSeed = 0  # of config.yaml, where that leaves it to the profile
     threads: Count = 1  # CPU threads per training; part of the spec, because it changes the last bits
     cache: bool = False  # decode all images and points once, before the first training
     grid: GridSpec = field(default_factory=GridSpec)
     input: InputSpec = field(default_factory=InputSpec)
     teacher_input: TeacherInputChanges = field(default_factory=TeacherInputChanges)
-    detector: DetectorConfig | None = None
     label_encoder: LabelEncoderSpec = field(default_factory=LabelEncoderSpec)
     crops: CropSpec | None = None  # for pre-training backbones; null without pre-training
     # method -> changes to its options, where they depend on the sizes; a key of a row wins
@@ -102,7 +82,8 @@ class Profile:
 
 def load(written: Document) -> tuple[Profile, Document]:
     """The profile, and its document with all inherited values filled in."""
-    document = _inherit(_inherit_schedules(written), ("teachers", "mvp"), ("teachers", "centerpoint"))
+    document = _inherit_schedules(with_parents(written, "profile"))
+    document = fill(document, ("teachers", "mvp"), ("teachers", "centerpoint"))
     profile = check(document, Profile)
     presets: dict[str, StudentSpec] = {}
     known = students()
@@ -127,6 +108,10 @@ def _check(profile: Profile, document: Document) -> None:
     for kind, schedule in vars(profile.schedules).items():
         if schedule and schedule.fault:
             raise UserError(schedule.fault, where=document.where(("schedules", kind)))
+        epochs = ("schedules", kind, "epochs")
+        if schedule and schedule.total_steps and epochs in document.lines and epochs not in document.files:
+            what = f"'epochs' in 'schedules.{kind}' has no effect, because total_steps decides"
+            raise UserError(what, where=document.where(epochs), hint="add total_steps: null")
     for name in ("train_scenes", "dev_scenes", "val_scenes", "density"):
         # an empty split or an empty scene is useful in tests only; nuScenes has no dev split
         if world and getattr(world, name) == 0 and not (name == "dev_scenes" and world.official_names):
@@ -141,41 +126,6 @@ def _inherit_schedules(document: Document) -> Document:
         return document
     for kind, schedule in schedules.items():
         if kind != "base" and schedule is not None:
-            document = _inherit(document, ("schedules", kind), ("schedules", "base"))
+            document = fill(document, ("schedules", kind), ("schedules", "base"))
     kept = {kind: schedule for kind, schedule in document.value["schedules"].items() if kind != "base"}
     return replace(document, value={**document.value, "schedules": kept})
-
-
-def _inherit(document: Document, heir: Place, parent: Place) -> Document:
-    """Fill the block at `heir` with the keys that it leaves out, taken from the block at `parent`."""
-    block, inherited = _at(document.value, heir), _at(document.value, parent)
-    if not isinstance(block, dict) or not isinstance(inherited, dict):
-        return document
-    lines = {
-        (*heir, *place[len(parent) :]): line
-        for place, line in document.lines.items()
-        if place[: len(parent)] == parent
-    }
-    value = _put(document.value, heir, _merged(inherited, block))
-    return replace(document, value=value, lines=lines | document.lines)
-
-
-def _merged(inherited: dict[str, Any], block: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(inherited)
-    for key, value in block.items():
-        before = inherited.get(key)
-        merged[key] = (
-            _merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
-        )
-    return merged
-
-
-def _at(value: Any, place: Place) -> Any:
-    for key in place:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def _put(value: dict[str, Any], place: Place, block: Any) -> dict[str, Any]:
-    first, *rest = map(str, place)
-    return {**value, first: _put(value[first], tuple(rest), block) if rest else block}

@@ -5,7 +5,7 @@ Imports no torch: methods annotate their options with these names, and planning 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -30,6 +30,7 @@ def _ascending(interval: tuple[float, float]) -> tuple[float, float]:
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+TeacherSeed = Seed | Literal["each"]  # of all students' teacher | each: of a student's teacher, its own
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Weight = NotNegative  # of a loss term

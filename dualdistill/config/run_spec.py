@@ -205,8 +205,8 @@ class StudentSpec:
 
     network: ClassVar[str]  # name of its preset in the profiles
 
-    # initial weights: imagenet is a file; pretrained and detector are runs of this suite
-    start: Literal["random", "pretrained", "detector", "imagenet"] = "imagenet"
+    # initial weights: imagenet is a file; pretrained is a run of this suite, a classifier of crops
+    start: Literal["random", "pretrained", "imagenet"] = "imagenet"
     depth: Literal[50, 101] = 50  # layers of the ResNet
     width: Count = 64  # base channels of the ResNet
     feature_stride: Literal[8, 16] = 16  # pixels per cell of the image map, and of the depth targets
@@ -302,6 +302,11 @@ class ScheduleSpec:
     """Length, learning rate and sampling of a training."""
 
     epochs: NotNegative = 24.0
+    # optimizer steps in place of epochs; null: epochs decide. Milestones move in proportion
+    total_steps: Annotated[Count | None, AddedLater(None)] = None
+    scale: Annotated[Positive, AddedLater(1.0)] = (
+        1.0  # factor on the length and its milestones, not on the warm-up
+    )
     batch: Count = 32  # samples per optimizer step, over all devices and accumulated parts
     # samples that a device takes at once and averages in BatchNorm; the rest is accumulated; null: all
     batch_per_device: Count | None = None
@@ -318,6 +323,17 @@ class ScheduleSpec:
     ema: ShareBelowOne = 0.0  # decay of the averaged weights; 0 switches it off
     cbgs: bool = True
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"  # Lightning Fabric's names
+
+    def steps_in_all(self, steps_per_epoch: int) -> int:
+        """Optimizer steps of the whole training."""
+        length = self.epochs * steps_per_epoch if self.total_steps is None else self.total_steps
+        return round(length * self.scale)
+
+    def milestones(self, steps_per_epoch: int) -> list[float]:
+        """Steps at which the step policy divides the rate by ten."""
+        length = self.epochs * steps_per_epoch
+        stretch = self.scale if self.total_steps is None else self.scale * self.total_steps / max(length, 1)
+        return [epoch * steps_per_epoch * stretch for epoch in self.steps]
 
     @property
     def per_device(self) -> int:
@@ -365,7 +381,10 @@ class DistillSpec:
 class RunSpec:
     """A training, and its evaluation if it predicts boxes. Rows that resolve to equal specs share a run."""
 
-    kind: Literal["teacher", "labels", "pretrain", "detector", "student"]
+    # fields of earlier versions, at the value of all runs that can still be trained: ids go on hashing them
+    retired: ClassVar[dict[str, Any]] = {"cell_class_weight": 0.0}
+
+    kind: Literal["teacher", "labels", "pretrain", "student"]
     seed: Seed
     data: DataSpec
     grid: GridSpec
@@ -374,7 +393,6 @@ class RunSpec:
     schedule: ScheduleSpec
     threads: Count  # part of the spec, because it changes the last bits
     versions: dict[str, int]
-    cell_class_weight: Weight = 0.0  # of a detector's auxiliary loss, the classification of every image cell
     distill: DistillSpec | None = None
     teacher: RunSpec | None = None
     pretraining: RunSpec | None = None  # the run that gives it its initial weights
@@ -420,10 +438,10 @@ class RunSpec:
 def contents(spec: Any) -> Any:
     """The content that an id hashes: all fields of a spec, including defaults, as plain values."""
     if dataclasses.is_dataclass(spec):
-        network = {"network": spec.network} if hasattr(spec, "network") else {}
+        beside = {"network": spec.network} if hasattr(spec, "network") else getattr(spec, "retired", {})
         values = {item.name: getattr(spec, item.name) for item in dataclasses.fields(spec)}
         kept = {name: value for name, value in values.items() if not _is_neutral(type(spec), name, value)}
-        return network | contents(kept)
+        return beside | contents(kept)
     if isinstance(spec, dict):
         return {key: contents(value) for key, value in spec.items()}
     return [contents(value) for value in spec] if isinstance(spec, list | tuple) else spec

@@ -21,7 +21,7 @@ from pydantic.dataclasses import dataclass as checked
 from dualdistill.config import profile as profiles
 from dualdistill.config import yaml
 from dualdistill.config.profile import Profile
-from dualdistill.config.ranges import STRICT, Count, Seed, Several, Whole
+from dualdistill.config.ranges import STRICT, Count, Seed, Several, TeacherSeed, Whole
 from dualdistill.config.row_keys import block
 from dualdistill.config.validation import build, check, keys
 from dualdistill.config.views import METRICS, ClaimsFile, TablesFile
@@ -49,7 +49,6 @@ class Devices:
     """Devices of a job, by the kind of run that it trains; in no run's id."""
 
     pretrain: Whole = 1
-    detector: Whole = 1
     teacher: Whole = 1
     labels: Whole = 1  # of a label encoder
     student: Whole = 1
@@ -69,7 +68,8 @@ class Settings:
     recipe: str  # a file of config/recipes/
     split: Literal["val", "dev"] = "val"  # split to predict, score and show; dev is for choosing numbers
     seeds: Several[Seed] = (0,)  # every row runs once per seed
-    teacher_seed: Seed = 0  # of the students' common teacher and initial weights
+    # of the students' teacher and initial weights | each: their own seed | null: as the profile says
+    teacher_seed: TeacherSeed | None = None
     data_root: Path | None = None  # of the real nuScenes
     masks: Path | None = None  # instance masks for the real nuScenes
     imagenet: ImageNet = field(default_factory=ImageNet)
@@ -78,6 +78,10 @@ class Settings:
     # processes that load samples, for each device of a training or prediction; 0 loads in the process itself
     loaders: Whole | Literal["auto"] = "auto"
     tensorboard: bool = False  # event files of every training
+
+    def teacher_of(self, seed: int) -> int:
+        """Seed of the teacher and of the initial weights of the students with a seed."""
+        return self.teacher_seed if isinstance(self.teacher_seed, int) else seed
 
     def imagenet_file(self, depth: int) -> Path | None:
         """The ImageNet weights of a ResNet."""
@@ -120,9 +124,11 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
 
     def chosen(key: Literal["profile", "recipe"]) -> Document:
         where = overridden.where() if key in overridden.value else file.where((key,))
-        return _chosen(folder / f"{key}s", key, getattr(settings, key), where)
+        return yaml.choose(folder / f"{key}s", key, getattr(settings, key), where)
 
     profile, profile_document = profiles.load(chosen("profile"))
+    if settings.teacher_seed is None:
+        settings = replace(settings, teacher_seed=profile.teacher_seed)
     if profile.data.world is None and settings.data_root and is_stand_in(settings.data_root):
         profile = replace(profile, data=replace(profile.data, stand_in=True))
     variants = yaml.read(folder / "variants.yaml")
@@ -167,14 +173,6 @@ def _arguments(path: Path, overridden: Mapping[str, Any]) -> str:
     for key, value in sorted(overridden.items()):
         words += ["--profile", value] if key == "profile" else ["--set", f"{key}={json.dumps(value)}"]
     return shlex.join(words)
-
-
-def _chosen(folder: Path, noun: str, name: str, where: str) -> Document:
-    """The file in a folder that the settings choose by name."""
-    known = [path.stem for path in folder.glob("*.yaml")]
-    if name not in known:
-        raise UserError(f"unknown {noun} '{name}'", where=where, hint=nearest(name, known))
-    return yaml.read(folder / f"{name}.yaml")
 
 
 def _reported(path: Path) -> dict[str, dict[str, Reported]]:

@@ -21,6 +21,14 @@ from dualdistill.errors import UserError
 
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument", "string_pattern_mismatch")
 MISSING = ("missing", "missing_argument")
+# hints on what earlier versions knew: students no longer start from a detector that was trained before
+FORMER_KEYS = dict.fromkeys(
+    ("detector", "grown"), "no run trains a detector for students to start from any more: leave it out"
+)
+FORMER_WORDS = {
+    "detector": "students no longer start from a trained detector: write pretrained, and give them a whole "
+    "training in schedules.student, as config/profiles/world.yaml does"
+}
 COMPLAINTS = {  # by pydantic's error type; its context fills the braces
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
@@ -92,7 +100,8 @@ class Fault:
         error, hint = self.error, ""
         if error["type"] in UNKNOWN_KEY:
             what = f"unknown key '{self.place[-1]}'{self._inside(self.place[:-1])}"
-            hint = nearest(str(self.place[-1]), keys(at_path(self.kind, self.path[:-1])))
+            key = str(self.place[-1])
+            hint = FORMER_KEYS.get(key) or nearest(key, keys(at_path(self.kind, self.path[:-1])))
         elif error["type"] in MISSING and isinstance(self.place[-1], int):
             self.place, length = self.place[:-1], len(get_args(_plain(at_path(self.kind, self.path[:-1]))))
             what = f"{self._subject()} needs at least {length} entries"
@@ -128,6 +137,8 @@ class Fault:
         if not isinstance(value, str):
             return ""
         if self.error["type"] == "literal_error":
+            if value in FORMER_WORDS:
+                return FORMER_WORDS[value]
             return nearest(value, map(str, words(at_path(self.kind, self.path))), otherwise="")
         if self.error["type"] in ("int_type", "float_type"):
             with contextlib.suppress(ValueError):

@@ -31,10 +31,13 @@ class TableConfig:
     """A table: a view over runs."""
 
     title: str
-    columns: Several[str]  # row, backbone, method, base, teacher, teacher_row or an option of a method
+    # row, backbone, method, base, teacher, teacher_row, an option of a method or a number, e.g. schedule.lr
+    columns: Several[str]
     measures: Several[str] = METRICS  # names in plan/columns.py
     rows: Annotated[tuple[LineConfig, ...], Field(min_length=1)] | None = None
     rows_of: Several[str] | None = None  # other tables to take rows from; each row appears once
+    show: dict[str, Several[str]] = field(default_factory=dict)  # column -> keep rows that print one of these
+    on_request: bool = False  # made where it is named as a target, not by `snakemake` without one
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -104,6 +107,17 @@ class Sweep:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Budget:
+    """mAP over the length of the training and over its measured time, a line per method."""
+
+    chart: Literal["budget"]
+    table: str
+    x: str  # column with the length
+    title: str | None = None
+    show: Show = field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=STRICT)
 class Curves:
     """Loss terms against training steps."""
 
@@ -166,6 +180,7 @@ CHARTS = {
     "groups": Groups,
     "bars": Bars,
     "sweep": Sweep,
+    "budget": Budget,
     "curves": Curves,
     "forest": Forest,
     "temperature": Temperature,

@@ -32,12 +32,13 @@ class Document:
     name: str
     value: Any
     lines: dict[Place, int] = field(default_factory=dict)
+    files: dict[Place, str] = field(default_factory=dict)  # of parts inherited from another file
 
     def where(self, place: Place = ()) -> str:
         """file:line of a place, or of the closest enclosing block that has a line."""
         while place and place not in self.lines:
             place = place[:-1]
-        return f"{self.name}:{self.lines[place]}" if place in self.lines else self.name
+        return f"{self.files.get(place, self.name)}:{self.lines[place]}" if place in self.lines else self.name
 
 
 def read(path: Path) -> Document:
@@ -47,6 +48,14 @@ def read(path: Path) -> Document:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UserError(f"cannot read the file: {reason}", where=str(path)) from error
     return parse(text, str(path))
+
+
+def choose(folder: Path, noun: str, name: str, where: str) -> Document:
+    """The file of a folder that the configuration names at `where`."""
+    known = [path.stem for path in folder.glob("*.yaml")]
+    if name not in known:
+        raise UserError(f"unknown {noun} '{name}'", where=where, hint=nearest(name, known))
+    return read(folder / f"{name}.yaml")
 
 
 def parse(text: str, name: str) -> Document:

@@ -40,7 +40,7 @@ class TrainingBatches:
         self.schedule, self.samples, self.collate, self.order = schedule, samples, collate, order
         count = len(order(0))
         self.steps_per_epoch = count // schedule.batch
-        self.total = round(schedule.epochs * self.steps_per_epoch)
+        self.total = schedule.steps_in_all(self.steps_per_epoch)
         if self.steps_per_epoch == 0:
             raise UserError(
                 f"{count} training samples do not fill one batch of {schedule.batch}",
@@ -60,7 +60,7 @@ class TrainingBatches:
         """Positions and draws of every part of a process, to the end of the training."""
         schedule = self.schedule
         parts, share = schedule.parts(processes), schedule.per_device
-        for epoch in range(step // self.steps_per_epoch, math.ceil(schedule.epochs)):
+        for epoch in range(step // self.steps_per_epoch, math.ceil(self.total / self.steps_per_epoch)):
             order, first_step = self.order(epoch), epoch * self.steps_per_epoch
             for number in range(
                 max(step - first_step, 0), min(self.steps_per_epoch, self.total - first_step)

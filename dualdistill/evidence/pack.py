@@ -31,7 +31,7 @@ from dualdistill.store.records import (
     scores_folder,
 )
 
-ALWAYS = ("teacher", "labels", "pretrain", "detector")  # kinds whose weights later runs need
+ALWAYS = ("teacher", "labels", "pretrain")  # kinds whose weights later runs need
 RECORDS = (RUN, METRICS_JSON)  # small, and another training has others
 
 

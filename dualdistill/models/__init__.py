@@ -33,9 +33,7 @@ def build(spec: RunSpec) -> Detector:
         return Teacher(spec.model, spec.grid)
     if isinstance(spec.model, StudentSpec):
         return _student_class(spec.model.network)(spec.model, spec.grid)
-    raise UserError(
-        f"a run of kind '{spec.kind}' has no detector", hint="choose a student, teacher or detector run"
-    )
+    raise UserError(f"a run of kind '{spec.kind}' has no detector", hint="choose a student or teacher run")
 
 
 def _student_class(network: str) -> type[Student]:

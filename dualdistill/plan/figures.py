@@ -185,8 +185,9 @@ def _check_columns(plan: Plan, document: Document, name: str, line: dict[str, An
 def _runs(plan: Plan, document: Document, name: str, line: dict[str, Any]) -> Iterable[str]:
     """The runs of a figure's rows: all seeds of `rows`, a single seed of `teacher` and `student`."""
     named = [("rows", row, plan.settings.seeds) for row in line.get("rows", [])]
-    named += [("teacher", line["teacher"], (plan.settings.teacher_seed,))] if "teacher" in line else []
-    named += [("student", line["student"], plan.settings.seeds[:1])] if "student" in line else []
+    first = plan.settings.seeds[0]
+    named += [("teacher", line["teacher"], (plan.settings.teacher_of(first),))] if "teacher" in line else []
+    named += [("student", line["student"], (first,))] if "student" in line else []
     for key, row, seeds in named:
         where = document.where(("figures", name, key))
         by_seed = {run.spec.seed: run for run in plan.runs.values() if row in run.rows}

@@ -50,8 +50,6 @@ def label(spec: RunSpec) -> str:
         return spec.model.network
     assert isinstance(spec.model, StudentSpec)
     student = f"r{spec.model.depth}"
-    if spec.kind == "detector":
-        return f"detector-{student}"
     if spec.distill is None or spec.teacher is None:
         return f"{spec.model.network}-{student}"
     return f"{spec.distill.method}-{student}-{label(spec.teacher)}"

@@ -21,10 +21,10 @@ from dualdistill.plan.identity import data_id, images_id, objects_id, run_id, vi
 from dualdistill.plan.tables import Claims, TablesAndClaims, TableSpec
 from dualdistill.plan.taken import Taken
 from dualdistill.plan.variants import Resolver
-from dualdistill.store.records import RUN, WEIGHTS, scores_folder
+from dualdistill.store.records import METRICS_JSON, RUN, WEIGHTS, scores_folder
 
 FIGURES = Path("figures")
-KINDS = ("teacher", "labels", "pretrain", "detector", "student")  # in the order of listings
+KINDS = ("teacher", "labels", "pretrain", "student")  # in the order of listings
 WITHOUT_BOXES = {"labels": "a label encoder", "pretrain": "a pre-training"}
 
 
@@ -265,18 +265,30 @@ class Plan:
             raise DataError(what, where=str(self.paths.root), hint="see config/config.yaml")
 
     def in_all(self, table: TableSpec) -> bool:
-        """Whether the target `all` makes a table: one of imported rows only as soon as all are imported."""
+        """Whether the target `all` makes a table: one of imported rows only as soon as all are imported.
+
+        Never one that is made on request.
+        """
+        if table.on_request:
+            return False
         runs = [self.runs[run] for row in table.rows for run in row.runs]
         return not all(run.spec.imported for run in runs) or not any(map(self.lacks_import, runs))
 
+    def on_page(self, table: TableSpec) -> bool:
+        """Whether the page shows a table: of those made on request, whole ones whose runs are all scored."""
+        if not table.on_request:
+            return True
+        runs = [self.runs[run] for row in table.rows for run in row.runs]
+        return not table.part and all((self.scores(run) / METRICS_JSON).exists() for run in runs)
+
     def shown_runs(self) -> tuple[str, ...]:
-        """The runs of all tables and claims, and the runs these depend on, in the order of the plan.
+        """The runs of the page's tables and of the claims, and those behind them, in the order of the plan.
 
         Of a table of imported rows, those that have been imported.
         """
         shown = {
             run
-            for table in self.tables.values()
+            for table in filter(self.on_page, self.tables.values())
             for row in table.rows
             for run in row.runs
             if self.in_all(table) or not self.lacks_import(self.runs[run])
@@ -340,8 +352,9 @@ def _runs(resolver: Resolver, settings: Settings) -> dict[str, Run]:
     specs: dict[str, RunSpec] = {}
     rows: dict[str, set[str]] = {}
     teachers = {variant.teacher for variant in resolver.variants.values()}
+    taught = {settings.teacher_of(seed) for seed in settings.seeds}
     for name in resolver.variants:
-        seeds = {*settings.seeds, settings.teacher_seed} if name in teachers else settings.seeds
+        seeds = {*settings.seeds, *(taught if name in teachers else ())}
         for seed in seeds:
             spec = resolver.spec(name, seed)
             specs[run_id(spec)] = spec

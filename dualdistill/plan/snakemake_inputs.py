@@ -55,7 +55,7 @@ class Jobs:
         self.cached_ids = one_of([plan.data_id] if plan.paths.cache else [])
         self.teachers = one_of(plan.of_kind("teacher"))
         self.label_encoders = one_of(plan.of_kind("labels"))
-        self.pretrainings = one_of([*plan.of_kind("pretrain"), *plan.of_kind("detector")])
+        self.pretrainings = one_of(plan.of_kind("pretrain"))
         self.students = one_of(plan.of_kind("student"))
         self.with_boxes = one_of(run.id for run in plan.runs.values() if self.is_scored_here(run))
         self.runs = one_of(plan.runs)
@@ -64,7 +64,7 @@ class Jobs:
         self.shown = str(plan.shown)
         self.prediction_devices = plan.settings.devices.predict
         self.prediction_threads = plan.threads * max(1, self.prediction_devices)
-        self.views = [f"{self.shown}/{name}.csv" for name in (*filter(self._in_all, plan.tables), *CLAIMS)]
+        self.views = [f"{self.shown}/{name}.csv" for name in (*filter(self.in_all, plan.tables), *CLAIMS)]
         # editing the code behind tables, claims, figures and page makes them again, and nothing else
         self.report_source = sorted(map(str, [PACKAGE / "plan" / "columns.py", *REPORT.glob("*.py")]))
         page_source = [*(REPORT / "html").glob("*.*"), CHARTS / "curves.py", CHARTS / "draw.py"]
@@ -348,11 +348,12 @@ class Jobs:
         views = re.findall(
             rf"^(?:\./)?{re.escape(self.shown)}/([^/\n]+)\.(?:csv|md|tex)$", text, re.MULTILINE
         )
-        every = [*filter(self._in_all, self.plan.tables), CLAIMS[0]]
+        every = [*filter(self.in_all, self.plan.tables), CLAIMS[0]]
         views = views or ([] if self._named(targets) or self._folders(targets) else every)
         return [run for view in views for run in self._shown(view)]
 
-    def _in_all(self, table: str) -> bool:
+    def in_all(self, table: str) -> bool:
+        """Whether the target `all` makes a table."""
         return self.plan.in_all(self.plan.tables[table])
 
     def _refuse_unknown(self, noun: str, name: str, known: Collection[str], target: str) -> None:
@@ -379,8 +380,10 @@ class FigureJobs:
         self.folder = str(self.plan.drawn)
         # a figure of networks is left out where taken-in runs came without them
         self.left_out = {name: error for name, view in self.views.items() if (error := self._lacks(view))}
-        drawn = [name for name in self.views if name not in self.left_out]
-        self.files = [f"{self.folder}/{name}.{ending}" for name in drawn for ending in FORMATS]
+        # those that the targets `all` and `figures` draw
+        drawn = [view for view in self.views.values() if view.table is None or jobs.in_all(view.table)]
+        names = [view.name for view in drawn if view.name not in self.left_out]
+        self.files = [f"{self.folder}/{name}.{ending}" for name in names for ending in FORMATS]
 
     def inputs(self, wildcards: Any) -> list[str]:
         """Results that a figure is drawn from."""

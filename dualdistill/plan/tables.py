@@ -9,15 +9,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dualdistill.config import method_options
+from dualdistill.config import method_options, row_keys
+from dualdistill.config.run_spec import TEACHERS
 from dualdistill.config.settings import Config, Reported
+from dualdistill.config.students import students
 from dualdistill.config.views import METRICS
 from dualdistill.config.yaml import Document, Place, nearest
 from dualdistill.errors import UserError
 from dualdistill.plan.columns import MEASURES
 from dualdistill.plan.variants import Resolver, Variant
 
-COLUMNS = ("row", "backbone", "method", "base", "teacher", "teacher_row")  # beside the options of methods
+# beside the options of methods, and the numbers of a run by their dotted keys
+COLUMNS = ("row", "backbone", "method", "base", "teacher", "teacher_row")
 IMPORTED = "Imported, not trained here; see docs/released.md."
 NAMED = ("backbone", "teacher", "method")  # columns that describe a row outside of tables
 
@@ -45,6 +48,8 @@ class TableSpec:
     rows: tuple[TableLine, ...]
     headings: dict[str, str]  # column or measure -> printed heading
     measures: tuple[str, ...] = METRICS
+    on_request: bool = False
+    part: bool = False  # shows some rows of another table
 
 
 @dataclass(frozen=True)
@@ -101,13 +106,31 @@ class TablesAndClaims:
             for line in lines.values()
         )
         self._refuse_twins(name, rows, lines)
+        rows = self._kept(name, rows)
         columns, measures = tuple(table["columns"]), tuple(table.get("measures", METRICS))
         headings = {name: self._heading(name) for name in (*columns, *measures)}
-        return TableSpec(name, table["title"], columns, rows, headings, measures)
+        choice = {"on_request": table.get("on_request", False), "part": "show" in table}
+        return TableSpec(name, table["title"], columns, rows, headings, measures, **choice)
+
+    def _kept(self, name: str, rows: tuple[TableLine, ...]) -> tuple[TableLine, ...]:
+        """The rows that print one of the words in every column that `show` names."""
+        table, kept = self.config.tables.value["tables"][name], rows
+        for column, words in table.get("show", {}).items():
+            place = ("tables", name, "show", column)
+            self._refuse_unknown(self.config.tables, place, column, table["columns"], name, "column")
+            printed = {row.shown[column] for row in rows}
+            for number, word in enumerate(words):
+                self._refuse_unknown(self.config.tables, (*place, number), word, printed, name, "word")
+            kept = tuple(row for row in kept if row.shown[column] in words)
+        if not kept:
+            where = self.config.tables.where(("tables", name, "show"))
+            raise UserError(f"table '{name}' shows no row", where=where, hint="name fewer columns")
+        return kept
 
     def _heading(self, name: str) -> str:
         """The heading of a column or measure; a name with capitals such as mAP keeps its spelling."""
-        plain = name if name != name.lower() else name.capitalize()
+        plain = name.rpartition(".")[2]
+        plain = plain if plain != plain.lower() else plain.capitalize()
         return self.headings.get(name, plain.replace("_", " "))
 
     def _lines(self, name: str) -> dict[Place, dict[str, Any]]:
@@ -144,7 +167,8 @@ class TablesAndClaims:
                 where = (*place, "shown", column)
                 self._refuse_unknown(self.config.tables, where, column, table["columns"], name, "column")
         options = (name for method in method_options.methods() for name in method_options.options(method))
-        for key, names in {"columns": {*COLUMNS, *options}, "measures": MEASURES}.items():
+        numbers = (name for network in (*students(), *TEACHERS) for name in row_keys.numbers(network))
+        for key, names in {"columns": {*COLUMNS, *options, *numbers}, "measures": MEASURES}.items():
             for number, word in enumerate(table.get(key, ())):
                 where = ("tables", name, key, number)
                 self._refuse_unknown(self.config.tables, where, word, names, name, key.rstrip("s"))
@@ -194,7 +218,15 @@ class TablesAndClaims:
             "teacher": variants[variant.teacher].model if variant.teacher else None,
             "teacher_row": variant.teacher,
         }
+        values |= {column: self._number(row, column) for column in columns if "." in column}
         return {column: _word(values.get(column), self.words) for column in columns}
+
+    def _number(self, row: str, key: str) -> Any:
+        """A number of the row's runs by its dotted key; None if they have no such number."""
+        value: Any = self.resolver.spec(row, self.config.settings.seeds[0])
+        for part in key.split("."):
+            value = getattr(value, part, None)
+        return value
 
     def _runs(self, row: str) -> tuple[str, ...]:
         return tuple(self.runs[row, seed] for seed in self.config.settings.seeds)

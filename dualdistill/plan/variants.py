@@ -51,6 +51,7 @@ CAMERA_FIELDS = (
     "depth_points",
 )
 FILE = "file"  # weights of a released checkpoint
+EPOCHS, STEPS = "schedule.epochs", "schedule.total_steps"  # two ways to state a length
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,11 @@ class Resolver:
         if start:
             model = self._starting_from(name, start, model)
         distill, teacher = None, None
+        earlier_seed = self.config.settings.teacher_of(seed)
         if variant.method and variant.teacher:
-            teacher = self.spec(variant.teacher, self.config.settings.teacher_seed)
+            teacher = self.spec(variant.teacher, earlier_seed)
             encoder = build(LabelEncoderSpec, values["label_encoder"])
-            distill = self._distill(name, variant, teacher, encoder)
+            distill = self._distill(variant, teacher, encoder, earlier_seed)
         return RunSpec(
             kind=variant.kind,
             seed=seed,
@@ -127,12 +129,12 @@ class Resolver:
             grid=self.profile.grid,
             input=input_spec,
             model=model,
-            schedule=self._checked_schedule(variant, values["schedule"]),
+            schedule=self._checked_schedule(variant, values["schedule"], recipe),
             threads=self.profile.threads,
             versions=identity.of_training(self.data, model, distill, input_spec),
             distill=distill,
             teacher=teacher,
-            pretraining=start or self.upstream.start(name, model, input_spec),
+            pretraining=start or self.upstream.start(name, model, earlier_seed),
         )
 
     def _imported(self, variant: Variant, model: Any, input_spec: InputSpec) -> RunSpec:
@@ -151,17 +153,17 @@ class Resolver:
         )
 
     def _distill(
-        self, name: str, variant: Variant, teacher: RunSpec, encoder: LabelEncoderSpec
+        self, variant: Variant, teacher: RunSpec, encoder: LabelEncoderSpec, seed: int
     ) -> DistillSpec:
         """The row's method, with the label encoder and masks that its class asks for."""
         method = str(variant.method)
         options = method_options.fill(method, variant.options)
         label_encoder, masks = None, None
         if method_options.trait(method, "label_encoder"):
-            label_encoder = self.upstream.label_encoder(teacher, encoder)
+            label_encoder = self.upstream.label_encoder(teacher, encoder, seed)
         if options.get(method_options.trait(method, "masks_option")):
             # the profile's masks for the teacher mvp
-            virtual = self._checked_masks(name, self.profile.teachers.mvp).virtual
+            virtual = self._checked_masks(variant.name, self.profile.teachers.mvp).virtual
             masks = MaskSpec(virtual.masks, virtual.damage)
         return DistillSpec(method, options, label_encoder, masks)
 
@@ -219,14 +221,28 @@ class Resolver:
             raise UserError(what, where=where, hint="they are made from the whole cloud; degrade centerpoint")
         return teacher_input
 
-    def _checked_schedule(self, variant: Variant, values: Mapping[str, Any]) -> ScheduleSpec:
+    def _checked_schedule(
+        self, variant: Variant, values: Mapping[str, Any], recipe: Mapping[str, Any]
+    ) -> ScheduleSpec:
         """Refuse keys that contradict each other."""
         schedule: ScheduleSpec = build(ScheduleSpec, values)
         if schedule.fault:
             changed = (key for key in variant.changes if key.startswith("schedule."))
             what = f"row '{variant.name}': {schedule.fault}"
             raise UserError(what, where=self.where(variant.name, *changed))
+        if schedule.total_steps is not None:
+            self._check_epochs(variant, recipe)
         return schedule
+
+    def _check_epochs(self, variant: Variant, recipe: Mapping[str, Any]) -> None:
+        """Refuse epochs of a row or recipe where steps decide, which would have no effect."""
+        hint = f"add {STEPS}: null"
+        if EPOCHS in self.rows[variant.name]:
+            what = f"row '{variant.name}' sets {EPOCHS}, and {STEPS} decides"
+            raise UserError(what, where=self.where(variant.name, EPOCHS), hint=hint)
+        if EPOCHS in recipe and STEPS not in {**recipe, **variant.changes}:
+            what = f"the recipe sets {EPOCHS} of row '{variant.name}', and {STEPS} of the profile decides"
+            raise UserError(what, where=self.config.recipe.name, hint=hint)
 
     def where(self, name: str, *keys: str) -> str:
         """The line of a row's key, which may be written in a row that it inherits from."""

@@ -36,7 +36,7 @@ TIMES = {"done": "took", "trained": "took", "stopped": "lacks"} | dict.fromkeys(
 STAGES = {"samples predicted": "predicting", "scoring": "scoring"}
 # headings of runs that no table shows
 KIND_HEADINGS = dict(
-    zip(KINDS, ("teachers", "label encoders", "pre-trainings", "detectors", "other students"), strict=True)
+    zip(KINDS, ("teachers", "label encoders", "pre-trainings", "other students"), strict=True)
 )
 
 
@@ -90,10 +90,15 @@ class Status:
 
 def gather(plan: Plan) -> Status:
     """The status of a whole plan now."""
-    shown = names(plan.runs)
+    shown, optional = names(plan.runs), _optional(plan)
     groups = {
         heading: [run_status(plan, run, shown[run.id]) for run in runs]
         for heading, runs in _groups(plan).items()
+    }
+    groups = {
+        heading: kept
+        for heading, runs in groups.items()
+        if (kept := [run for run in runs if run.state != "waiting" or run.run not in optional])
     }
     folders = sorted(plan.job_state("").glob("*"))
     jobs = {folder.name: read(folder) for folder in folders if is_held(folder)}
@@ -111,6 +116,14 @@ def _groups(plan: Plan) -> dict[str, list[Run]]:
     for kind, heading in KIND_HEADINGS.items():
         groups[heading] = [run for run in left.values() if run.spec.kind == kind]
     return {heading: runs for heading, runs in groups.items() if runs}
+
+
+def _optional(plan: Plan) -> set[str]:
+    """The runs of tables that are made on request only, which nobody waits for."""
+    runs: dict[bool, set[str]] = {True: set(), False: set()}
+    for table in plan.tables.values():
+        runs[table.on_request] |= {run for row in table.rows for run in row.runs}
+    return runs[True] - runs[False]
 
 
 def run_status(plan: Plan, run: Run, name: str) -> RunStatus:

@@ -1,18 +1,13 @@
 """Initial weights that a run takes from a file; all others are drawn from its seed.
 
 A row with `weights: ROW` takes all weights of that row, a teacher or a student of the same network. Any other
-student or detector takes, by `model.start`:
+student takes, by `model.start`:
 * pretrained: the backbone of a classifier trained by this suite;
-* imagenet: a file of ImageNet weights under torchvision's names, which are also those of mmdet's ResNet;
-* detector: everything but the head of a detector trained by this suite on the same frames, without a teacher.
-
-A detector with `start: detector` grows: it takes all weights of a shallower one, so that it starts with the
-same function (Net2Net, arXiv 1511.05641).
+* imagenet: a file of ImageNet weights under torchvision's names, which are also those of mmdet's ResNet.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +21,12 @@ from dualdistill.store.records import read_run
 from dualdistill.training.checkpoint import load_exactly, load_plain, load_weights, read_weights
 
 BACKBONE = "backbone."
-HEAD = "head"  # not loaded, so that methods start alike: some copy the head of their teacher
 CLASSIFIER = ("fc.weight", "fc.bias")  # of torchvision; a student has no such layer
-BLOCK = re.compile(r"(.*backbone\.layer\d\.)(\d+)(\..*)")  # stage, position in it, name within the block
-ADDED = (".bn3.weight", ".bn3.bias")  # at zero, a block adds nothing to its input
 COUNTER = "num_batches_tracked"  # missing in torchvision's older files, and never read
 
 
-def fill_student(
-    network: Student, spec: StudentSpec, file: Path | None, *, grow: bool = False
-) -> dict[str, Any]:
-    """Load the weights that `spec.start` names, or all from another run; return their origin for run.json.
-
-    `grow` takes all weights of a shallower detector and adds the blocks it lacks.
-    """
+def fill_student(network: Student, spec: StudentSpec, file: Path | None) -> dict[str, Any]:
+    """Load the weights that `spec.start` names, or all from another run; return their origin for run.json."""
     backbone = network.backbone
     if file is None:
         if spec.start != "random":
@@ -48,15 +35,8 @@ def fill_student(
         return {"from": spec.start}
     if spec.start == "random":
         return fill_all(network, file)
-    if grow:
-        load_exactly(network, _add_blocks(_read_part(file, ""), network), file)
-        return _origin("shallower", file)
     if spec.start == "pretrained":
         load_exactly(backbone, _read_part(file, BACKBONE), file)
-    elif spec.start == "detector":
-        for name, part in network.named_children():
-            if name != HEAD:
-                load_exactly(part, _read_part(file, f"{name}."), file)
     else:
         hint = f"imagenet.r{spec.depth} takes torchvision's resnet{spec.depth}-*.pth, width 64"
         load_exactly(backbone, _read_imagenet(file, backbone, hint), file, hint)
@@ -76,20 +56,6 @@ def _origin(kind: str, file: Path) -> dict[str, Any]:
 def _read_part(file: Path, prefix: str) -> dict[str, Tensor]:
     weights = read_weights(file, read_run(file.parent)["outputs"][file.name])
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-
-
-def _add_blocks(weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Add the blocks of the deeper network: copies of the stage's last block, zero-initialised so that the
-    output is unchanged.
-    """
-    blocks = [match for name in weights if (match := BLOCK.fullmatch(name))]
-    last = {match[1]: match[2] for match in sorted(blocks, key=lambda match: int(match[2]))}
-    deeper = dict(weights)
-    for name in network.state_dict().keys() - weights.keys():
-        match = BLOCK.fullmatch(name)
-        if match and (copied := f"{match[1]}{last.get(match[1])}{match[3]}") in weights:
-            deeper[name] = weights[copied] * (match[3] not in ADDED)
-    return deeper
 
 
 def _read_imagenet(file: Path, backbone: nn.Module, hint: str) -> dict[str, Tensor]:

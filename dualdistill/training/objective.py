@@ -19,8 +19,6 @@ from dualdistill.data.batch import Batch, Output
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import FeaturePair, Shape
 from dualdistill.errors import UserError
-from dualdistill.models.cell_classifier import CellClassifier, cell_labels
-from dualdistill.models.student import require
 from dualdistill.seeding import seed_everything, seed_for
 from dualdistill.store.records import WEIGHTS, read_run
 from dualdistill.training import initial_weights
@@ -87,23 +85,6 @@ def feature_pair(
     )
 
 
-class DetectorObjective(Objective):
-    """A student without a teacher that also classifies the cells of its image map."""
-
-    def __init__(self, student: models.Student, weight: float) -> None:
-        super().__init__(student)
-        self.classifier, self.weight = CellClassifier(student.image_channels), weight
-
-    def forward(self, batch: Batch, teachers: Teachers | None, progress: float) -> dict[str, Tensor]:
-        assert isinstance(self.learner, models.Student)
-        output = self.learner(batch)
-        owner_BNhw = require(batch.owner_BNhw, "owner_BNhw")
-        labels_BNhw = cell_labels(owner_BNhw, batch.labels_K)
-        hit_BNhw = require(batch.depth_BNhw, "depth_BNhw") > 0
-        cell_class = self.classifier(require(output.image_BNChw, "image_BNChw"), labels_BNhw, hit_BNhw)
-        return self.learner.losses(output, batch) | {"cell_class": self.weight * cell_class}
-
-
 class LabelEncoderObjective(Objective):
     """The detection loss of the teacher's frozen neck and head on a label encoder's maps."""
 
@@ -145,16 +126,12 @@ def build_networks(spec: RunSpec, upstream: Upstream) -> Networks:
     detector, start = models.build(spec), {"from": "random"}
     if isinstance(spec.model, StudentSpec) and isinstance(detector, models.Student):
         # draws no random number: the rest of the student equals that of students with another start
-        grow = spec.kind == "detector" and spec.model.start == "detector"
-        start = initial_weights.fill_student(detector, spec.model, upstream.start_file, grow=grow)
+        start = initial_weights.fill_student(detector, spec.model, upstream.start_file)
     elif upstream.start_file is not None:
         start = initial_weights.fill_all(detector, upstream.start_file)
     if spec.distill is None or spec.teacher is None:
-        objective = Objective(detector)
-        if spec.cell_class_weight and isinstance(detector, models.Student):
-            objective = DetectorObjective(detector, spec.cell_class_weight)
         seed_everything(seed_for(spec.seed, "train"))
-        return Networks(objective, None, start)
+        return Networks(Objective(detector), None, start)
     # a separate seed: the method's weights must not shift the student's
     seed_everything(seed_for(spec.seed, "init", "method"))
     method: Distiller = method_options.load(spec.distill.method)(**spec.distill.options)

@@ -45,7 +45,7 @@ def learning_rate(schedule: ScheduleSpec, step: int, steps_per_epoch: int) -> fl
     `step` is BEVDet's schedule for students (configs/bevdepth/bevdepth4d-r50.py), `cyclic` is mmdet3d's for
     LiDAR detectors (configs/_base_/schedules/cyclic-20e.py).
     """
-    total = round(schedule.epochs * steps_per_epoch)
+    total = schedule.steps_in_all(steps_per_epoch)
     if schedule.policy == "cyclic":
         return schedule.lr * _cycle(step / total, *CYCLIC_RATES)
     warmup = min(schedule.warmup_iters, total // 2)
@@ -54,7 +54,7 @@ def learning_rate(schedule: ScheduleSpec, step: int, steps_per_epoch: int) -> fl
     if schedule.policy == "cosine":
         progress = (step - warmup) / max(1, total - warmup)
         return schedule.lr * 0.5 * (1 + math.cos(math.pi * progress))
-    drops = sum(step >= epoch * steps_per_epoch for epoch in schedule.steps)
+    drops = sum(step >= milestone for milestone in schedule.milestones(steps_per_epoch))
     return schedule.lr * 0.1**drops
 
 
@@ -62,7 +62,7 @@ def momentum(schedule: ScheduleSpec, step: int, steps_per_epoch: int) -> float:
     """AdamW's beta1 at one optimizer step."""
     if not schedule.cycle_momentum:
         return BETAS[0]
-    return BETAS[0] * _cycle(step / round(schedule.epochs * steps_per_epoch), *CYCLIC_MOMENTA)
+    return BETAS[0] * _cycle(step / schedule.steps_in_all(steps_per_epoch), *CYCLIC_MOMENTA)
 
 
 def _cycle(progress: float, peak: float, end: float) -> float:

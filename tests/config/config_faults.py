@@ -336,7 +336,54 @@ FAULTS = {
     "unknown start": (
         "variants.yaml",
         row("x: {from: bevdepth-r50, model.start: pretraind}"),
-        "'model.start' in row 'x' must be one of random, pretrained, detector, imagenet, not",
+        "'model.start' in row 'x' must be one of random, pretrained, imagenet, not the text 'pretraind' (did",
+    ),
+    "a row that starts from a detector": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, model.start: detector}"),
+        "'model.start' in row 'x' must be one of random, pretrained, imagenet, not the text 'detector' "
+        "(students no longer start from a trained detector: write pretrained, and give them a whole training",
+    ),
+    "a profile that starts from a detector": (
+        "profiles/world.yaml",
+        swap("start: pretrained", "start: detector"),
+        "'start' in 'students.bevdepth' must be one of random, pretrained, imagenet, not the text 'detector' "
+        "(students no longer start from a trained detector: write pretrained, and give them a whole training",
+    ),
+    "a profile with a detector": (
+        "profiles/world.yaml",
+        row("detector: {cell_class_weight: 5.0}"),
+        "unknown key 'detector' (no run trains a detector for students to start from any more: leave it out)",
+    ),
+    "a profile with a detector's schedule": (
+        "profiles/world.yaml",
+        swap("schedules:\n", "schedules:\n  grown: {epochs: 2}\n"),
+        "unknown key 'grown' in 'schedules' (no run trains a detector for students to start from any more:",
+    ),
+    "devices of a detector": (
+        "config.yaml",
+        swap("{pretrain: 1,", "{pretrain: 1, detector: 1,"),
+        "unknown key 'detector' in 'devices' (no run trains a detector for students to start from any more:",
+    ),
+    "a teacher's seed that is neither a number nor the word": (
+        "config.yaml",
+        swap("teacher_seed: null", "teacher_seed: own"),
+        "'teacher_seed' must be a whole number or each, not the text 'own'",
+    ),
+    "a length without effect": (
+        "variants.yaml",
+        row("x: {from: bevdepth-r50, schedule.total_steps: 90}\ny: {from: x, schedule.epochs: 3}\n"),
+        "row 'y' sets schedule.epochs, and schedule.total_steps decides (add schedule.total_steps: null)",
+    ),
+    "a table that keeps an unknown word": (
+        "tables.yaml",
+        row("    show: {backbone: [ResNet-5]}"),
+        "table 'table_main' names the unknown word 'ResNet-5' (did you mean 'ResNet-50'?)",
+    ),
+    "a table that keeps no row": (
+        "tables.yaml",
+        row("    show: {backbone: [ResNet-50], base: [BEVDepth], teacher: ['']}"),
+        "table 'table_main' shows no row (name fewer columns)",
     ),
     "a pre-training without a split": (
         "profiles/world.yaml",

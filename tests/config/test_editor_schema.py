@@ -12,7 +12,7 @@ from dualdistill.config.editor_schema import SCHEMAS, schema
 
 FILES = {
     "config": ["config.yaml"],
-    "profile": ["profiles/world.yaml", "profiles/smoke.yaml", "profiles/nuscenes.yaml"],
+    "profile": [f"profiles/{name}.yaml" for name in ("world", "world-long", "smoke", "nuscenes")],
     "variants": ["variants.yaml"],
     "tables": ["tables.yaml"],
     "claims": ["claims.yaml"],
@@ -34,6 +34,8 @@ def test_the_files_of_the_repository_fit_their_schemas(checkout: Path, name: str
         ("config", {"profile": "world", "recipe": "matched", "seeds": [-1]}),
         ("variants", {"x": {"temprature": 0.5}}),
         ("variants", {"x": {"schedule.ema": 1.5}}),
+        ("profile", {"from": "world", "thread": 2}),
+        ("profile", {"from": 3}),
         ("claims", {"level": 95, "claims": {"c": {"says": "x", "pairs": [{"row": "a", "beats": "b"}]}}}),
         ("figures", {"frame": {"scene": 0, "frame": 0}, "marks": {}, "figures": {"f": {"chart": "bar"}}}),
     ],

@@ -24,11 +24,11 @@ class Keys(Dataset[tuple[int, int]]):
         return key
 
 
-def training(epochs: float, count: int = COUNT) -> TrainingBatches:
+def training(epochs: float, count: int = COUNT, **length: float) -> TrainingBatches:
     def order(epoch: int) -> NDArray[np.int64]:
         return np.random.default_rng(epoch).permutation(count)
 
-    return TrainingBatches(ScheduleSpec(epochs=epochs, batch=2), Keys(), list, order)
+    return TrainingBatches(ScheduleSpec(epochs=epochs, batch=2, **length), Keys(), list, order)
 
 
 def read(training: TrainingBatches, step: int = 0) -> list[list[tuple[int, int]]]:
@@ -40,6 +40,13 @@ def test_an_epoch_may_end_early(epochs: float, steps: int) -> None:
     keys = read(training(epochs))
     assert training(epochs).total == steps == len(keys)
     assert keys == read(training(3))[:steps]
+
+
+@pytest.mark.parametrize(("length", "steps"), [({"scale": 1.3}, 5), ({"total_steps": 7}, 7)])
+def test_a_longer_training_begins_like_a_shorter_one(length: dict[str, float], steps: int) -> None:
+    keys = read(training(1, **length))
+    assert training(1, **length).total == steps == len(keys)
+    assert keys[:4] == read(training(1))
 
 
 def test_an_epoch_repeats_no_sample_and_the_next_is_shuffled_anew() -> None:

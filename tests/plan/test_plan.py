@@ -22,7 +22,7 @@ from dualdistill.plan.plan import Plan
 from dualdistill.plan.snakemake_inputs import Jobs
 from dualdistill.store.files import sha_of
 
-PROFILES = ("smoke", "world", "nuscenes")
+PROFILES = ("smoke", "world", "world-long", "nuscenes")
 METHODS = ("dualdistill", "distillbev", "tigbev", "labeldistill")
 STUDENTS = (
     "bevdepth-r50",

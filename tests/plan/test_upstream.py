@@ -67,70 +67,33 @@ def test_without_students_that_need_it_there_is_no_pre_training(folder: Path):
     assert planned(folder).of_kind("pretrain") == []
 
 
-def test_a_student_may_start_from_a_detector_that_starts_from_a_backbone(folder: Path):
-    add(folder, "warm: {from: dualdistill-r50-centerpoint, model.start: detector, crd: false}")
-    plan = planned(folder)
-    warm = plan.run("warm")
-    detector = plan.runs[warm.pretraining]
-    assert detector.id.startswith("detector-r50-s0-")
-    assert (detector.spec.kind, detector.rows, detector.teacher) == ("detector", (), None)
-    assert detector.spec.pretraining == plan.run(R50).spec.pretraining
-    student = replace(warm.spec.model, start="pretrained")
-    assert (detector.spec.model, detector.spec.cell_class_weight) == (student, 1.0)
-    assert detector.spec.input == warm.spec.input
-    assert plan.start_file(warm) == plan.folder(detector) / "model.safetensors"
-    assert plan.run_with_boxes(detector.id) == detector
-    order = list(plan.runs)
-    assert order.index(detector.pretraining) < order.index(detector.id) < order.index(warm.id)
+def test_students_of_every_seed_may_have_teacher_and_start_of_that_seed(folder: Path):
+    plan = planned(folder, seeds=[1, 2], teacher_seed="each")
+    students = [plan.runs[run] for run in plan.of_kind("student")]
+    for run in students:
+        assert [plan.runs[name].spec.seed for name in run.needs] == [run.spec.seed] * len(run.needs)
+    assert any(run.label_encoder for run in students)
+    assert {run.spec.seed for run in plan.runs.values() if run.spec.imported is None} == {1, 2}
+    # seed 1 has the runs that it has where all seeds share it
+    shared = planned(folder, seeds=[1], teacher_seed=1)
+    assert shared.runs.items() <= plan.runs.items()
 
 
-def test_a_detector_may_have_other_augmentation_than_its_students(folder: Path):
-    add(folder, "warm: {from: bevdepth-r50, model.start: detector}")
-    path = folder / "profiles" / "smoke.yaml"
-    before = planned(folder)
-    changes = "detector:\n  input: {bev_rotate_deg: 31.5, image_flip: false}\n"
-    path.write_text(path.read_text().replace("detector:\n", changes, 1))
-    after = planned(folder)
-    warm = after.run("warm")
-    detector = after.runs[warm.pretraining]
-    assert replace(warm.spec, pretraining=None) == replace(before.run("warm").spec, pretraining=None)
-    expected = replace(warm.spec.input, bev_rotate_deg=31.5, image_flip=False)
-    assert detector.spec.input == expected != warm.spec.input
+def test_a_profile_chooses_the_teachers_seed_unless_the_settings_do(folder: Path):
+    assert planned(folder, profile="world", teacher_seed=None).settings.teacher_seed == 0
+    assert planned(folder, profile="world-long").settings.teacher_seed == "each"
+    assert planned(folder, profile="world-long", teacher_seed=3).settings.teacher_seed == 3
+    settings = folder / "config.yaml"
+    settings.write_text(settings.read_text().replace("teacher_seed: null", "teacher_seed: 4"))
+    assert planned(folder, profile="world-long").settings.teacher_seed == 4
 
 
-def test_a_profile_without_a_detector_is_refused(folder: Path):
-    add(folder, "warm: {from: bevdepth-r50, model.start: detector}")
-    what = r"row 'warm' starts from a pre-training and 'detector' is null \(fill it in, or choose"
-    with pytest.raises(UserError, match=what):
-        planned(folder, profile="nuscenes")
-
-
-def test_a_deeper_detector_grows_from_a_shallower_one(folder: Path):
-    add(folder, "warm: {from: bevdepth-r101, model.start: detector}")
-    path = folder / "profiles" / "smoke.yaml"
-    grows = path.read_text().replace("detector:\n", "detector:\n  grows_from: 50\n", 1)
-    path.write_text(grows)
-    what = r"'schedules.grown' is null \(fill it in, or set detector.grows_from to null\)"
-    with pytest.raises(UserError, match=what):
-        planned(folder)
-    path.write_text(grows + "  grown: {epochs: 3, lr: 0.002}\n")
-    plan = planned(folder)
-    deep = plan.runs[plan.run("warm").pretraining]
-    shallow = plan.runs[deep.pretraining]
-    assert (shallow.spec.kind, deep.spec.kind) == ("detector", "detector")
-    assert (shallow.spec.model.depth, deep.spec.model.depth) == (50, 101)
-    assert replace(shallow.spec.model, start="detector", depth=101) == deep.spec.model
-    assert (shallow.spec.schedule.epochs, deep.spec.schedule.epochs) == (1, 3)
-    assert plan.start_file(deep) == plan.folder(shallow) / "model.safetensors"
-    order = list(plan.runs)
-    assert order.index(shallow.pretraining) < order.index(shallow.id) < order.index(deep.id)
-
-
-def test_students_of_all_seeds_in_the_world_share_a_detector_per_backbone(folder: Path):
+def test_students_of_the_world_start_from_a_backbone_of_their_depth(folder: Path):
     plan = planned(folder, profile="world", seeds=[1, 2], teacher_seed=0)
     students = [plan.runs[run] for run in plan.of_kind("student")]
-    assert {plan.runs[run.pretraining].spec.kind for run in students} == {"detector"}
-    assert len({run.pretraining for run in students}) == len(plan.of_kind("detector")) == 2
+    assert {run.spec.pretraining.kind for run in students} == {"pretrain"}
+    assert all(run.spec.pretraining.model.depth == run.spec.model.depth for run in students)
+    assert len({run.pretraining for run in students}) == len(plan.of_kind("pretrain")) == 2
 
 
 def test_a_teacher_starts_at_random_by_default(folder: Path):

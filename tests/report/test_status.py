@@ -164,7 +164,7 @@ def present(plan: Plan) -> list[str]:
 def test_every_run_is_listed_once_under_a_table_or_a_heading_for_its_kind(plan: Plan):
     groups = status.gather(plan).groups
     assert next(iter(groups)) == "table_main"
-    assert {"pre-trainings", "detectors"} <= groups.keys()
+    assert {"pre-trainings", "teachers"} <= groups.keys()
     listed = [run for runs in groups.values() for run in runs]
     assert sorted(run.run for run in listed) == sorted(present(plan))
     ids = re.compile(r"\S+-s\d-[0-9a-f]{10}\b")

@@ -14,13 +14,7 @@ from dualdistill.data.batch import Batch, Crops, Instances
 from dualdistill.distill.base import Distiller
 from dualdistill.models import Classifier, LabelEncoder, Teacher
 from dualdistill.models.bevdepth.student import BEVDepth
-from dualdistill.training.objective import (
-    DetectorObjective,
-    LabelEncoderObjective,
-    Networks,
-    Objective,
-    Teachers,
-)
+from dualdistill.training.objective import LabelEncoderObjective, Networks, Objective, Teachers
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,6 @@ def mvp(grid: GridSpec) -> Networks:
 
 OTHERS: dict[str, Callable[[GridSpec], Networks]] = {
     "student": lambda grid: Networks(Objective(BEVDepth(SLIM_STUDENT, grid)), None, {}),
-    "detector": lambda grid: Networks(DetectorObjective(BEVDepth(SLIM_STUDENT, grid), 1.0), None, {}),
     "centerpoint": lambda grid: Networks(Objective(Teacher(SLIM_TEACHER, grid)), None, {}),
     "mvp": mvp,
     "labels": label_encoder,

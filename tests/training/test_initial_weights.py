@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from dualdistill import models
 from dualdistill.config.run_spec import RunSpec
-from dualdistill.data.loader import frame_batches
 from dualdistill.errors import CheckpointError
 from dualdistill.models.bevdepth.image_encoder import resnet
 from dualdistill.plan import plan
@@ -76,20 +73,6 @@ def test_the_backbone_comes_from_the_file_and_the_rest_from_the_seed(spec: RunSp
     assert not torch.equal(started[first], random[first])
 
 
-def test_everything_but_the_head_comes_from_the_detector(
-    spec: RunSpec, checkout: Path, tmp_path: Path
-) -> None:
-    warm = starting(spec, "detector")
-    seed_everything(7)
-    trained = models.build(warm)
-    file = left_by(warm, trained, tmp_path)
-    started, random = student(warm, file), student(starting(spec, "random"), None)
-    for name, value in trained.state_dict().items():
-        expected = random[name] if name.startswith("head.") else value
-        assert torch.equal(started[name], expected), name
-    assert build(warm, file).start["from"] == "detector"
-
-
 def left_by(spec: RunSpec, network: torch.nn.Module, folder: Path) -> Path:
     """The outputs of a run of this network."""
     file = folder / "model.safetensors"
@@ -116,39 +99,6 @@ def test_a_student_with_the_weights_of_another_row_keeps_its_head(
     assert networks.start["from"] == "weights"
     for name, value in networks.objective.learner.state_dict().items():
         assert torch.equal(value, trained.state_dict()[name]), name
-
-
-def detector(spec: RunSpec, weight: float) -> RunSpec:
-    """The run of a detector from which students start."""
-    return replace(spec, kind="detector", cell_class_weight=weight)
-
-
-def test_the_cell_classifier_changes_no_weight_of_the_detector(spec: RunSpec, pretrained: Path) -> None:
-    # it is drawn after the network
-    naming = student(detector(spec, 2.0), pretrained)
-    plain = student(replace(spec, kind="detector"), pretrained)
-    assert naming.keys() == plain.keys() == models.build(spec).state_dict().keys()
-    for name, value in plain.items():
-        assert torch.equal(naming[name], value), name
-
-
-@pytest.mark.slow
-def test_the_cell_classifier_adds_a_loss_that_reaches_only_the_image_encoder(
-    spec: RunSpec, pretrained: Path, command: Callable[..., object], results: Path
-) -> None:
-    paths = plan.load(CONFIG, {"profile": "smoke"}, results).paths
-    feed = frame_batches(spec, paths, images=True, points=False)
-    batch = next(feed.batches(0, Fabric(accelerator="cpu", devices=1))).to(torch.device("cpu"))
-    losses = {}
-    for weight in (0.0, 1.0, 5.0):
-        objective = build(detector(spec, weight), pretrained).objective
-        losses[weight] = objective(batch, None, progress=0.0)
-    assert losses[0.0].keys() == {"heatmap", "box", "depth"}
-    assert losses[1.0].keys() == {"heatmap", "box", "depth", "cell_class"}
-    assert losses[5.0]["cell_class"].item() == pytest.approx(5 * losses[1.0]["cell_class"].item(), rel=1e-6)
-    losses[5.0]["cell_class"].backward()
-    reached = {name.split(".")[1] for name, w in objective.named_parameters() if w.grad is not None}
-    assert reached == {"image_encoder", "logits"}
 
 
 def test_random_numbers_of_the_training_do_not_depend_on_the_start(spec: RunSpec, pretrained: Path) -> None:

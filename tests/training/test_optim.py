@@ -119,3 +119,24 @@ def test_every_floating_entry_is_averaged_from_its_initial_value_on_and_no_integ
     for name, value in expected.items():
         torch.testing.assert_close(averaged[name], value)
     assert (averaged["1.num_batches_tracked"], module[1].num_batches_tracked) == (0, 30)
+
+
+def test_a_factor_stretches_the_length_and_the_milestones_and_not_the_warm_up() -> None:
+    per_epoch = 100
+    short, long = ScheduleSpec(warmup_iters=50), ScheduleSpec(warmup_iters=50, scale=1.5)
+    assert (short.steps_in_all(per_epoch), long.steps_in_all(per_epoch)) == (2400, 3600)
+    assert [learning_rate(long, step, per_epoch) for step in range(51)] == [
+        learning_rate(short, step, per_epoch) for step in range(51)
+    ]
+    drops = [2399, 2400, 3299, 3300]
+    assert [learning_rate(long, step, per_epoch) for step in drops] == pytest.approx([2e-4, 2e-5, 2e-5, 2e-6])
+    wave = ScheduleSpec(policy="cosine", epochs=10, warmup_iters=0, scale=1.3)
+    assert learning_rate(wave, 65, 10) == pytest.approx(wave.lr / 2)
+
+
+def test_steps_in_place_of_epochs_move_the_milestones_in_proportion() -> None:
+    schedule = ScheduleSpec(warmup_iters=0, total_steps=240)  # a tenth of 24 epochs
+    assert schedule.steps_in_all(100) == 240
+    drops = [159, 160, 219, 220]
+    assert [learning_rate(schedule, step, 100) for step in drops] == pytest.approx([2e-4, 2e-5, 2e-5, 2e-6])
+    assert ScheduleSpec(total_steps=240, scale=1.5).steps_in_all(100) == 360

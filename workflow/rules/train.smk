@@ -1,7 +1,7 @@
-# All trainings use the same rule under four names: pre-trainings and detectors, from which students start, teachers,
-# label encoders, which need their teacher, and students. Inputs that a run does not need are left out.
-# Runs that others wait for have priority, so that long trainings do not end up last and alone: pre-trainings before
-# teachers, since one may wait for another (ResNet-101 grows from ResNet-50).
+# All trainings use the same rule under four names: pre-trainings, from which students start, teachers, label encoders,
+# which need their teacher, and students. Inputs that a run does not need are left out.
+# Runs that others wait for have priority, so that long trainings do not end up last and alone; pre-trainings before
+# teachers, since they are short and every student waits for one.
 # `name` is for the message alone and never a reason to train again, see Jobs.run_name.
 # Checkpoints lie in the run's state/, which no rule declares: snakemake deletes declared outputs when a job fails.
 rule train:

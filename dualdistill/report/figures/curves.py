@@ -70,7 +70,9 @@ def _origin(plan: Plan, view: FigureView) -> str:
     several = f"seeds {', '.join(map(str, seeds))}, a line each"
     taught = any(plan.runs[run].teacher for run in view.runs)
     words = [f"{plan.data.printed_name}, split train", several if len(seeds) > 1 else f"seed {seeds[0]}"]
-    return "; ".join([*words, *[f"teacher of seed {plan.settings.teacher_seed}"] * taught]) + "."
+    seed = plan.settings.teacher_seed
+    teacher = "every student with the teacher of its seed" if seed == "each" else f"teacher of seed {seed}"
+    return "; ".join([*words, *[teacher] * taught]) + "."
 
 
 def _read(folder: Path) -> dict[str, Array]:

@@ -23,12 +23,14 @@ def blank(height_in: float) -> Figure:
     return Figure(figsize=(WIDTH_IN, height_in))
 
 
-def with_legend(height_in: float, handles: Sequence[Artist]) -> tuple[Figure, FigureBase]:
+def with_legend(
+    height_in: float, handles: Sequence[Artist], handle_in: float = HANDLE_IN
+) -> tuple[Figure, FigureBase]:
     """A figure with a legend on top, in as many lines as it needs, and the part below it for panels."""
     figure = blank(height_in)
     if not handles:
         return figure, figure
-    lines = math.ceil(len(handles) * HANDLE_IN / WIDTH_IN)
+    lines = math.ceil(len(handles) * handle_in / WIDTH_IN)
     legend_in = LEGEND_LINE_IN * lines
     # a legend of the whole figure would overlap the title
     parts: Any = figure.subfigures(2, 1, height_ratios=(legend_in, height_in - legend_in))

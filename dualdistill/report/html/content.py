@@ -47,7 +47,11 @@ def gather(plan: Plan, figures: Sequence[Path], views: Mapping[str, Any]) -> Con
     """Everything that the plan's runs have left so far; a table without any score is left out."""
     records, labels, pen = Records(plan), of_shown_runs(plan), Pen()
     facets = {name: label.facets for name, label in labels.items()}
-    tables = [collect.gather(plan, name, allow_missing=True, records=records) for name in plan.tables]
+    tables = [
+        collect.gather(plan, name, allow_missing=True, records=records)
+        for name, table in plan.tables.items()
+        if plan.on_page(table)
+    ]
     tables += claims.tables(plan, allow_missing=True, records=records)
     shown = [to_html(table, facets) for table in tables if any(row.measured for row in table.rows)]
     images = pictures.load(figures, views, {name: table.title for name, table in plan.tables.items()})

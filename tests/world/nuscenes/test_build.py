@@ -80,6 +80,30 @@ def test_a_scene_depends_on_the_seed_and_not_on_the_size_of_its_split(built: Pat
     assert (tmp_path / "other" / scene).read_bytes() != (built / scene).read_bytes()
 
 
+def test_a_smaller_world_is_the_first_scenes_of_a_larger_one(tmp_path: Path) -> None:
+    counts = ("train_scenes", "dev_scenes", "val_scenes", "pretrain_scenes")
+    for name, scenes in (("smaller", 1), ("larger", 2)):
+        build_world(replace(SPEC, **dict.fromkeys(counts, scenes)), tmp_path / name, workers=1)
+    smaller, larger = content(tmp_path / "smaller"), content(tmp_path / "larger")
+    tables = {name for name in smaller if name.startswith("v1.0-world/")}
+    # sensor files, masks, maps and records of every split, byte for byte
+    first = smaller.keys() - tables - {"world.json"}
+    assert {name: smaller[name] for name in first} == {name: larger[name] for name in first}
+    others = larger.keys() - tables - {"world.json"} - first
+    assert all("-0001" in name or name.startswith("maps/") for name in others)
+    for split in ("train", "dev", "val", "pretrain"):
+        assert any(f"world-{split}-0000" in name for name in first)
+    for name in tables:
+        few, many = (json.loads((tmp_path / root / name).read_text()) for root in ("smaller", "larger"))
+        if name.endswith("splits.json"):
+            assert few == {split: scenes[:1] for split, scenes in many.items()}
+        else:
+            assert all(row in many for row in few), name
+    # a larger world keeps the scenes of a smaller one that was built in its folder before
+    build_world(replace(SPEC, **dict.fromkeys(counts, 2)), tmp_path / "smaller", workers=1)
+    assert content(tmp_path / "smaller") == larger
+
+
 def test_range_noise_leaves_the_objects_in_place(built: Path, tmp_path: Path) -> None:
     build_world(
         replace(SPEC, train_scenes=1, dev_scenes=0, val_scenes=0, lidar_noise_m=0.1), tmp_path, workers=1
