@@ -14,6 +14,7 @@ from dualdistill.store.files import read_json, sha_of, write_json
 
 WEIGHTS, RUN, RESULTS, METRICS_JSON = "model.safetensors", "run.json", "results_nusc.json", "metrics.json"
 MATCHES = "matches.npz"  # between predictions and ground truth, for the figures of any subset of scenes
+SCENE_DRAWS = "scene_draws.npz"  # mAP over draws of scenes, for intervals that cover other frames
 IMPORT_REPORT = "import_report.txt"  # of an imported run
 EVENTS = "events.jsonl"  # in state/: starts and failures, which snakemake never deletes
 # columns of history.jsonl that are no losses; a step without grad_norm was skipped, its gradient overflowed
