@@ -70,7 +70,7 @@ class Measured:
             parts.append(Part(size * variance / len(seeds), freedom))
             prior = known.prior_freedom
             methods.append("pooled" if math.isinf(prior) else f"moderated (prior df {prior:.1f})")
-        if any(abs(weight) > 1e-12 for weight in between.values()):
+        if any(abs(weight) > 1e-12 for weight in between.values()) or not parts:
             own = self._by_seed(between, seeds).var(ddof=1)
             parts.append(Part(float(own) / len(seeds), len(seeds) - 1))
             methods.append("own seeds")

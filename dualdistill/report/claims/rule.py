@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import optimize, stats
+import numpy as np
+from scipy import optimize, special
 
 POWER = 0.8
+GRID = 500  # points of the distribution of an estimated standard deviation
 Verdict = Literal["supported", "contradicted", "no effect beyond the margin", "undecided"]
 Interval = tuple[float, float]
 
@@ -66,7 +68,7 @@ def interval(effect: float, part: Part | None, level: float) -> Interval | None:
     """Student's t interval."""
     if part is None:
         return None
-    half = float(stats.t.ppf((1 + level) / 2, part.freedom)) * math.sqrt(part.variance)
+    half = float(special.stdtrit(part.freedom, (1 + level) / 2)) * math.sqrt(part.variance)
     return effect - half, effect + half
 
 
@@ -74,7 +76,7 @@ def p_value(effect: float, part: Part) -> float:
     """Two-sided p value of no effect."""
     if part.variance == 0:
         return float(effect == 0)
-    return float(2 * stats.t.sf(abs(effect) / math.sqrt(part.variance), part.freedom))
+    return float(2 * special.stdtr(part.freedom, -abs(effect) / math.sqrt(part.variance)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -87,17 +89,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def smallest_found(part: Part, level: float) -> float:
-    """The true effect that a two-sided t test with this error probability finds with 80 % power."""
-    quantile = float(stats.t.ppf(1 - level / 2, part.freedom))
+def smallest_found(part: Part, error: float) -> float:
+    """The true effect that a two-sided t test with this probability of error finds with 80 % power."""
+    quantile = float(special.stdtrit(part.freedom, 1 - error / 2))
+    # the noncentral t as a mixture of normals over the estimated standard deviation: scipy's has gaps
+    share = (np.arange(GRID) + 0.5) / GRID
+    reach = quantile * np.sqrt(special.chdtri(part.freedom, 1 - share) / part.freedom)
 
     def power(shift: float) -> float:
-        upper, lower = (stats.nct.sf(quantile, part.freedom, sign * shift) for sign in (1, -1))
-        return float(upper + lower)
+        return float(np.mean(special.ndtr(shift - reach) + special.ndtr(-shift - reach)))
 
-    # at no shift the power is `level`; at this one the shift exceeds nearly every scaled quantile
-    scale = math.sqrt(float(stats.chi2.ppf(0.999, part.freedom)) / part.freedom)
-    shift = optimize.brentq(lambda shift: power(shift) - POWER, 0.0, quantile * scale + 5)
+    shift = optimize.brentq(lambda shift: power(shift) - POWER, 0.0, float(reach[-1]) + 5)
     return float(shift) * math.sqrt(part.variance)
 
 
@@ -108,8 +110,13 @@ class Judged:
     verdict: Verdict
     p: float | None = None
     holm_p: float | None = None
-    smallest_found: float | None = None  # of an undecided claim
     lacks: str = ""  # why no verdict was possible
+    test: tuple[Part, float] | None = None  # of an undecided claim: its variance and probability of error
+
+    @property
+    def smallest_found(self) -> float | None:
+        """The smallest true effect that an undecided claim would have found."""
+        return smallest_found(*self.test) if self.test else None
 
 
 def judge(estimates: Sequence[Estimate | None], level: float, margin: float) -> list[Judged]:
@@ -130,7 +137,7 @@ def judge(estimates: Sequence[Estimate | None], level: float, margin: float) -> 
         elif _within(interval(estimate.effect, part, 1 - 2 * error), margin):
             judged.append(Judged("no effect beyond the margin", p, holm_p))
         else:
-            judged.append(Judged("undecided", p, holm_p, smallest_found(part, left)))
+            judged.append(Judged("undecided", p, holm_p, test=(part, left)))
     return judged
 
 

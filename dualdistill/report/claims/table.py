@@ -32,12 +32,13 @@ COVERS = {
     name: name.replace("_", " ").replace("students ", "students, ", 1) for name in (STUDENTS, BOTH, FRAMES)
 }
 RULE = """\
-A claim has one endpoint, in points of mAP: the mean over its pairs of what a row scores above the other, or a
-trend. It is supported or contradicted where Holm's correction over all claims, at {level}, excludes that there is
-no effect; has no effect beyond the margin where two one-sided tests place it within ±{margin}; and is undecided
-otherwise, with the smallest effect that would have been found. The interval over other students and other frames
-decides; with one seed nothing does. A second line judges whether the effect is above zero in every pair. NDS
-is descriptive. The rule stands in config/claims.yaml, which says when it was fixed."""
+A claim has one endpoint, in points of mAP: the mean over its pairs of what a row scores above the other,
+or a trend. It is supported or contradicted where Holm's correction over all claims, at {level}, excludes
+that there is no effect; has no effect beyond the margin where two one-sided tests place it within ±{margin};
+and is undecided otherwise, with the smallest effect that would have been found. The interval over other
+students and other frames decides; with one seed nothing does. A second line judges whether the effect is
+above zero in every pair. NDS is descriptive. The rule stands in config/claims.yaml, which says when it was
+fixed."""
 PAIRS_RULE = "Descriptive: every pair with its own intervals, at {level} each and without any correction."
 
 
