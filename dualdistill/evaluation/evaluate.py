@@ -30,7 +30,7 @@ from dualdistill.data.index_build import DEVKIT_SAMPLES, open_root
 from dualdistill.errors import CheckpointError, DataError
 from dualdistill.evaluation import scene_draws
 from dualdistill.evaluation.exact import ExactEvaluation, Figures, largest_difference
-from dualdistill.evaluation.matching import match
+from dualdistill.evaluation.matching import Matches, match
 from dualdistill.evaluation.predictions import read_predictions
 from dualdistill.plan.plan import DataPaths
 from dualdistill.store.files import atomic_write, sha256_file
@@ -110,8 +110,7 @@ def evaluate(
     notes = _notes(scores, box_count)
     for note in notes:
         log.warning("%s: %s", results, note)
-    matches.save(out / MATCHES)
-    scene_draws.of_matches(matches, config).save(out / SCENE_DRAWS)
+    _save(matches, config, out)
     # the devkit's layout; as there, NaN marks an error that is undefined for a class
     atomic_write(out / "metrics_details.json", json.dumps(details.serialize(), indent=2))
     atomic_write(
@@ -134,6 +133,12 @@ def evaluate(
         "packages": package_versions(("nuscenes-devkit", "numpy")),
     }
     return write_metrics(out, record)
+
+
+def _save(matches: Matches, config: DetectionConfig, out: Path) -> None:
+    """Write the matches, and the mAP over draws of scenes that follows from them."""
+    matches.save(out / MATCHES)
+    scene_draws.of_matches(matches, config).save(out / SCENE_DRAWS)
 
 
 def _figures(scores: DetectionMetrics) -> dict[str, Any]:

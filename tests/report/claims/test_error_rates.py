@@ -12,6 +12,7 @@ from dualdistill.report.claims.rule import Estimate, judge
 REPEATED, LEVEL, MARGIN = 400, 0.95, 2.0
 CHANCE = 3 * np.sqrt(0.05 * 0.95 / REPEATED)  # three standard deviations of a rate of 5 %
 Experiments = list[list[Estimate]]
+pytestmark = pytest.mark.slow  # together
 
 
 def experiments(seeds: int, world: World) -> Experiments:
@@ -39,7 +40,6 @@ def repeated(request: pytest.FixtureRequest) -> Experiments:
     return experiments(request.param, World())
 
 
-@pytest.mark.slow
 def test_a_true_null_is_seldom_supported_or_contradicted(repeated: Experiments):
     rates = alone(repeated, 0.0, "supported", "contradicted")
     assert rates.max() <= 0.05 + CHANCE
@@ -51,14 +51,12 @@ def test_a_true_null_is_seldom_supported_or_contradicted(repeated: Experiments):
     assert np.mean(decided) <= 0.05 + CHANCE
 
 
-@pytest.mark.slow
 def test_an_effect_at_the_margin_is_seldom_called_none_or_contradicted(repeated: Experiments):
     rates = alone(repeated, MARGIN, "no effect beyond the margin", "contradicted")
     assert rates.max() <= 0.05 + CHANCE
     assert rates.mean() <= 0.05 + CHANCE / 2  # claims share runs
 
 
-@pytest.mark.slow
 def test_intervals_cover_the_true_effect(repeated: Experiments):
     covered = [
         [
@@ -70,7 +68,6 @@ def test_intervals_cover_the_true_effect(repeated: Experiments):
     assert np.mean(covered, axis=0).min() >= 0.95 - CHANCE
 
 
-@pytest.mark.slow
 def test_power_is_as_stated(repeated: Experiments):
     """At the stated effect, averaged as its square is: only variances are estimated without bias."""
     for place in range(0, len(CLAIMS), 3):
@@ -81,7 +78,6 @@ def test_power_is_as_stated(repeated: Experiments):
         assert np.mean([p < 1 - LEVEL for p in p_values]) == pytest.approx(rule.POWER, abs=0.06)
 
 
-@pytest.mark.slow
 def test_a_conjunction_is_seldom_supported_where_a_single_pair_is_null(repeated: Experiments):
     places = [list(CLAIMS).index(name) for name in ("mvp helps", "beyond the head", "adds to mfd")]
     judged = []
@@ -93,7 +89,6 @@ def test_a_conjunction_is_seldom_supported_where_a_single_pair_is_null(repeated:
     assert np.mean([each == "contradicted" for each in judged]) <= 0.05 + CHANCE
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_a_row_that_scatters_twice_as_much_is_decided_falsely_in_at_most_five_percent(seeds: int):
     """Its variance is pooled with the others', so that only Holm's level keeps the bound."""
