@@ -53,7 +53,7 @@ class Estimate:
         """The reason why no verdict is possible; empty if one is."""
         if not self.students:
             return "one seed" if self.seeds == 1 else "no seed in common"
-        return "" if self.frames else "no scene draws"
+        return "" if self.frames else "no draws of several scenes"
 
 
 def total(parts: Sequence[Part]) -> Part:

@@ -231,7 +231,7 @@ def _preface(plan: Plan, parts: Sequence[Row]) -> list[str]:
     return [
         *collect.provenance(plan),
         f"Seeds per pair of rows: {span([row.seeds for row in parts])}"
-        + (f"; scenes: {', '.join(sorted(scenes))}." if scenes else "; no draws of scenes."),
+        + (f"; scenes: {', '.join(sorted(scenes))}." if scenes else "; no draws of several scenes."),
         f"Effects in points of mAP; in brackets {level} intervals, named for what they cover. By the rule in "
         "config/claims.yaml the one over other students, other frames decides; one seed decides nothing.",
         f"Holm's correction over all {len(plan.claims.claims)} claims; margin ±{rounded(exact(margin))} mAP.",

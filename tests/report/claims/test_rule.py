@@ -131,7 +131,7 @@ def test_frames_decide_too():
     assert [judge([each], 0.95, 0.5)[0].verdict for each in (estimate, noisy)] == ["supported", "undecided"]
     assert noisy.these_frames == estimate.these_frames
     unknown = judge([replace(estimate, frames=None)], 0.95, 0.5)[0]
-    assert (unknown.verdict, unknown.lacks) == ("undecided", "no scene draws")
+    assert (unknown.verdict, unknown.lacks) == ("undecided", "no draws of several scenes")
 
 
 def test_a_single_seed_decides_nothing():

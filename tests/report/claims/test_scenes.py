@@ -60,4 +60,4 @@ def test_a_run_without_draws_leaves_students_alone():
     lacking = Measured(complete.scores, GROUPS, {"a": complete.draws["a"]}, SCENES)
     ours = lacking.estimate({"a": 1.0, "b": -1.0})
     assert ours.these_frames == complete.estimate({"a": 1.0, "b": -1.0}).these_frames
-    assert (ours.other_frames, ours.lacks) == (None, "no scene draws")
+    assert (ours.other_frames, ours.lacks) == (None, "no draws of several scenes")

@@ -164,10 +164,13 @@ def test_runs_without_scene_draws_decide_nothing(plan: Plan):
             (plan.folder(plan.runs[run]) / "scene_draws.npz").unlink()
     write(plan, plan.results / "claims")
     table = written(plan)
-    assert set(table.lacks) == {"no scene draws"}
+    assert set(table.lacks) == {"no draws of several scenes"}
     assert table[f"{BOTH}_low"].isna().all()
     assert table[f"{STUDENTS}_low"].notna().all()
-    assert "- Seeds per pair of rows: 2; no draws of scenes.\n" in (plan.results / "claims.md").read_text()
+    assert (
+        "- Seeds per pair of rows: 2; no draws of several scenes.\n"
+        in (plan.results / "claims.md").read_text()
+    )
 
 
 @pytest.mark.parametrize(
