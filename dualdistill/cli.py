@@ -341,9 +341,9 @@ def table(plan: Plan, table: str, allow_missing: bool) -> None:
 @click.option("--allow-missing", is_flag=True, help="A dash for a run that is not done.")
 def claims(plan: Plan, allow_missing: bool) -> None:
     """Compare runs pair by pair and judge the claims."""
-    from dualdistill.report import claims
+    from dualdistill.report.claims import files
 
-    claims.write(plan, plan.shown / "claims", allow_missing=allow_missing)
+    files.write(plan, plan.shown / "claims", allow_missing=allow_missing)
 
 
 @command("probe", reads_data=False)  # it asks for the data set when it knows what it needs

@@ -55,15 +55,18 @@ class PairConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class ClaimConfig:
-    """A claim, supported if every pair supports it."""
+    """A claim about pairs, or about a trend; plan/tables.py refuses both and neither."""
 
     says: str
-    pairs: Annotated[tuple[PairConfig, ...], Field(min_length=1)]
+    pairs: Annotated[tuple[PairConfig, ...], Field(min_length=1)] | None = None
+    # lists of rows, each from the worst expected to the best
+    trend: Annotated[tuple[Several[str], ...], Field(min_length=1)] | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
 class ClaimsFile:
     level: Annotated[float, Field(gt=0.5, lt=1)]  # confidence level of the intervals
+    margin: Positive  # mAP points; effects within it count as none
     claims: Annotated[dict[Name, ClaimConfig], Field(min_length=1)]
 
 

@@ -28,15 +28,24 @@ from dualdistill.config.run_spec import RunSpec
 from dualdistill.data.ground_truth import GroundTruth
 from dualdistill.data.index_build import DEVKIT_SAMPLES, open_root
 from dualdistill.errors import CheckpointError, DataError
+from dualdistill.evaluation import scene_draws
 from dualdistill.evaluation.exact import ExactEvaluation, Figures, largest_difference
-from dualdistill.evaluation.matching import match
+from dualdistill.evaluation.matching import Matches, match
 from dualdistill.evaluation.predictions import read_predictions
 from dualdistill.plan.plan import DataPaths
 from dualdistill.store.files import atomic_write, sha256_file
 from dualdistill.store.lock import run_lock
 from dualdistill.store.progress import Progress
 from dualdistill.store.provenance import package_versions
-from dualdistill.store.records import MATCHES, RESULTS, WEIGHTS, read_run, scores_folder, write_metrics
+from dualdistill.store.records import (
+    MATCHES,
+    RESULTS,
+    SCENE_DRAWS,
+    WEIGHTS,
+    read_run,
+    scores_folder,
+    write_metrics,
+)
 
 log = logging.getLogger(__name__)
 EQUAL = 1e-9  # the largest difference between the exact evaluation and the devkit's that rounding explains
@@ -77,7 +86,7 @@ def evaluate(
     truth_file: Path | None = None,
     devkit: bool = False,
 ) -> dict[str, Any]:
-    """Validate, score and write the matches and the three metrics files; return the content of metrics.json.
+    """Validate, score, write matches, scene draws and metrics files; return the content of metrics.json.
 
     If `inputs` names weights, the predictions must have been made with them. `devkit` asks for the devkit's
     evaluation on a large root, too.
@@ -101,7 +110,7 @@ def evaluate(
     notes = _notes(scores, box_count)
     for note in notes:
         log.warning("%s: %s", results, note)
-    matches.save(out / MATCHES)
+    _save(matches, config, out)
     # the devkit's layout; as there, NaN marks an error that is undefined for a class
     atomic_write(out / "metrics_details.json", json.dumps(details.serialize(), indent=2))
     atomic_write(
@@ -124,6 +133,12 @@ def evaluate(
         "packages": package_versions(("nuscenes-devkit", "numpy")),
     }
     return write_metrics(out, record)
+
+
+def _save(matches: Matches, config: DetectionConfig, out: Path) -> None:
+    """Write the matches, and the mAP over draws of scenes that follows from them."""
+    matches.save(out / MATCHES)
+    scene_draws.of_matches(matches, config).save(out / SCENE_DRAWS)
 
 
 def _figures(scores: DetectionMetrics) -> dict[str, Any]:

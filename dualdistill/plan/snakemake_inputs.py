@@ -23,7 +23,7 @@ from dualdistill.plan.identity import DIGITS
 from dualdistill.plan.plan import FIGURES, WITHOUT_BOXES, Plan, Run
 from dualdistill.plan.tables import Claims, TableSpec
 from dualdistill.store.files import sha_of
-from dualdistill.store.records import METRICS_JSON, RESULTS, RUN, SCORED, scores_folder
+from dualdistill.store.records import METRICS_JSON, RESULTS, RUN, SCENE_DRAWS, SCORED, scores_folder
 
 PACKAGE = Path(__file__).parents[1]
 REPORT = PACKAGE / "report"
@@ -66,7 +66,8 @@ class Jobs:
         self.prediction_threads = plan.threads * max(1, self.prediction_devices)
         self.views = [f"{self.shown}/{name}.csv" for name in (*filter(self.in_all, plan.tables), *CLAIMS)]
         # editing the code behind tables, claims, figures and page makes them again, and nothing else
-        self.report_source = sorted(map(str, [PACKAGE / "plan" / "columns.py", *REPORT.glob("*.py")]))
+        written = [*REPORT.glob("*.py"), *(REPORT / "claims").glob("*.py")]
+        self.report_source = sorted(map(str, [PACKAGE / "plan" / "columns.py", *written]))
         page_source = [*(REPORT / "html").glob("*.*"), CHARTS / "curves.py", CHARTS / "draw.py"]
         self.page_source = [*self.report_source, *sorted(map(str, page_source))]
 
@@ -163,8 +164,10 @@ class Jobs:
         return self.measured(self._shown(wildcards.table), wildcards.table)
 
     def compared(self, wildcards: Any) -> list[str]:
-        """Inputs of the claims."""
-        return self.measured(self._shown(CLAIMS[0]))
+        """Inputs of the claims: scores, and the same scores over draws of scenes."""
+        shown = self._shown(CLAIMS[0])
+        draws = (self.plan.scores(self.plan.runs[run]) / SCENE_DRAWS for run in dict.fromkeys(shown))
+        return [*self.measured(shown), *map(str, draws)]
 
     def measured(self, shown: Collection[str], table: str | None = None) -> list[str]:
         """Records and scores of runs and of their teachers.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from dualdistill.config import method_options, row_keys
@@ -64,17 +65,32 @@ class Pair:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim, supported if every pair supports it."""
+    """A sentence about rows; its endpoint is the mean over the pairs, or a trend over ordered rows."""
 
     name: str
     says: str
-    pairs: tuple[Pair, ...]
+    pairs: tuple[Pair, ...]  # of a trend, its steps
+    trend: tuple[tuple[str, ...], ...] = ()  # lists of rows, each from the worst expected to the best
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row for pair in self.pairs for row in (pair.row, pair.beats)))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A row that claims compare."""
+
+    group: tuple[str, str]  # backbone and teacher
+    runs: dict[int, str]  # by seed
 
 
 @dataclass(frozen=True)
 class Claims:
     level: float  # of the intervals
+    margin: float  # mAP points
     claims: tuple[Claim, ...]
+    rows: dict[str, Compared]
 
 
 class TablesAndClaims:
@@ -235,19 +251,45 @@ class TablesAndClaims:
         file = self.config.claims
         reported = self._reported()
         claims = []
-        for claim_name, claim in file.value["claims"].items():
-            pairs = []
-            for number, pair in enumerate(claim["pairs"]):
+        for name, claim in file.value["claims"].items():
+            trend = self._trend(name, claim)
+            steps = [
+                {"row": better, "beats": worse} for several in trend for worse, better in pairwise(several)
+            ]
+            for number, pair in enumerate(claim.get("pairs", ())):
                 for key in ("row", "beats"):
-                    place = ("claims", claim_name, "pairs", number, key)
-                    self._refuse_unknown(file, place, pair[key], self.resolver.variants, claim_name, "row")
-                row, beats = pair["row"], pair["beats"]
-                ours, theirs = (reported.get(self._runs(name), {}) for name in (row, beats))
-                both = {metric: (ours[metric], theirs[metric]) for metric in ours if metric in theirs}
-                runs = tuple(zip(self._runs(row), self._runs(beats), strict=True))
-                pairs.append(Pair(row, beats, runs, both))
-            claims.append(Claim(claim_name, claim["says"], tuple(pairs)))
-        return Claims(file.value["level"], tuple(claims))
+                    place = ("claims", name, "pairs", number, key)
+                    self._refuse_unknown(file, place, pair[key], self.resolver.variants, name, "row")
+            pairs = tuple(self._pair(pair, reported) for pair in claim.get("pairs", steps))
+            claims.append(Claim(name, claim["says"], pairs, trend))
+        rows = dict.fromkeys(row for claim in claims for row in claim.rows)
+        compared = {row: self._compared(row) for row in rows}
+        return Claims(file.value["level"], file.value["margin"], tuple(claims), compared)
+
+    def _trend(self, name: str, claim: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+        """The ordered rows of a claim, if it is about a trend."""
+        file = self.config.claims
+        if ("pairs" in claim) == ("trend" in claim):
+            what = f"claim '{name}' needs either pairs or a trend"
+            raise UserError(what, where=file.where(("claims", name)), hint="see the head of claims.yaml")
+        for number, several in enumerate(claim.get("trend", ())):
+            place: Place = ("claims", name, "trend", number)
+            for at, row in enumerate(several):
+                self._refuse_unknown(file, (*place, at), row, self.resolver.variants, name, "row")
+            if len(several) < 2:
+                raise UserError(f"claim '{name}' has a trend over a single row", where=file.where(place))
+        return tuple(tuple(several) for several in claim.get("trend", ()))
+
+    def _pair(self, pair: Mapping[str, str], reported: Mapping[tuple[str, ...], dict[str, Reported]]) -> Pair:
+        row, beats = pair["row"], pair["beats"]
+        ours, theirs = (reported.get(self._runs(name), {}) for name in (row, beats))
+        both = {metric: (ours[metric], theirs[metric]) for metric in ours if metric in theirs}
+        return Pair(row, beats, tuple(zip(self._runs(row), self._runs(beats), strict=True)), both)
+
+    def _compared(self, row: str) -> Compared:
+        variant, seeds = self.resolver.variants[row], self.config.settings.seeds
+        runs = dict(zip(seeds, self._runs(row), strict=True))
+        return Compared((variant.backbone or variant.model, variant.teacher or ""), runs)
 
     def _reported(self) -> dict[tuple[str, ...], dict[str, Reported]]:
         """The poster's numbers by the runs of a row; refuse a row with two different reported numbers."""

@@ -65,8 +65,9 @@ def to_csv(table: Table) -> str:
     """Plain numbers as printed, one line per row, an empty cell for a missing number."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(column.name for column in table.columns)
-    writer.writerows([_field(table, row, column) for column in table.columns] for row in table.rows)
+    columns = [column for column in table.columns if column.kind is not Kind.INTERVAL]
+    writer.writerow(column.name for column in columns)
+    writer.writerows([_field(table, row, column) for column in columns] for row in table.rows)
     return stream.getvalue()
 
 

@@ -27,6 +27,7 @@ class Kind(Enum):
     STD = auto()
     LOW = auto()  # end of an interval
     HIGH = auto()
+    INTERVAL = auto()  # both ends in one cell, for people: a CSV file has LOW and HIGH
     GAIN = auto()  # over the baseline row
     SEEDS = auto()
     REPORTED = auto()

@@ -15,7 +15,7 @@ from dualdistill.store.files import read_json, sha_of, write_json
 WEIGHTS, RUN, RESULTS, METRICS_JSON = "model.safetensors", "run.json", "results_nusc.json", "metrics.json"
 HISTORY = "history.jsonl"  # losses, a line per step
 MATCHES = "matches.npz"  # between predictions and ground truth, for the figures of any subset of scenes
-SCENE_DRAWS = "scene_draws.npz"  # scores of the draws of scenes that claims are judged over
+SCENE_DRAWS = "scene_draws.npz"  # mAP over draws of scenes, for intervals that cover other frames
 SCENES = "scenes.json"  # figures of every scene alone
 IMPORT_REPORT = "import_report.txt"  # of an imported run
 EVENTS = "events.jsonl"  # in state/: starts and failures, which snakemake never deletes

@@ -210,7 +210,27 @@ FAULTS = {
     "claim without pairs": (
         "claims.yaml",
         row("  empty: {says: Nothing}"),
-        "missing key 'pairs' in 'claims.empty'",
+        "claim 'empty' needs either pairs or a trend",
+    ),
+    "claim with pairs and a trend": (
+        "claims.yaml",
+        row("  both: {says: Two, pairs: [{row: bevdepth-r101, beats: bevdepth-r50}], trend: [[a, b]]}"),
+        "claim 'both' needs either pairs or a trend",
+    ),
+    "trend over an unknown row": (
+        "claims.yaml",
+        row("  order: {says: Ordered, trend: [[bevdepth-r50, bevdepth-r11]]}"),
+        "claim 'order' names the unknown row 'bevdepth-r11' (did you mean 'bevdepth-r101'?)",
+    ),
+    "trend over a single row": (
+        "claims.yaml",
+        row("  order: {says: Ordered, trend: [[bevdepth-r50]]}"),
+        "claim 'order' has a trend over a single row",
+    ),
+    "margin that is not positive": (
+        "claims.yaml",
+        swap("margin: 2.0", "margin: 0.0"),
+        "'margin' must be above 0, not 0",
     ),
     "level above 1": (
         "claims.yaml",

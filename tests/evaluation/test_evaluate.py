@@ -108,7 +108,7 @@ def test_evaluating_twice_writes_the_same_bytes_and_leaves_nothing_else(tables, 
     assert first == second
     names = {path.name for path in (tmp_path / "one").iterdir()}
     metrics = {"metrics.json", "metrics_summary.json", "metrics_details.json"}
-    assert names == {"results_nusc.json", "matches.npz", *metrics}
+    assert names == {"results_nusc.json", "matches.npz", "scene_draws.npz", *metrics}
     assert capfd.readouterr().out == ""
 
 

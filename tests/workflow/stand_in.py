@@ -18,7 +18,13 @@ from dualdistill.plan.snakemake_inputs import FORMATS
 OUTPUTS = {
     "train": ("model.safetensors", "history.jsonl", "run.json"),
     "predict": ("results_nusc.json",),
-    "evaluate": ("metrics.json", "metrics_summary.json", "metrics_details.json", "matches.npz"),
+    "evaluate": (
+        "metrics.json",
+        "metrics_summary.json",
+        "metrics_details.json",
+        "matches.npz",
+        "scene_draws.npz",
+    ),
 }
 
 

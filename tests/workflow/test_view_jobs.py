@@ -54,7 +54,16 @@ def test_an_edited_claim_makes_the_claims_again_and_trains_nothing(finished: Che
     assert finished.jobs() == {"claims": 1}
 
 
-@pytest.mark.parametrize("name", ["report/collect.py", "report/numbers.py", "plan/columns.py"])
+def test_new_claims_evaluate_a_run_again_that_has_no_scene_draws(finished: Checkout):
+    (finished.root / "results" / "claims.csv").unlink()
+    next((finished.root / "results" / "runs").glob("bevdepth-r50-*/scene_draws.npz")).unlink()
+    assert finished.jobs("results/claims.csv") == {"evaluate": 1, "claims": 1}
+
+
+CODE = ["report/collect.py", "report/numbers.py", "report/claims/rule.py", "plan/columns.py"]
+
+
+@pytest.mark.parametrize("name", CODE)
 def test_edited_reporting_code_makes_every_view_again_and_trains_nothing(finished: Checkout, name: str):
     path = finished.root / "dualdistill" / name
     path.write_text(path.read_text() + "# a comment\n")

@@ -38,6 +38,7 @@ rule evaluate:
         official=f"{JOBS.scored}/metrics_summary.json",
         details=f"{JOBS.scored}/metrics_details.json",
         matches=f"{JOBS.scored}/matches.npz",
+        draws=f"{JOBS.scored}/scene_draws.npz",
     log:
         f"{JOBS.scored}/logs/evaluate.log",
     benchmark:

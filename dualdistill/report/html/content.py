@@ -10,7 +10,8 @@ from typing import Any
 from dualdistill.plan.columns import MEASURES
 from dualdistill.plan.plan import WITHOUT_BOXES, Plan
 from dualdistill.plan.tables import NAMED
-from dualdistill.report import claims, collect
+from dualdistill.report import collect
+from dualdistill.report.claims import table as claims
 from dualdistill.report.collect import Records
 from dualdistill.report.html import pictures
 from dualdistill.report.html import run as runs

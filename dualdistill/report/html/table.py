@@ -1,4 +1,4 @@
-"""A table as the page shows it: spread, gain and interval are in the cell of their number."""
+"""A table as the page shows it: spread and gain are in the cell of their number."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class HtmlCell:
     text: str
     spread: str = ""
     gain: str = ""
-    below: str = ""  # an interval, or a note
+    below: str = ""  # a note
     share: float | None = None  # of the column's largest number
     damaged: bool = False  # reported, and read from a damaged print
 
@@ -118,13 +118,16 @@ def _column(table: Table, column: Column, cells: Sequence[HtmlCell]) -> HtmlColu
 def _group(table: Table, column: Column) -> str:
     """Measured or reported, where a table could be misread without the word."""
     spread = table.of_kind(Kind.STD) or table.of_kind(Kind.LOW)
-    return {Kind.MEAN: MEASURED if spread else "", Kind.REPORTED: REPORTED}.get(column.kind, "")
+    measured = MEASURED if spread else ""
+    return {Kind.MEAN: measured, Kind.INTERVAL: measured, Kind.REPORTED: REPORTED}.get(column.kind, "")
 
 
 def _cell(row: Row, column: Column) -> HtmlCell:
     match column.kind:
         case Kind.MEAN if column.key in row.measured:
             return _measured(row.measured[column.key])
+        case Kind.INTERVAL if column.key in row.measured and (ends := row.measured[column.key].ends):
+            return HtmlCell(_minus(f"[{', '.join(ends)}]"))
         case Kind.REPORTED if column.key in row.reported:
             return _reported(row.reported[column.key])
         case Kind.SEEDS:
@@ -144,7 +147,6 @@ def _measured(cell: Measured) -> HtmlCell:
         text=_minus(cell.mean),
         spread=cell.std,
         gain=f"{TIMES if ratio and gain else ''}{_minus(gain)}",
-        below=_minus(f"[{', '.join(cell.ends)}]") if cell.ends else "",
     )
 
 
@@ -155,7 +157,7 @@ def _reported(cell: Reported) -> HtmlCell:
 
 def _with_shares(table: Table, column: Column, cells: Sequence[HtmlCell]) -> list[HtmlCell]:
     """Bars under measured numbers; none under effects, which may lie below zero."""
-    signed = column.key in {end.key for end in table.of_kind(Kind.LOW)}
+    signed = bool(table.of_kind(Kind.INTERVAL))
     numbers = [row.measured.get(column.key) for row in table.rows]
     largest = max((float(number.mean) for number in numbers if number), default=0.0)
     if _group(table, column) != MEASURED or signed or largest <= 0:

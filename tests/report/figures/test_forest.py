@@ -12,8 +12,8 @@ from report_runs import check_readable
 from dualdistill.plan import figures
 from dualdistill.plan.figures import FigureView
 from dualdistill.plan.plan import Plan
-from dualdistill.report import claims
-from dualdistill.report.claims import EFFECT
+from dualdistill.report.claims import table as claims
+from dualdistill.report.claims.table import EFFECT
 from dualdistill.report.figures import draw
 from dualdistill.report.numbers import Score
 from dualdistill.report.table import Measured, Reported, Row, Table
@@ -21,28 +21,39 @@ from dualdistill.report.table import Measured, Reported, Row, Table
 CONFIG = Path(__file__).parents[3] / "config"
 
 
-def effect(value: str, n: int, *interval: str) -> dict[str, Measured]:
-    ends = (Decimal(interval[0]), Decimal(interval[1])) if interval else None
-    return {"effect": Measured(EFFECT, Score(Decimal(value), None, n), interval=ends)}
+def effect(value: str, n: int, **intervals: tuple[str, str]) -> dict[str, Measured]:
+    """The cells of an effect, with intervals by what they cover."""
+    score = Score(Decimal(value), None, n)
+    cells = {"effect": Measured(EFFECT, score)}
+    for name, (low, high) in intervals.items():
+        cells[COVERS[name]] = Measured(EFFECT, score, interval=(Decimal(low), Decimal(high)))
+    return cells
 
 
-def row(claim: str, metric: str, verdict: str, *, pairs: int = 1, **cells: dict) -> Row:
+COVERS = {"students": claims.STUDENTS, "both": claims.BOTH, "frames": claims.FRAMES}
+
+
+def row(claim: str, endpoint: str, verdict: str, *, found: str = "", **cells: dict) -> Row:
     says = {"a": "One is better", "b": "Two is better"}[claim]
-    labels = {"claim": claim, "says": says, "metric": metric, "pairs": str(pairs), "verdict": verdict}
+    labels = {"claim": claim, "says": says, "endpoint": endpoint, "verdict": verdict, "smallest_found": found}
     return Row(labels, **cells)
 
 
 FIRST = row(
     "a",
-    "mAP",
+    "mean",
     "supported",
-    measured=effect("0.0125", 5, "0.003", "0.022"),
+    measured=effect("0.0125", 5, students=("0.006", "0.019"), both=("0.003", "0.022")),
     reported={"effect": Reported(Decimal("5.4"), damaged=True)},
 )
 SECOND = row(
-    "a", "NDS", "undecided", measured=effect("-0.005", 1), reported={"effect": Reported(Decimal("4.4"))}
+    "a",
+    "every pair",
+    "undecided",
+    measured=effect("-0.005", 1, frames=("-0.02", "0.01")),
+    reported={"effect": Reported(Decimal("4.4"))},
 )
-THIRD = row("b", "mAP", "undecided", pairs=3)
+THIRD = row("b", "mean", "undecided")
 
 
 @pytest.fixture(autouse=True)
@@ -80,13 +91,30 @@ def test_effects_and_intervals_stand_at_their_values(plan: Plan, view: FigureVie
     figure = draw.draw(plan, view)
     measured, reported = figure.axes
     assert lines(measured, marked=True) == [[1.25], [-0.5]]
-    assert lines(measured, marked=False) == [[0.3, 2.2], [0, 0]]  # the second is the line at zero
+    # the last is the line at zero
+    assert lines(measured, marked=False) == [[0.3, 2.2], [0.6, 1.9], [-2, 1], [0, 0]]
+    thin, thick, dotted = [line for line in measured.lines if line.get_marker() == "None"][:3]
+    assert thick.get_linewidth() > thin.get_linewidth()
+    assert dotted.get_linestyle() == ":"
     assert texts(measured) == ["n = 5, supported", "n = 1, undecided", "not measured"]
     assert lines(reported, marked=True) == [[5.4], [4.4]]
-    assert reported.get_xlabel() == "reported on nuScenes"
+    assert reported.get_xlabel() == "reported on\nnuScenes"
     names = [" ".join(label.get_text().split()) for label in measured.get_yticklabels()]
-    assert names == ["One is better", "Two is better (weakest of 3 pairs)"]
+    assert names == ["One is better", "Two is better"]
     check_readable(figure)
+
+
+def test_the_margin_is_a_band_and_an_undecided_claim_names_what_it_would_have_found(
+    plan: Plan, view: FigureView, judged
+):
+    judged(row("a", "mean", "undecided", found="2.3", measured=effect("0.01", 5, both=("-0.01", "0.03"))))
+    figure = draw.draw(plan, view)
+    (band,) = figure.axes[0].patches
+    assert (band.get_x(), band.get_x() + band.get_width()) == (-2, 2)
+    assert texts(figure.axes[0]) == ["n = 5, undecided (2.3)"]
+    assert "the smallest effect that an undecided claim would have found" in " ".join(
+        figure.get_supxlabel().split()
+    )
 
 
 def test_the_effects_are_those_of_the_claims_table(plan: Plan, view: FigureView):
@@ -114,7 +142,7 @@ def test_a_damaged_print_has_its_mark_and_its_sentence(plan: Plan, view: FigureV
 
 
 def test_a_verdict_stands_beside_the_panel_however_wide_an_interval_is(plan: Plan, view: FigureView, judged):
-    judged(replace(FIRST, measured=effect("0.0125", 5, "-0.4", "0.4")), SECOND, THIRD)
+    judged(replace(FIRST, measured=effect("0.0125", 5, both=("-0.4", "0.4"))), SECOND, THIRD)
     figure = draw.draw(plan, view)
     figure.draw_without_rendering()
     measured, reported = figure.axes

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from report_runs import leave_draws
 
 from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import WITHOUT_BOXES, Plan, Run
@@ -114,6 +115,7 @@ def score(plan: Plan, run: Run, mean_ap: float) -> None:
         "samples": 160,
     }
     write_metrics(folder, record)
+    leave_draws(folder, mean_ap)
 
 
 def pictures(folder: Path) -> list[Path]:

@@ -137,7 +137,7 @@ def test_numbers_sort_by_size_and_empty_cells_come_last(opened: Open):
 
 def test_effects_below_zero_sort_by_size(opened: Open):
     tab = opened()
-    effects = ["table-claims", "Effect", "measured"]
+    effects = ["table-claims", "mAP", "measured"]
     click(tab, "#table-claims th.measured button")
     values = list(map(float, tab.js(COLUMN, effects)))
     assert min(values) < 0 < max(values)

@@ -18,7 +18,7 @@ from PIL import Image
 from dualdistill.errors import DataError
 from dualdistill.plan.columns import MEASURES, Measure
 from dualdistill.plan.figures import STYLE
-from dualdistill.report.claims import EFFECT
+from dualdistill.report.claims.table import EFFECT
 from dualdistill.report.figures.draw import styled
 from dualdistill.report.html import pictures
 from dualdistill.report.html.loss_curves import BINS, Panel, Pen
@@ -97,22 +97,27 @@ def test_a_ratio_a_remark_and_a_missing_seed_stand_with_their_row():
     assert not shown.linked
 
 
-def test_an_effect_has_its_interval_and_no_bar():
+def test_an_effect_has_its_interval_beside_it_and_no_bar():
     columns = (
         Column("says", Kind.LABEL, "Claim"),
         Column("effect", Kind.MEAN, "Effect"),
-        Column("low", Kind.LOW, cell="effect"),
+        Column("students", Kind.INTERVAL, "Students"),
+        Column("students_low", Kind.LOW, cell="students"),
         Column("reported_effect", Kind.REPORTED, "Effect", "effect"),
         Column("level", Kind.ABOUT),
     )
     interval = Decimal("-0.01"), Decimal("0.04")
     reported = Reported(Decimal("-1"), note="does not hold")
-    row = Row({"says": "x helps"}, {"effect": number(EFFECT, 0.015, interval=interval)}, {"effect": reported})
+    measured = {
+        "effect": number(EFFECT, 0.015),
+        "students": number(EFFECT, 0.015, interval=interval),
+    }
+    row = Row({"says": "x helps"}, measured, {"effect": reported})
     shown = to_html(results(row, columns=columns, about={"level": "0.95"}), {})
-    effect, theirs = shown.rows[0].cells[1:]
-    assert (effect.text, effect.below, effect.share) == ("1.50", f"[{MINUS}1.00, 4.00]", None)
+    effect, students, theirs = shown.rows[0].cells[1:]
+    assert (effect.text, effect.share, students.text) == ("1.50", None, f"[{MINUS}1.00, 4.00]")
     assert (theirs.text, theirs.below) == (f"{MINUS}1.0", "does not hold")
-    assert shown.groups == (("", 1), ("measured", 1), ("reported", 1))
+    assert shown.groups == (("", 1), ("measured", 2), ("reported", 1))
 
 
 def test_bars_are_shares_of_the_largest_and_never_negative(table: Table):

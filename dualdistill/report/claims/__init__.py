@@ -1,0 +1,1 @@
+"""Claims judged by the rule in config/claims.yaml."""
