@@ -58,6 +58,7 @@ class ClaimConfig:
     """A claim about pairs, or about a trend; plan/tables.py refuses both and neither."""
 
     says: str
+    main: bool = False  # of the family of main claims, which are corrected apart from the others
     pairs: Annotated[tuple[PairConfig, ...], Field(min_length=1)] | None = None
     # lists of rows, each from the worst expected to the best
     trend: Annotated[tuple[Several[str], ...], Field(min_length=1)] | None = None

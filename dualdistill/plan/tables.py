@@ -71,6 +71,7 @@ class Claim:
     says: str
     pairs: tuple[Pair, ...]  # of a trend, its steps
     trend: tuple[tuple[str, ...], ...] = ()  # lists of rows, each from the worst expected to the best
+    main: bool = False  # of the family of main claims, which Holm's correction treats by itself
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -261,7 +262,7 @@ class TablesAndClaims:
                     place = ("claims", name, "pairs", number, key)
                     self._refuse_unknown(file, place, pair[key], self.resolver.variants, name, "row")
             pairs = tuple(self._pair(pair, reported) for pair in claim.get("pairs", steps))
-            claims.append(Claim(name, claim["says"], pairs, trend))
+            claims.append(Claim(name, claim["says"], pairs, trend, claim.get("main", False)))
         rows = dict.fromkeys(row for claim in claims for row in claim.rows)
         compared = {row: self._compared(row) for row in rows}
         return Claims(file.value["level"], file.value["margin"], tuple(claims), compared)
