@@ -125,6 +125,12 @@ class InputSpec:
     # previous frame at a scene's start: the key frame itself (DistillBEV, DualDistill) | the next (TiG-BEV)
     scene_start: Literal["current", "next"] = "current"
 
+    @property
+    def moves_frames(self) -> bool:
+        """Whether points and boxes of a frame differ from one draw of a training to the next."""
+        turns = self.bev_rotate_deg != 0 or self.bev_scale != (1.0, 1.0) or self.bev_flip
+        return turns or self.random_sweeps
+
 
 @dataclass(frozen=True, config=STRICT)
 class TeacherInputSpec(InputSpec):

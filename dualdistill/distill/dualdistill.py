@@ -8,14 +8,14 @@ Axes: B batch, C channels, H W BEV rows and columns.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
 from dualdistill.config.ranges import OpenShare, Positive, PositiveShare, Several, Weight
 from dualdistill.distill import alignment as alignments
 from dualdistill.distill.base import Distiller
-from dualdistill.distill.inputs import LEVELS, FeaturePair, Shape
+from dualdistill.distill.inputs import LEVELS, FeaturePair, Shape, TeacherFrames
 from dualdistill.distill.terms.crd import (
     Labels,
     crd_loss,
@@ -25,6 +25,7 @@ from dualdistill.distill.terms.crd import (
     teacher_labels,
 )
 from dualdistill.distill.terms.mfd import MFD
+from dualdistill.models.student import displaced, require
 
 
 class DualDistill(Distiller):
@@ -88,6 +89,16 @@ class DualDistill(Distiller):
             self.alignment, levels, student_shapes, teacher_shapes, out_act=self.aoa_out_act
         )
 
+    @property
+    def reads_teacher(self) -> bool:
+        return self.mfd is not None or (self.crd and self.labels != "gt")
+
+    def frame_targets(self, frames: TeacherFrames) -> tuple[Any, ...]:
+        """The labels of CRD: boxes and classes of each sample."""
+        if not self.crd or self.labels == "soft":
+            return super().frame_targets(frames)
+        return tuple(zip(*self.crd_labels(frames), strict=True))
+
     def losses(self, pair: FeaturePair) -> dict[str, Tensor]:
         aligned_BCHW = {tap: adapter(pair.student_BCHW[tap]) for tap, adapter in self.adapters.items()}
         losses = self.mfd(aligned_BCHW, pair) if self.mfd else {}
@@ -96,19 +107,21 @@ class DualDistill(Distiller):
         return losses
 
     def crd_loss(self, aligned_BCHW: dict[str, Tensor], pair: FeaturePair) -> Tensor:
-        if self.crd_head == "student":
-            pair, predictions = in_displacements(pair), pair.student_predictions
-        else:
-            predictions = pair.teacher_head(aligned_BCHW["head"])
+        displaces = self.crd_head == "student"
+        predictions = pair.student_predictions if displaces else pair.teacher_head(aligned_BCHW["head"])
         if self.labels == "soft":
-            return soft_crd_loss(pair.teacher_head, predictions, pair.teacher_predictions, self.temperature)
-        return crd_loss(pair.teacher_head, predictions, self.crd_labels(pair))
+            soft = in_displacements(pair) if displaces else pair.teacher_predictions
+            return soft_crd_loss(pair.teacher_head, predictions, soft, self.temperature)
+        boxes_K9, labels_K = zip(*self.targets(pair), strict=True)
+        if displaces:
+            boxes_K9 = displaced(boxes_K9, require(pair.history_s_B, "history_s_B"))
+        return crd_loss(pair.teacher_head, predictions, (boxes_K9, labels_K))
 
-    def crd_labels(self, pair: FeaturePair) -> Labels:
+    def crd_labels(self, frames: TeacherFrames) -> Labels:
         if self.labels == "gt":
-            return ground_truth_labels(pair, velocity=self.gt_velocity)
+            return ground_truth_labels(frames, velocity=self.gt_velocity)
         return teacher_labels(
-            pair,
+            frames,
             temperature=self.temperature,
             threshold=self.crd_threshold,
             rank_by=self.rank_by,

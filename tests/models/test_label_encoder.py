@@ -70,11 +70,11 @@ def test_its_velocity_weight_is_that_of_its_spec_and_not_of_the_teachers_head(te
 def test_teachers_return_label_features_only_with_an_encoder(teachers: Teachers) -> None:
     encoder = LabelEncoder(SLIM, SLIM_GRID, teachers.lidar.tap_shapes())
     batch = random_batch(1)
-    assert teachers(batch)[1] == {}
+    assert teachers(batch).label_BCHW == {}
     both = Teachers(teachers.lidar, encoder)
-    output, labels_BCHW = both(batch)
-    assert labels_BCHW.keys() == output.taps_BCHW.keys() - {"neck"}
-    assert not any(map_BCYX.requires_grad for map_BCYX in labels_BCHW.values())
+    frames = both(batch)
+    assert frames.label_BCHW.keys() == frames.teacher_BCHW.keys() - {"neck"}
+    assert not any(map_BCYX.requires_grad for map_BCYX in frames.label_BCHW.values())
     assert not both.label_encoder.training
 
 
