@@ -30,6 +30,7 @@ from typing import Any
 COLUMNS = ("row", "checkout", "ms", "to_first", "gflop", "gflops", "share", "once_s")
 BATCH, CHANNELS, SIDE = 8, 64, 64  # of the convolutions that measure the machine
 CONVOLUTIONS = 5
+Process = subprocess.Popen[str]
 
 
 def main(words: Sequence[str] | None = None) -> Path:
@@ -87,7 +88,9 @@ def measure(given: argparse.Namespace, names: list[tuple[str, Path]]) -> list[di
 
 
 @contextmanager
-def started(given: argparse.Namespace, names: list[tuple[str, Path]]) -> Iterator[list[subprocess.Popen[str]]]:
+def started(
+    given: argparse.Namespace, names: list[tuple[str, Path]]
+) -> Iterator[list[subprocess.Popen[str]]]:
     """A process for each row and checkout, ready for its first turn."""
     processes = []
     for row, checkout in names:
@@ -111,7 +114,7 @@ def started(given: argparse.Namespace, names: list[tuple[str, Path]]) -> Iterato
             process.wait()
 
 
-def ask(process: subprocess.Popen[str], question: str) -> Any:
+def ask(process: Process, question: str) -> Any:
     """Give a process its turn and wait for the figures."""
     assert process.stdin
     assert process.stdout

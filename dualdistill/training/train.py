@@ -26,7 +26,7 @@ from torch.optim.swa_utils import AveragedModel
 from dualdistill import faults
 from dualdistill.config.run_spec import RunSpec, contents
 from dualdistill.data.dataset import FrameDataset, collate
-from dualdistill.data.loader import TrainingBatches, crop_batches, frame_batches
+from dualdistill.data.loader import TrainingBatches, crop_batches, frame_batches, training_frames
 from dualdistill.distributed import gathered, largest, means, rank, ranks, wait_for_all
 from dualdistill.errors import CheckpointError, NumericsError
 from dualdistill.models import Classifier, LabelEncoder
@@ -315,8 +315,7 @@ def _frames_to_keep(
     method, teachers = networks.objective.method, networks.teachers
     if method is None or teachers is None or not (method.reads_teacher and teachers.frame_by_frame):
         return None
-    frames = frame_batches(spec, data, images=False, points=True).samples
-    assert isinstance(frames, FrameDataset)
+    frames = training_frames(spec, data, images=False, points=True)
     fit = len(frames) * teachers.bytes_of_frame() <= KEPT * memory.size_of(device)
     return frames if fit and spec.schedule.epochs > 1 else None
 

@@ -1,4 +1,4 @@
-"""Teachers' outputs that are kept for a whole training change no byte of its weights, whatever the method."""
+"""Teachers' outputs and samples that a training keeps change no byte of its weights, whatever the method."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 from dualdistill.config import method_options
 from dualdistill.config.run_spec import DistillSpec, RunSpec
+from dualdistill.data import loader
+from dualdistill.data.dataset import FrameDataset, Sample
 from dualdistill.plan import plan as planning
 from dualdistill.plan.plan import Plan
 from dualdistill.store.files import sha256_file
@@ -27,7 +29,7 @@ def smoke(checkout: Path, trained: dict[str, Path], results: Path) -> Plan:
 
 
 def spec_of(smoke: Plan, method: str, options: dict[str, object] | None = None) -> RunSpec:
-    """Six steps of a method on frames that never move, all of them twice but two."""
+    """Six steps of a method on samples that are the same in every draw, half of them seen twice."""
     spec = smoke.run("labeldistill-r50-centerpoint").spec
     assert spec.distill is not None
     encoder = spec.distill.label_encoder if method_options.trait(method, "label_encoder") else None
@@ -38,7 +40,8 @@ def spec_of(smoke: Plan, method: str, options: dict[str, object] | None = None) 
         masks=smoke.run("x3kd-r50-centerpoint").spec.masks,
     )
     schedule = replace(spec.schedule, epochs=1.5)
-    return replace(spec, distill=distill, schedule=schedule, input=replace(spec.input, bev_flip=False))
+    still = replace(spec.input, bev_flip=False, image_flip=False, resize_jitter=(0.0, 0.0))
+    return replace(spec, distill=distill, schedule=schedule, input=still)
 
 
 def trained_weights(smoke: Plan, spec: RunSpec, folder: Path) -> str:
@@ -63,17 +66,40 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The positions of the images that are loaded."""
+    positions: list[int] = []
+    get = FrameDataset.get
+
+    def noted(self: FrameDataset, position: int, draw: int = 0) -> Sample:
+        if self.images:
+            positions.append(position)
+        return get(self, position, draw)
+
+    monkeypatch.setattr(FrameDataset, "get", noted)
+    return positions
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_outputs_that_are_kept_give_the_same_weights(
-    method: str, smoke: Plan, tmp_path: Path, kept: list[int], monkeypatch: pytest.MonkeyPatch
+def test_what_is_kept_gives_the_same_weights(
+    method: str,
+    smoke: Plan,
+    tmp_path: Path,
+    kept: list[int],
+    loaded: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spec = spec_of(smoke, method)
     with_kept = trained_weights(smoke, spec, tmp_path / "kept")
     assert kept == [8]
+    assert sorted(loaded) == list(range(8))
     monkeypatch.setattr(train, "KEPT", 0.0)
+    monkeypatch.setattr(loader, "KEPT", 0.0)
     assert trained_weights(smoke, spec, tmp_path / "again") == with_kept
     assert kept == [8]
+    assert len(loaded) > 16
 
 
 @pytest.mark.slow
