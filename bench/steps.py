@@ -27,7 +27,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-COLUMNS = ("row", "checkout", "ms", "to_first", "gflop", "gflops", "share", "once_s")
+COLUMNS = ("row", "checkout", "ms", "to_first", "gflop", "gflops", "share")
 BATCH, CHANNELS, SIDE = 8, 64, 64  # of the convolutions that measure the machine
 CONVOLUTIONS = 5
 Process = subprocess.Popen[str]
@@ -72,7 +72,7 @@ def measure(given: argparse.Namespace, names: list[tuple[str, Path]]) -> list[di
             turns[-1].append(ask(processes[0], "convolutions"))
     attained = median(turn[-1] for turn in turns)
     lines = []
-    for i, ((row, checkout), (gflop, once_s)) in enumerate(zip(names, flop, strict=True)):
+    for i, ((row, checkout), gflop) in enumerate(zip(names, flop, strict=True)):
         seconds = median(turn[i] for turn in turns)
         figures = {
             "ms": round(1000 * seconds, 1),
@@ -80,7 +80,6 @@ def measure(given: argparse.Namespace, names: list[tuple[str, Path]]) -> list[di
             "gflop": round(gflop, 2),
             "gflops": round(gflop / seconds, 1),
             "share": round(median(gflop / turn[i] / turn[-1] for turn in turns), 3),
-            "once_s": round(once_s, 1),
         }
         print(row, checkout.name, figures, f"attained {attained:.1f}", flush=True)
         lines.append({"row": row, "checkout": checkout.name} | figures | {"attained": attained})
@@ -136,7 +135,7 @@ def serve(given: argparse.Namespace) -> None:
     run = plan.run(given.serve)
     upstream = Upstream(plan.teacher_folder(run), plan.start_file(run), plan.label_encoder_folder(run))
     spec = with_precision(run.spec, given.precision)
-    train.train_steps = lambda state, setup, clock, *_: answer(train, state, setup, clock, given.steps)
+    train.train_steps = lambda state, setup, *_: answer(train, state, setup, given.steps)
     with tempfile.TemporaryDirectory() as folder:
         train.train(spec, Path(folder), plan.paths, upstream)
 
@@ -147,12 +146,14 @@ def with_precision(spec: Any, precision: str | None) -> Any:
     return replace(spec, schedule=replace(spec.schedule, precision=precision)) if precision else spec
 
 
-def answer(train: Any, state: Any, setup: Any, clock: Any, steps: int) -> None:
+def answer(train: Any, state: Any, setup: Any, steps: int) -> None:
     """Answer questions until the process is killed."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     batches = setup.feed.batches(0, setup.fabric)
+    for _ in range(setup.feed.steps_per_epoch):
+        next(batches)  # the first epoch loads what later ones may find in memory
 
     def take() -> None:
         train.train_step(state, setup, batches)
@@ -161,7 +162,7 @@ def answer(train: Any, state: Any, setup: Any, clock: Any, steps: int) -> None:
         if line.strip() == "flop":
             with FlopCounterMode(display=False) as counter:
                 take()
-            figures: Any = counter.get_total_flops() / 1e9, clock.before
+            figures = counter.get_total_flops() / 1e9
         elif line.strip() == "steps":
             take()  # warms the caches after the other processes' turns
             figures = cpu_seconds(lambda: [take() for _ in range(steps)]) / steps

@@ -94,25 +94,28 @@ class DualDistill(Distiller):
         return self.mfd is not None or (self.crd and self.labels != "gt")
 
     def frame_targets(self, frames: TeacherFrames) -> tuple[Any, ...]:
-        """The labels of CRD: boxes and classes of each sample."""
-        if not self.crd or self.labels == "soft":
-            return super().frame_targets(frames)
-        return tuple(zip(*self.crd_labels(frames), strict=True))
+        """The regions of MFD's levels and the labels of CRD, None where a term is off or has none."""
+        nothing = super().frame_targets(frames)
+        regions = self.mfd.frame_targets(frames) if self.mfd else nothing
+        hard = self.crd and self.labels != "soft"
+        labels = zip(*self.crd_labels(frames), strict=True) if hard else nothing
+        return tuple(zip(regions, labels, strict=True))
 
     def losses(self, pair: FeaturePair) -> dict[str, Tensor]:
         aligned_BCHW = {tap: adapter(pair.student_BCHW[tap]) for tap, adapter in self.adapters.items()}
-        losses = self.mfd(aligned_BCHW, pair) if self.mfd else {}
+        regions, labels = zip(*self.targets(pair), strict=True)
+        losses = self.mfd(aligned_BCHW, pair, regions) if self.mfd else {}
         if self.crd:
-            losses["crd"] = self.crd_weight * self.crd_loss(aligned_BCHW, pair)
+            losses["crd"] = self.crd_weight * self.crd_loss(aligned_BCHW, pair, labels)
         return losses
 
-    def crd_loss(self, aligned_BCHW: dict[str, Tensor], pair: FeaturePair) -> Tensor:
+    def crd_loss(self, aligned_BCHW: dict[str, Tensor], pair: FeaturePair, labels: tuple[Any, ...]) -> Tensor:
         displaces = self.crd_head == "student"
         predictions = pair.student_predictions if displaces else pair.teacher_head(aligned_BCHW["head"])
         if self.labels == "soft":
             soft = in_displacements(pair) if displaces else pair.teacher_predictions
             return soft_crd_loss(pair.teacher_head, predictions, soft, self.temperature)
-        boxes_K9, labels_K = zip(*self.targets(pair), strict=True)
+        boxes_K9, labels_K = zip(*labels, strict=True)
         if displaces:
             boxes_K9 = displaced(boxes_K9, require(pair.history_s_B, "history_s_B"))
         return crd_loss(pair.teacher_head, predictions, (boxes_K9, labels_K))
