@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -151,11 +152,12 @@ def answer(train: Any, state: Any, setup: Any, steps: int) -> None:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    batches = setup.feed.batches(0, setup.fabric)
+    batches = chain.from_iterable(setup.feed.batches(0, setup.fabric) for _ in count())
     for _ in range(setup.feed.steps_per_epoch):
         next(batches)  # the first epoch loads what later ones may find in memory
 
     def take() -> None:
+        state.step = 0  # however many steps the schedule has
         train.train_step(state, setup, batches)
 
     for line in sys.stdin:
