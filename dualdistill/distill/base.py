@@ -52,7 +52,7 @@ class Distiller(nn.Module, ABC):
 
     @torch.no_grad()
     def targets(self, frames: TeacherFrames) -> tuple[Any, ...]:
-        """What `frame_targets` makes of the frames, or has made of them."""
+        """The result of `frame_targets`, computed now if it is not kept."""
         if frames.targets is not None:
             return frames.targets
         with torch.autocast(frames.occupied_BYX.device.type, enabled=False):
@@ -64,7 +64,7 @@ class Distiller(nn.Module, ABC):
         return True
 
     def frame_targets(self, frames: TeacherFrames) -> tuple[Any, ...]:
-        """Whatever the losses derive from frames alone, one per sample; they read it from `targets(pair)`.
+        """Derive from the frames, for each sample, all that the losses read from `targets(pair)`.
 
         Computed once for each frame if the training never changes frames.
         """

@@ -16,14 +16,7 @@ from dualdistill.config.ranges import OpenShare, Positive, PositiveShare, Severa
 from dualdistill.distill import alignment as alignments
 from dualdistill.distill.base import Distiller
 from dualdistill.distill.inputs import LEVELS, FeaturePair, Shape, TeacherFrames
-from dualdistill.distill.terms.crd import (
-    Labels,
-    crd_loss,
-    ground_truth_labels,
-    in_displacements,
-    soft_crd_loss,
-    teacher_labels,
-)
+from dualdistill.distill.terms import crd as response
 from dualdistill.distill.terms.mfd import MFD
 from dualdistill.models.student import displaced, require
 
@@ -61,9 +54,9 @@ class DualDistill(Distiller):
         super().__init__(inherit_head=inherit_head)
         self.alignment, self.aoa_out_act = alignment, aoa_out_act
         self.crd, self.crd_weight, self.crd_head, self.labels = crd, crd_weight, crd_head, labels
-        self.temperature, self.rank_by = temperature, rank_by
-        self.crd_threshold, self.crd_nms_iou = crd_threshold, crd_nms_iou
-        self.gt_velocity = gt_velocity
+        self.temperature, self.gt_velocity = temperature, gt_velocity
+        self.label_rules: dict[str, Any] = {"temperature": temperature, "threshold": crd_threshold}
+        self.label_rules |= {"rank_by": rank_by, "nms_iou": crd_nms_iou}
         self.mfd = (
             MFD(
                 mfd_levels,
@@ -97,8 +90,7 @@ class DualDistill(Distiller):
         """The regions of MFD's levels and the labels of CRD, None where a term is off or has none."""
         nothing = super().frame_targets(frames)
         regions = self.mfd.frame_targets(frames) if self.mfd else nothing
-        hard = self.crd and self.labels != "soft"
-        labels = zip(*self.crd_labels(frames), strict=True) if hard else nothing
+        labels = zip(*self.crd_labels(frames), strict=True) if self.crd and self.labels != "soft" else nothing
         return tuple(zip(regions, labels, strict=True))
 
     def losses(self, pair: FeaturePair) -> dict[str, Tensor]:
@@ -113,20 +105,14 @@ class DualDistill(Distiller):
         displaces = self.crd_head == "student"
         predictions = pair.student_predictions if displaces else pair.teacher_head(aligned_BCHW["head"])
         if self.labels == "soft":
-            soft = in_displacements(pair) if displaces else pair.teacher_predictions
-            return soft_crd_loss(pair.teacher_head, predictions, soft, self.temperature)
+            soft = response.in_displacements(pair) if displaces else pair.teacher_predictions
+            return response.soft_crd_loss(pair.teacher_head, predictions, soft, self.temperature)
         boxes_K9, labels_K = zip(*labels, strict=True)
         if displaces:
             boxes_K9 = displaced(boxes_K9, require(pair.history_s_B, "history_s_B"))
-        return crd_loss(pair.teacher_head, predictions, (boxes_K9, labels_K))
+        return response.crd_loss(pair.teacher_head, predictions, (boxes_K9, labels_K))
 
-    def crd_labels(self, frames: TeacherFrames) -> Labels:
+    def crd_labels(self, frames: TeacherFrames) -> response.Labels:
         if self.labels == "gt":
-            return ground_truth_labels(frames, velocity=self.gt_velocity)
-        return teacher_labels(
-            frames,
-            temperature=self.temperature,
-            threshold=self.crd_threshold,
-            rank_by=self.rank_by,
-            nms_iou=self.crd_nms_iou,
-        )
+            return response.ground_truth_labels(frames, velocity=self.gt_velocity)
+        return response.teacher_labels(frames, **self.label_rules)

@@ -82,7 +82,7 @@ class Teachers(nn.Module):
 
 
 def _sample(batch: Batch, i: int) -> Batch:
-    """What teachers read of one sample of a batch."""
+    """One sample of a batch, as far as teachers read it."""
     one = slice(i, i + 1)
     return Batch(
         tokens=batch.tokens[one],
