@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import prod
 
 import torch
+from mmcv.cnn.utils import fuse_conv_bn
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
@@ -30,7 +31,9 @@ class Teachers(nn.Module):
         self, lidar: Teacher, label_encoder: LabelEncoder | None = None, *, frame_by_frame: bool = False
     ) -> None:
         super().__init__()
-        self.lidar, self.label_encoder, self.frame_by_frame = lidar, label_encoder, frame_by_frame
+        # frozen batch norms become part of the convolutions before them, which is faster
+        self.lidar: Teacher = fuse_conv_bn(lidar.eval())
+        self.label_encoder, self.frame_by_frame = label_encoder, frame_by_frame
         self.kept: dict[str, TeacherFrames] = {}  # by the token of their sample
         self.requires_grad_(False).eval()
 
