@@ -1,11 +1,12 @@
 """The ranks of a training: the processes that share its batches, each with a device.
 
-Without a process group there is one rank, and everything here is the identity. But for `ranks` and `rank`,
-the functions are collective: every rank calls them in the same order, whatever its samples hold.
+Without a process group there is one rank, and everything here is the identity. But for `ranks`, `rank` and
+`main_memory`, functions are collective: every rank calls them in the same order, whatever its samples hold.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -70,6 +71,12 @@ def gathered(value: Any) -> list[Any]:
 def wait_for_all() -> None:
     """Return when every rank is here."""
     largest(0)
+
+
+def main_memory() -> int:
+    """Bytes of the machine's memory, shared between the ranks that run on it."""
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return whole // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def _in_group() -> bool:

@@ -125,6 +125,19 @@ class InputSpec:
     # previous frame at a scene's start: the key frame itself (DistillBEV, DualDistill) | the next (TiG-BEV)
     scene_start: Literal["current", "next"] = "current"
 
+    @property
+    def moves_frames(self) -> bool:
+        """Whether points and boxes of a frame differ from one draw of a training to the next."""
+        turns = self.bev_rotate_deg != 0 or self.bev_scale != (1.0, 1.0) or self.bev_flip
+        return turns or self.random_sweeps
+
+    @property
+    def moves_images(self) -> bool:
+        """Likewise its images, or the age of the previous ones."""
+        turns = self.resize_jitter != (0.0, 0.0) or self.image_flip or self.image_rotate_deg != 0
+        first, last = self.history_train_s
+        return turns or first != last
+
 
 @dataclass(frozen=True, config=STRICT)
 class TeacherInputSpec(InputSpec):

@@ -123,10 +123,12 @@ def normalised(images_3HW: Tensor) -> Tensor:
     """Normalise RGB bytes [..., 3, H, W]; float images are returned as they are."""
     if images_3HW.dtype != torch.uint8:
         return images_3HW
-    mean, std = (images_3HW.new_tensor(values, dtype=torch.float32)[:, None, None] for values in IMAGENET)
-    # one contiguous float copy, then in place
-    images_3HW = images_3HW.to(torch.float32, memory_format=torch.contiguous_format)
-    return images_3HW.sub_(mean).div_(std)
+    # the pixels of a row stay together, as they were loaded and as convolutions want them
+    pixels_HW3 = images_3HW.movedim(-3, -1).to(torch.float32)
+    width = pixels_HW3.shape[-2]
+    mean, std = (pixels_HW3.new_tensor(values).repeat(width) for values in IMAGENET)
+    rows_HW = pixels_HW3.flatten(-2).sub_(mean).div_(std)
+    return rows_HW.unflatten(-1, (width, 3)).movedim(-1, -3)
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,14 @@ class FrameDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.samples)
 
+    @property
+    def repeats(self) -> bool:
+        """Whether a sample is the same in every draw."""
+        spec, widths = self.spec.input, np.unique(self.index.record_width)
+        widths = widths[widths > 0]  # a cloud has none
+        crops = (widths * (spec.image_width / widths) > spec.image_width).any()  # by a rounding error at most
+        return not (spec.moves_frames or spec.moves_images or crops or self.objects)
+
     def __getitem__(self, key: int | tuple[int, int]) -> Sample:
         faults.reach("load")
         position, draw = (key, 0) if isinstance(key, int) else key
@@ -228,6 +236,23 @@ class FrameDataset(Dataset[Sample]):
         depth_Nhw, nearest_Nhw = depth_targets(points_P3, np.stack(projections), size, self.stride)
         owner_Nhw = owners(nearest_Nhw, move_points(affine, points_P3), boxes_K9)
         return torch.from_numpy(depth_Nhw), torch.from_numpy(owner_Nhw)
+
+
+class KeptSamples(Dataset[Sample]):
+    """The samples of a data set that repeats itself, kept in memory once they are loaded."""
+
+    def __init__(self, frames: FrameDataset) -> None:
+        self.frames = frames
+        self.kept: dict[int, Sample] = {}
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        position, _ = key
+        if position not in self.kept:
+            self.kept[position] = self.frames[key]
+        return self.kept[position]
 
 
 def _float32(values: Array) -> Tensor:

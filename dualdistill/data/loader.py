@@ -11,16 +11,20 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from dualdistill.config.nuscenes import CAMERAS
 from dualdistill.config.run_spec import CropSpec, RunSpec, ScheduleSpec
 from dualdistill.data import crop_dataset, dataset
 from dualdistill.data.crop_dataset import CropDataset
-from dualdistill.data.dataset import FrameDataset
+from dualdistill.data.dataset import FrameDataset, KeptSamples
 from dualdistill.data.index import Index
-from dualdistill.data.loader_processes import Keys, load
+from dualdistill.data.loader_processes import Keys, load, processes
 from dualdistill.data.masks import open_masks
 from dualdistill.data.sampling import epoch_order
+from dualdistill.distributed import main_memory
 from dualdistill.errors import UserError
 from dualdistill.plan.plan import DataPaths
+
+KEPT = 1 / 16  # largest share of the main memory for samples
 
 
 class TrainingBatches:
@@ -74,10 +78,22 @@ class TrainingBatches:
 
 def frame_batches(spec: RunSpec, data: DataPaths, *, images: bool, points: bool) -> TrainingBatches:
     """Batches of the training split for a detector."""
-    index, split = Index.load(data.index), spec.data.train_split
-    where = (index, data.root, data.cache, split, spec)
+    frames = training_frames(spec, data, images=images, points=points)
+
+    def order(epoch: int) -> NDArray[np.int64]:
+        index, split = frames.index, spec.data.train_split
+        return epoch_order(index, split, seed=spec.seed, epoch=epoch, cbgs=spec.schedule.cbgs)
+
+    samples = KeptSamples(frames) if _keeps(frames) else frames
+    return TrainingBatches(spec.schedule, samples, dataset.collate, order)
+
+
+def training_frames(spec: RunSpec, data: DataPaths, *, images: bool, points: bool) -> FrameDataset:
+    """The samples of the training split."""
+    index = Index.load(data.index)
+    where = (index, data.root, data.cache, spec.data.train_split, spec)
     masks = open_masks(spec.masks, index, data.root, data.masks) if spec.masks else None
-    frames = FrameDataset(
+    return FrameDataset(
         *where,
         train=True,
         images=images,
@@ -88,10 +104,13 @@ def frame_batches(spec: RunSpec, data: DataPaths, *, images: bool, points: bool)
         masks=masks,
     )
 
-    def order(epoch: int) -> NDArray[np.int64]:
-        return epoch_order(index, split, seed=spec.seed, epoch=epoch, cbgs=spec.schedule.cbgs)
 
-    return TrainingBatches(spec.schedule, frames, dataset.collate, order)
+def _keeps(frames: FrameDataset) -> bool:
+    """Whether a training sees the same samples again, in this process, and all of them fit in memory."""
+    size = frames.spec.input
+    images_bytes = len(frames) * 2 * len(CAMERAS) * 3 * size.image_height * size.image_width
+    again = frames.repeats and frames.spec.schedule.epochs > 1 and processes() == 0
+    return again and not frames.points and images_bytes <= KEPT * main_memory()
 
 
 def crop_batches(spec: RunSpec, data: DataPaths, window: CropSpec) -> TrainingBatches:

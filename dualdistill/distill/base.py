@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from dualdistill.distill.inputs import FeaturePair, Shape
+from dualdistill.distill.inputs import FeaturePair, Shape, TeacherFrames
 from dualdistill.errors import UserError
 from dualdistill.models.center_head import Head
 
@@ -47,9 +47,28 @@ class Distiller(nn.Module, ABC):
         # Sums over up to 384 x 128 x 128 entries overflow in half precision, as do Householder products.
         pair.teacher_head.eval()
         pair.teacher_head.requires_grad_(False)
-        device = next(iter(pair.student_BCHW.values())).device.type
-        with torch.autocast(device, enabled=False):
+        with torch.autocast(pair.occupied_BYX.device.type, enabled=False):
             return self.losses(pair.sealed())
+
+    @torch.no_grad()
+    def targets(self, frames: TeacherFrames) -> tuple[Any, ...]:
+        """The result of `frame_targets`, computed now if it is not kept."""
+        if frames.targets is not None:
+            return frames.targets
+        with torch.autocast(frames.occupied_BYX.device.type, enabled=False):
+            return self.frame_targets(frames.sealed())
+
+    @property
+    def reads_teacher(self) -> bool:
+        """Whether a loss reads the teacher's maps or predictions; if none does, the teacher is not run."""
+        return True
+
+    def frame_targets(self, frames: TeacherFrames) -> tuple[Any, ...]:
+        """Derive from the frames, for each sample, all that the losses read from `targets(pair)`.
+
+        Computed once for each frame if the training never changes frames.
+        """
+        return (None,) * len(frames.boxes_K9)
 
     @abstractmethod
     def losses(self, pair: FeaturePair) -> dict[str, Tensor]:

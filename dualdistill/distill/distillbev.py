@@ -8,14 +8,14 @@ Axes: B batch, C channels, H W BEV rows and columns.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
 from dualdistill.config.ranges import Positive, PositiveShare, Weight
 from dualdistill.distill import alignment as alignments
 from dualdistill.distill.base import Distiller
-from dualdistill.distill.inputs import LEVELS, FeaturePair, Shape
+from dualdistill.distill.inputs import LEVELS, FeaturePair, Shape, TeacherFrames
 from dualdistill.distill.terms.mfd import MFD
 
 
@@ -54,6 +54,10 @@ class DistillBEV(Distiller):
     def bind(self, student_shapes: Mapping[str, Shape], teacher_shapes: Mapping[str, Shape]) -> None:
         self.adapters = alignments.adapters("upsample_conv3", LEVELS, student_shapes, teacher_shapes)
 
+    def frame_targets(self, frames: TeacherFrames) -> tuple[Any, ...]:
+        """The regions of each level."""
+        return self.mfd.frame_targets(frames)
+
     def losses(self, pair: FeaturePair) -> dict[str, Tensor]:
         aligned_BCHW = {tap: adapter(pair.student_BCHW[tap]) for tap, adapter in self.adapters.items()}
-        return self.mfd(aligned_BCHW, pair)
+        return self.mfd(aligned_BCHW, pair, self.targets(pair))

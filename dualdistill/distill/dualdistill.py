@@ -8,23 +8,17 @@ Axes: B batch, C channels, H W BEV rows and columns.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
 from dualdistill.config.ranges import OpenShare, Positive, PositiveShare, Several, Weight
 from dualdistill.distill import alignment as alignments
 from dualdistill.distill.base import Distiller
-from dualdistill.distill.inputs import LEVELS, FeaturePair, Shape
-from dualdistill.distill.terms.crd import (
-    Labels,
-    crd_loss,
-    ground_truth_labels,
-    in_displacements,
-    soft_crd_loss,
-    teacher_labels,
-)
+from dualdistill.distill.inputs import LEVELS, FeaturePair, Shape, TeacherFrames
+from dualdistill.distill.terms import crd as response
 from dualdistill.distill.terms.mfd import MFD
+from dualdistill.models.student import displaced, require
 
 
 class DualDistill(Distiller):
@@ -60,9 +54,9 @@ class DualDistill(Distiller):
         super().__init__(inherit_head=inherit_head)
         self.alignment, self.aoa_out_act = alignment, aoa_out_act
         self.crd, self.crd_weight, self.crd_head, self.labels = crd, crd_weight, crd_head, labels
-        self.temperature, self.rank_by = temperature, rank_by
-        self.crd_threshold, self.crd_nms_iou = crd_threshold, crd_nms_iou
-        self.gt_velocity = gt_velocity
+        self.temperature, self.gt_velocity = temperature, gt_velocity
+        self.label_rules: dict[str, Any] = {"temperature": temperature, "threshold": crd_threshold}
+        self.label_rules |= {"rank_by": rank_by, "nms_iou": crd_nms_iou}
         self.mfd = (
             MFD(
                 mfd_levels,
@@ -88,29 +82,37 @@ class DualDistill(Distiller):
             self.alignment, levels, student_shapes, teacher_shapes, out_act=self.aoa_out_act
         )
 
+    @property
+    def reads_teacher(self) -> bool:
+        return self.mfd is not None or (self.crd and self.labels != "gt")
+
+    def frame_targets(self, frames: TeacherFrames) -> tuple[Any, ...]:
+        """The regions of MFD's levels and the labels of CRD, None where a term is off or has none."""
+        nothing = super().frame_targets(frames)
+        regions = self.mfd.frame_targets(frames) if self.mfd else nothing
+        labels = zip(*self.crd_labels(frames), strict=True) if self.crd and self.labels != "soft" else nothing
+        return tuple(zip(regions, labels, strict=True))
+
     def losses(self, pair: FeaturePair) -> dict[str, Tensor]:
         aligned_BCHW = {tap: adapter(pair.student_BCHW[tap]) for tap, adapter in self.adapters.items()}
-        losses = self.mfd(aligned_BCHW, pair) if self.mfd else {}
+        regions, labels = zip(*self.targets(pair), strict=True)
+        losses = self.mfd(aligned_BCHW, pair, regions) if self.mfd else {}
         if self.crd:
-            losses["crd"] = self.crd_weight * self.crd_loss(aligned_BCHW, pair)
+            losses["crd"] = self.crd_weight * self.crd_loss(aligned_BCHW, pair, labels)
         return losses
 
-    def crd_loss(self, aligned_BCHW: dict[str, Tensor], pair: FeaturePair) -> Tensor:
-        if self.crd_head == "student":
-            pair, predictions = in_displacements(pair), pair.student_predictions
-        else:
-            predictions = pair.teacher_head(aligned_BCHW["head"])
+    def crd_loss(self, aligned_BCHW: dict[str, Tensor], pair: FeaturePair, labels: tuple[Any, ...]) -> Tensor:
+        displaces = self.crd_head == "student"
+        predictions = pair.student_predictions if displaces else pair.teacher_head(aligned_BCHW["head"])
         if self.labels == "soft":
-            return soft_crd_loss(pair.teacher_head, predictions, pair.teacher_predictions, self.temperature)
-        return crd_loss(pair.teacher_head, predictions, self.crd_labels(pair))
+            soft = response.in_displacements(pair) if displaces else pair.teacher_predictions
+            return response.soft_crd_loss(pair.teacher_head, predictions, soft, self.temperature)
+        boxes_K9, labels_K = zip(*labels, strict=True)
+        if displaces:
+            boxes_K9 = displaced(boxes_K9, require(pair.history_s_B, "history_s_B"))
+        return response.crd_loss(pair.teacher_head, predictions, (boxes_K9, labels_K))
 
-    def crd_labels(self, pair: FeaturePair) -> Labels:
+    def crd_labels(self, frames: TeacherFrames) -> response.Labels:
         if self.labels == "gt":
-            return ground_truth_labels(pair, velocity=self.gt_velocity)
-        return teacher_labels(
-            pair,
-            temperature=self.temperature,
-            threshold=self.crd_threshold,
-            rank_by=self.rank_by,
-            nms_iou=self.crd_nms_iou,
-        )
+            return response.ground_truth_labels(frames, velocity=self.gt_velocity)
+        return response.teacher_labels(frames, **self.label_rules)

@@ -112,7 +112,7 @@ def _probe(plan: Plan, view: FigureView) -> Probed:
     assert output.depth_logits_BNDhw is not None
     none_BNhw = torch.zeros_like(output.depth_logits_BNDhw[:, :, 0])
     batch = replace(batch, depth_BNhw=none_BNhw, owner_BNhw=none_BNhw.long())
-    pair = feature_pair(student, output, teachers, batch, progress=1.0).sealed()
+    pair = feature_pair(student, output, teachers(batch), batch, progress=1.0).sealed()
     aligned_BCHW = {tap: adapter(pair.student_BCHW[tap]) for tap, adapter in adapters.items()}
     return Probed(pair, aligned_BCHW, objective.method)
 

@@ -7,7 +7,6 @@ the backward pass; what a larger batch keeps is extrapolated from two sizes.
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dualdistill.data.loader import TrainingBatches
+from dualdistill.distributed import main_memory
 from dualdistill.errors import UserError
 from dualdistill.seeding import random_state, restore_random_state
 from dualdistill.training.objective import Objective, Teachers
@@ -134,5 +134,4 @@ def size_of(device: torch.device) -> int:
     """Memory of a device: a GPU's, or this process's share of the machine's."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return whole // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return main_memory()

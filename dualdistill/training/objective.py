@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from dualdistill import models
@@ -17,27 +16,15 @@ from dualdistill.config import method_options
 from dualdistill.config.run_spec import ClassifierSpec, LabelEncoderSpec, RunSpec, StudentSpec
 from dualdistill.data.batch import Batch, Output
 from dualdistill.distill.base import Distiller
-from dualdistill.distill.inputs import FeaturePair, Shape
+from dualdistill.distill.inputs import FeaturePair, Shape, TeacherFrames
 from dualdistill.errors import UserError
 from dualdistill.seeding import seed_everything, seed_for
 from dualdistill.store.records import WEIGHTS, read_run
 from dualdistill.training import initial_weights
 from dualdistill.training.checkpoint import load_weights
+from dualdistill.training.teachers import Teachers
 
 Learner = models.Detector | models.Classifier | models.LabelEncoder
-
-
-class Teachers(nn.Module):
-    """The frozen networks that a run learns from: a LiDAR detector and, for some methods, a label encoder."""
-
-    def __init__(self, lidar: models.Teacher, label_encoder: models.LabelEncoder | None = None) -> None:
-        super().__init__()
-        self.lidar, self.label_encoder = lidar, label_encoder
-        self.requires_grad_(False).eval()
-
-    @torch.no_grad()
-    def forward(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
-        return self.lidar(batch), self.label_encoder(batch) if self.label_encoder else {}
 
 
 class Objective(nn.Module):
@@ -56,31 +43,23 @@ class Objective(nn.Module):
         if self.method is None or teachers is None:
             return losses
         assert isinstance(self.learner, models.Student)  # only students are distilled
-        return losses | self.method(feature_pair(self.learner, output, teachers, batch, progress))
+        frames = teachers(batch, self.method)
+        return losses | self.method(feature_pair(self.learner, output, frames, batch, progress))
 
 
 def feature_pair(
-    student: models.Student, output: Output, teachers: Teachers, batch: Batch, progress: float
+    student: models.Student, output: Output, frames: TeacherFrames, batch: Batch, progress: float
 ) -> FeaturePair:
     """The input of a method: one batch as both detectors see it."""
-    teacher_output, label_BCHW = teachers(batch)
     assert output.image_BNChw is not None
-    assert teacher_output.occupied_BYX is not None
     return FeaturePair(
+        **vars(frames),
         student_BCHW=output.taps_BCHW,
-        teacher_BCHW=teacher_output.taps_BCHW,
-        label_BCHW=label_BCHW,
         student_predictions=output.predictions,
-        teacher_predictions=teacher_output.predictions,
         image_BNChw=output.image_BNChw,
         instances=batch.instances,
-        occupied_BYX=teacher_output.occupied_BYX,
-        boxes_K9=batch.boxes_K9,
-        labels_K=batch.labels_K,
         history_s_B=batch.history_s_B,
         depth=student.image_depth(output, batch),
-        grid=teachers.lidar.grid,
-        teacher_head=teachers.lidar.head,
         progress=progress,
     )
 
@@ -144,7 +123,8 @@ def build_networks(spec: RunSpec, upstream: Upstream) -> Networks:
         encoder = _load_label_encoder(spec.label_encoder, teacher, upstream.label_encoder_dir)
     if start["from"] != "weights":  # a student that starts whole keeps its head
         method.prepare(detector.head, teacher.head)
-    return Networks(Objective(detector, method), Teachers(teacher, encoder), start)
+    teachers = Teachers(teacher, encoder, frame_by_frame=not spec.input.moves_frames)
+    return Networks(Objective(detector, method), teachers, start)
 
 
 def student_shapes(spec: RunSpec, student: models.Student) -> dict[str, Shape]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -24,7 +25,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from dualdistill import faults
 from dualdistill.config.run_spec import RunSpec, contents
-from dualdistill.data.loader import TrainingBatches, crop_batches, frame_batches
+from dualdistill.data.dataset import FrameDataset, collate
+from dualdistill.data.loader import TrainingBatches, crop_batches, frame_batches, training_frames
 from dualdistill.distributed import gathered, largest, means, rank, ranks, wait_for_all
 from dualdistill.errors import CheckpointError, NumericsError
 from dualdistill.models import Classifier, LabelEncoder
@@ -33,6 +35,7 @@ from dualdistill.plan.plan import DataPaths
 from dualdistill.seeding import pin, random_state, restore_random_state
 from dualdistill.store.files import sha256_file, write_json
 from dualdistill.store.lock import run_lock
+from dualdistill.store.progress import track
 from dualdistill.store.provenance import collect
 from dualdistill.store.records import NOT_LOSSES, RUN_SCHEMA, WEIGHTS
 from dualdistill.training import memory, optim, precision
@@ -41,13 +44,15 @@ from dualdistill.training.checkpoint import load_state, save_state, save_weights
 from dualdistill.training.devices import launch
 from dualdistill.training.history import FILE as HISTORY
 from dualdistill.training.history import History, reaches
-from dualdistill.training.objective import Networks, Objective, Teachers, Upstream, build_networks
+from dualdistill.training.objective import Networks, Objective, Upstream, build_networks
 from dualdistill.training.peers import explained, watched
 from dualdistill.training.progress import Clock, StopSignal, log_event, log_failure, peak_memory_mb
+from dualdistill.training.teachers import Teachers
 from dualdistill.training.tensorboard import EventFiles
 
 log = logging.getLogger(__name__)
 OUTPUTS = (WEIGHTS, HISTORY)
+KEPT = 1 / 8  # largest share of the memory for the outputs of the teachers
 
 
 @dataclass
@@ -145,14 +150,17 @@ def train(
         fabric = launch(spec.schedule)
         with watched(state_dir):
             networks = build_networks(spec, upstream)
-            feed = _feed(spec, data, networks.objective)
+            kept = _frames_to_keep(spec, data, networks, fabric.device)
+            feed = _feed(spec, data, networks.objective, points=kept is None)
             state, setup = set_up(spec, state_dir, fabric, feed, networks)
             saved = resume(state, setup)
+            seconds = saved["seconds"] if saved else 0.0
             if state.step < feed.total:
+                seconds += _keep_outputs(kept, setup, networks) if kept else 0.0
                 estimate = memory.Estimate(fabric, networks.objective, networks.teachers, feed)
                 stages = getattr(spec.model, "activation_checkpoint", None)
                 memory.check_fits(estimate, spec.schedule.per_device, stages)
-            clock = Clock(state.step, feed.total, saved["seconds"] if saved else 0.0)
+            clock = Clock(state.step, feed.total, seconds)
             history = events = None
             if fabric.global_rank == 0:
                 log_event(state_dir, event="start", step=state.step, total=feed.total)
@@ -291,13 +299,36 @@ def _clip_gradients(setup: Setup, scaler: GradScaler | None, step: int, batch: A
     return float(norm)
 
 
-def _feed(spec: RunSpec, data: DataPaths, objective: Objective) -> TrainingBatches:
-    """Batches with the images and points that the learner and the teacher of a method need."""
-    learner = objective.learner
+def _feed(spec: RunSpec, data: DataPaths, objective: Objective, *, points: bool) -> TrainingBatches:
+    """Batches with the images and points that the learner needs, and if `points` the teacher's, too."""
+    learner, method = objective.learner, objective.method
     if isinstance(learner, Classifier):
         return crop_batches(spec, data, learner.spec.crops)
-    points = learner.needs_points or objective.method is not None
+    points = learner.needs_points or (points and method is not None and method.reads_teacher)
     return frame_batches(spec, data, images=learner.needs_images, points=points)
+
+
+def _frames_to_keep(
+    spec: RunSpec, data: DataPaths, networks: Networks, device: torch.device
+) -> FrameDataset | None:
+    """The frames of the teachers, if a training sees them more than once and their outputs fit in memory."""
+    method, teachers = networks.objective.method, networks.teachers
+    if method is None or teachers is None or not (method.reads_teacher and teachers.frame_by_frame):
+        return None
+    frames = training_frames(spec, data, images=False, points=True)
+    fit = len(frames) * teachers.bytes_of_frame() <= KEPT * memory.size_of(device)
+    return frames if fit and spec.schedule.epochs > 1 else None
+
+
+def _keep_outputs(frames: FrameDataset, setup: Setup, networks: Networks) -> float:
+    """Let the teachers keep what they return for these frames; return the seconds that it took."""
+    method, teachers, started = networks.objective.method, setup.teachers, time.monotonic()
+    assert method is not None
+    assert teachers is not None
+    samples = (collate([frames[position]]).to(setup.fabric.device) for position in range(len(frames)))
+    with setup.fabric.autocast():
+        teachers.keep(track(samples, len(frames), "teacher outputs"), method)
+    return time.monotonic() - started
 
 
 def set_up(

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from dualdistill.config.nuscenes import CAMERAS, CLASSES
-from dualdistill.config.run_spec import RunSpec
+from dualdistill.config.run_spec import InputSpec, RunSpec
 from dualdistill.data.batch import Batch
 from dualdistill.data.cache import build
 from dualdistill.data.dataset import FrameDataset, collate
@@ -97,6 +97,30 @@ def test_a_sample_depends_on_seed_draw_and_position_alone(dataset) -> None:
     assert not same(batch, collate([dataset().get(2, 6)]))
     assert not torch.equal(batch.bev_affine_B44, collate([dataset().get(1, 5)]).bev_affine_B44)
     assert not torch.equal(batch.bev_affine_B44, collate([dataset(seed=1).get(2, 5)]).bev_affine_B44)
+
+
+STILL = {
+    "resize_jitter": (0.0, 0.0),
+    "image_flip": False,
+    "image_rotate_deg": 0.0,
+    "bev_rotate_deg": 0.0,
+    "bev_scale": (1.0, 1.0),
+    "bev_flip": False,
+    "random_sweeps": False,
+    "history_train_s": (0.5, 0.5),
+}
+
+
+def test_samples_repeat_without_augmentation(dataset, student_spec: RunSpec) -> None:
+    data = dataset(input=replace(student_spec.input, **STILL))
+    assert data.repeats
+    assert same(collate([data.get(2, 5)]), collate([data.get(2, 6)]))
+
+
+@pytest.mark.parametrize("key", STILL)
+def test_any_augmentation_keeps_samples_from_repeating(dataset, student_spec: RunSpec, key: str) -> None:
+    data = dataset(input=replace(InputSpec(), **(STILL | {key: getattr(InputSpec(), key)})))
+    assert not data.repeats
 
 
 def test_testing_is_not_random(dataset) -> None:

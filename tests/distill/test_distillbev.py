@@ -139,9 +139,13 @@ def test_without_regions_the_total_weight_is_unchanged() -> None:
     by_region, even = make().mfd, make(regions=False).mfd
     for tap, target in LEVELS:
         teacher_BCHW = constant[target]
-        terms = by_region.level(tap, 2 * teacher_BCHW, teacher_BCHW, pair)
-        for name, loss in even.level(tap, 2 * teacher_BCHW, teacher_BCHW, pair).items():
-            torch.testing.assert_close(loss, terms[name])
+        size_HW = (teacher_BCHW.shape[2], teacher_BCHW.shape[3])
+        whole, evenly = (
+            mfd.level(tap, 2 * teacher_BCHW, teacher_BCHW, mfd.regions(tap, pair, size_HW))
+            for mfd in (by_region, even)
+        )
+        for name, loss in evenly.items():
+            torch.testing.assert_close(loss, whole[name])
 
 
 def test_cells_without_a_false_positive_region_are_background() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 from batches import SLIM_GRID, SLIM_TEACHER, random_batch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dualdistill.config.run_spec import GridSpec, LabelEncoderSpec, TeacherSpec
 from dualdistill.errors import UserError
@@ -70,12 +72,28 @@ def test_its_velocity_weight_is_that_of_its_spec_and_not_of_the_teachers_head(te
 def test_teachers_return_label_features_only_with_an_encoder(teachers: Teachers) -> None:
     encoder = LabelEncoder(SLIM, SLIM_GRID, teachers.lidar.tap_shapes())
     batch = random_batch(1)
-    assert teachers(batch)[1] == {}
+    assert teachers(batch).label_BCHW == {}
     both = Teachers(teachers.lidar, encoder)
-    output, labels_BCHW = both(batch)
-    assert labels_BCHW.keys() == output.taps_BCHW.keys() - {"neck"}
-    assert not any(map_BCYX.requires_grad for map_BCYX in labels_BCHW.values())
+    frames = both(batch)
+    assert frames.label_BCHW.keys() == frames.teacher_BCHW.keys() - {"neck"}
+    assert not any(map_BCYX.requires_grad for map_BCYX in frames.label_BCHW.values())
     assert not both.label_encoder.training
+
+
+def test_a_frozen_teacher_gives_the_same_maps_without_the_batch_norms_behind_its_convolutions() -> None:
+    torch.manual_seed(0)
+    plain, batch = Teacher(SLIM_TEACHER, SLIM_GRID).eval(), random_batch(2)
+    for layer in plain.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.running_mean.normal_()
+            layer.running_var.uniform_(0.5, 2.0)
+    expected = plain(batch)
+    frames = Teachers(copy.deepcopy(plain))(batch)
+    for tap, map_BCYX in expected.taps_BCHW.items():
+        torch.testing.assert_close(frames.teacher_BCHW[tap], map_BCYX, rtol=1e-4, atol=1e-4)
+    head = frames.teacher_head
+    assert not any(isinstance(layer, _BatchNorm) for layer in head.modules())
+    assert not any(weight.requires_grad for weight in head.parameters())
 
 
 def test_a_teacher_whose_maps_do_not_divide_the_grid_is_refused() -> None:

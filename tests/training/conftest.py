@@ -44,6 +44,18 @@ def runs(command: Command) -> dict[str, str]:
     return {row: run for run, *rows in lines for row in rows or [run.partition("-s0-")[0]]}
 
 
+@pytest.fixture(scope="session")
+def trained(command: Command, runs: dict[str, str], results: Path) -> dict[str, Path]:
+    """Row to run folder, each trained without interruption after the runs that it builds on."""
+    teachers = ("centerpoint", "pretrain-r50", "labels-centerpoint")
+    students = ("bevdepth-r50", "dualdistill-r50-centerpoint", "labeldistill-r50-centerpoint")
+    folders = {}
+    for variant in teachers + students:
+        command("train", runs[variant])
+        folders[variant] = results / "runs" / runs[variant]
+    return folders
+
+
 @pytest.fixture
 def copy_of_results(trained: dict[str, Path], results: Path, tmp_path: Path) -> Path:
     """A copy of the results without the students, for a test that damages something and trains again."""

@@ -95,8 +95,8 @@ def test_everything_takes_a_step_in_every_precision(
 def kept_boxes(setup: Setup, batch: Any) -> list[list[int]]:
     """Classes of the boxes that the teacher's head keeps of each sample, best first."""
     with torch.no_grad(), setup.fabric.autocast():
-        output, _ = setup.teachers(batch)
-    return [sample.labels_K.tolist() for sample in setup.teachers.lidar.decode(output, batch)]
+        frames = setup.teachers(batch)
+    return [sample.labels_K.tolist() for sample in frames.teacher_head.decode(frames.teacher_predictions)]
 
 
 @pytest.mark.parametrize("name", [*OTHERS, *METHODS])

@@ -29,16 +29,6 @@ LABELS = "labels-centerpoint"
 LABEL_STUDENT = "labeldistill-r50-centerpoint"
 
 
-@pytest.fixture(scope="session")
-def trained(command: Command, runs: dict[str, str], results: Path) -> dict[str, Path]:
-    """Row to run folder, each trained without interruption after the runs that it builds on."""
-    folders = {}
-    for variant in ("centerpoint", PRETRAINING, LABELS, "bevdepth-r50", STUDENT, LABEL_STUDENT):
-        command("train", runs[variant])
-        folders[variant] = results / "runs" / runs[variant]
-    return folders
-
-
 @pytest.mark.slow
 def test_a_training_writes_its_pace_for_status(trained: dict[str, Path]):
     for folder in trained.values():

@@ -10,17 +10,16 @@ Axes: B batch, G classes of a task, C channels, H W BEV rows and columns, K boxe
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dualdistill.distill.inputs import FeaturePair, Predictions
+from dualdistill.distill.inputs import FeaturePair, Predictions, TeacherFrames
 from dualdistill.distributed import normaliser
 from dualdistill.models.center_head import BOX_WEIGHT, REGRESSION, Head
-from dualdistill.models.student import displaced, frame_interval, require
+from dualdistill.models.student import frame_interval, require
 
 RankBy = Literal["sharpened", "logit"]
 Labels = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]  # boxes_K9 and labels_K of every sample
@@ -28,11 +27,16 @@ Labels = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]  # boxes_K9 and labels_K 
 
 @torch.no_grad()
 def teacher_labels(
-    pair: FeaturePair, *, temperature: float, threshold: float, rank_by: RankBy, nms_iou: float | None = None
+    frames: TeacherFrames,
+    *,
+    temperature: float,
+    threshold: float,
+    rank_by: RankBy,
+    nms_iou: float | None = None,
 ) -> Labels:
     """The teacher's boxes as pseudo labels; sharpened scores tie where they round to 1, logits do not."""
-    samples = pair.teacher_head.decode(
-        pair.teacher_predictions,
+    samples = frames.teacher_head.decode(
+        frames.teacher_predictions,
         temperature=temperature,
         score_threshold=threshold,
         rank_by=rank_by,
@@ -41,24 +45,24 @@ def teacher_labels(
     return tuple(boxes.boxes_K9 for boxes in samples), tuple(boxes.labels_K for boxes in samples)
 
 
-def ground_truth_labels(pair: FeaturePair, *, velocity: bool) -> Labels:
+def ground_truth_labels(frames: TeacherFrames, *, velocity: bool) -> Labels:
     """The annotated boxes, velocities in m/s as in the head; a NaN velocity has no loss."""
     if velocity:
-        return pair.boxes_K9, pair.labels_K
-    return tuple(without_velocity(boxes_K9) for boxes_K9 in pair.boxes_K9), pair.labels_K
+        return frames.boxes_K9, frames.labels_K
+    return tuple(without_velocity(boxes_K9) for boxes_K9 in frames.boxes_K9), frames.labels_K
 
 
 def without_velocity(boxes_K9: Tensor) -> Tensor:
     return torch.cat([boxes_K9[:, :7], torch.full_like(boxes_K9[:, 7:], math.nan)], dim=1)
 
 
-def in_displacements(pair: FeaturePair) -> FeaturePair:
-    """The pair with velocities as the student's head regresses them; NaN if its two frames are the same."""
-    history_s_B = require(pair.history_s_B, "history_s_B")
-    boxes_K9 = displaced(pair.boxes_K9, history_s_B)
-    seconds_B111 = frame_interval(history_s_B)[:, None, None, None]
-    moved = [task | {"vel": task["vel"] * seconds_B111} for task in pair.teacher_predictions]
-    return replace(pair, boxes_K9=boxes_K9, teacher_predictions=moved)
+def in_displacements(pair: FeaturePair) -> Predictions:
+    """The teacher's predictions with velocities as the student's head regresses them.
+
+    NaN if the student's two frames are the same.
+    """
+    seconds_B111 = frame_interval(require(pair.history_s_B, "history_s_B"))[:, None, None, None]
+    return [task | {"vel": task["vel"] * seconds_B111} for task in pair.teacher_predictions]
 
 
 def crd_loss(teacher_head: Head, predictions: Predictions, labels: Labels) -> Tensor:

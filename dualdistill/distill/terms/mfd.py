@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dualdistill.distill.inputs import LEVELS, FeaturePair
+from dualdistill.distill.inputs import LEVELS, FeaturePair, TeacherFrames
 from dualdistill.distill.terms.attention import channel_attention, mean_attention, spatial_attention
 from dualdistill.distill.terms.regions import Regions, false_positives, regions, resize_mask
 
@@ -48,18 +48,31 @@ class MFD(nn.Module):
         self.by_region, self.student_attention = by_region, student_attention
         self.spatial = nn.ModuleDict({tap: nn.Conv2d(1, 1, 3, padding=1) for tap in self.taps})
 
-    def forward(self, aligned_BCHW: dict[str, Tensor], pair: FeaturePair) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = {}
+    def frame_targets(self, frames: TeacherFrames) -> tuple[tuple[Regions, ...], ...]:
+        """The regions of each sample, level by level."""
+        levels = []
         for tap in self.taps:
-            terms = self.level(tap, aligned_BCHW[tap], pair.teacher_BCHW[TEACHER_TAP[tap]], pair)
+            _, _, height, width = frames.teacher_BCHW[TEACHER_TAP[tap]].shape
+            levels.append(self.regions(tap, frames, (height, width)).split())
+        return tuple(zip(*levels, strict=True))
+
+    def forward(
+        self,
+        aligned_BCHW: dict[str, Tensor],
+        pair: FeaturePair,
+        targets: tuple[tuple[Regions, ...], ...],
+    ) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = {}
+        for tap, samples in zip(self.taps, zip(*targets, strict=True), strict=True):
+            maps = aligned_BCHW[tap], pair.teacher_BCHW[TEACHER_TAP[tap]]
+            terms = self.level(tap, *maps, Regions.joined(samples))
             losses |= {f"mfd_{term}_{tap}": loss for term, loss in terms.items()}
         return losses
 
     def level(
-        self, tap: str, student_BCHW: Tensor, teacher_BCHW: Tensor, pair: FeaturePair
+        self, tap: str, student_BCHW: Tensor, teacher_BCHW: Tensor, region: Regions
     ) -> dict[str, Tensor]:
         """The fg, tn and spatial terms of one level, and the fp term if the level has this region."""
-        region = self.regions(tap, pair, (teacher_BCHW.shape[2], teacher_BCHW.shape[3]))
         attention_BHW = self.attention(student_BCHW, teacher_BCHW)
         error_BHW = squared_error(student_BCHW, teacher_BCHW)
         terms = {
@@ -72,17 +85,17 @@ class MFD(nn.Module):
             terms["fp"] = self.fp_weight * region_loss(attention_BHW, region.fp_BHW, error_BHW)
         return terms
 
-    def regions(self, tap: str, pair: FeaturePair, size_HW: tuple[int, int]) -> Regions:
+    def regions(self, tap: str, frames: TeacherFrames, size_HW: tuple[int, int]) -> Regions:
         """Weights of the cells in each region of a level."""
-        weights = regions(pair.boxes_K9, pair.grid, size_HW, self.fp_cells(tap, pair, size_HW))
+        weights = regions(frames.boxes_K9, frames.grid, size_HW, self.fp_cells(tap, frames, size_HW))
         return weights if self.by_region else weights.spread()
 
-    def fp_cells(self, tap: str, pair: FeaturePair, size_HW: tuple[int, int]) -> Tensor:
+    def fp_cells(self, tap: str, frames: TeacherFrames, size_HW: tuple[int, int]) -> Tensor:
         """False positives of the teacher on the level's map; none at a level without this region."""
-        logits_BNHW = torch.cat([task["heatmap"] for task in pair.teacher_predictions], dim=1)
+        logits_BNHW = torch.cat([task["heatmap"] for task in frames.teacher_predictions], dim=1)
         if tap not in self.fp_taps:
             return logits_BNHW.new_zeros((len(logits_BNHW), *size_HW), dtype=torch.bool)
-        target_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K)
+        target_BNHW = frames.teacher_head.heatmaps(frames.boxes_K9, frames.labels_K)
         return resize_mask(false_positives(target_BNHW, logits_BNHW, self.fp_threshold), size_HW)
 
     def attention(self, student_BCHW: Tensor, teacher_BCHW: Tensor) -> Tensor:

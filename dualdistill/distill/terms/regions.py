@@ -7,6 +7,7 @@ Axes: B batch, H W BEV rows (y) and columns (x), K boxes, N classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,17 @@ class Regions:
     fg_BHW: Tensor
     fp_BHW: Tensor
     tn_BHW: Tensor
+
+    @staticmethod
+    def joined(samples: Sequence[Regions]) -> Regions:
+        """The regions of single samples as those of a batch."""
+        scales = ((sample.fg_BHW, sample.fp_BHW, sample.tn_BHW) for sample in samples)
+        return Regions(*map(torch.cat, zip(*scales, strict=True)))
+
+    def split(self) -> tuple[Regions, ...]:
+        """The regions of each sample."""
+        scales = zip(self.fg_BHW.split(1), self.fp_BHW.split(1), self.tn_BHW.split(1), strict=True)
+        return tuple(Regions(*sample) for sample in scales)
 
     def spread(self) -> Regions:
         """The same total weights, spread evenly over each sample's map."""

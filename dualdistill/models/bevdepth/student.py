@@ -79,7 +79,7 @@ class BEVDepth(Student):
     def _frame(self, batch: Batch, frame: int) -> tuple[Tensor, Tensor, Tensor]:
         """BEV map in the frame's LIDAR_TOP, depth logits and image map of one frame."""
         images_BNCHW = require(batch.images_BFNCHW, "images_BFNCHW")[:, frame]
-        image_MChw = self.image_encoder(images_BNCHW.flatten(0, 1))
+        image_MChw = self.image_encoder(torch.cat(tuple(images_BNCHW)))  # keeps the layout, unlike flatten
         poses_BFN44 = require(batch.camera_to_lidar_BFN44, "camera_to_lidar_BFN44")
         bev_BCYX, depth_logits = self.view_transform(
             image_MChw,

@@ -61,7 +61,7 @@ def test_attentions_equal_loops_over_cells_and_channels() -> None:
 def test_every_term_equals_its_loop_with_the_released_constants() -> None:
     pair, mfd = toy.in_float64(toy.make_pair()), released()
     aligned = aligned_like(pair)
-    losses = mfd(aligned, pair)
+    losses = mfd(aligned, pair, mfd.frame_targets(pair))
     target_BNHW = pair.teacher_head.heatmaps(pair.boxes_K9, pair.labels_K)
     logits_BNHW = torch.cat([task["heatmap"] for task in pair.teacher_predictions], dim=1)
     for tap, target in LEVELS:
@@ -105,14 +105,16 @@ def test_terms_are_sums_over_cells_and_means_over_samples() -> None:
         boxes_K9=pair.boxes_K9 * 2,
         labels_K=pair.labels_K * 2,
     )
-    doubled = mfd({tap: torch.cat([feature, feature]) for tap, feature in aligned.items()}, twice)
-    for name, loss in mfd(aligned, pair).items():
+    both = {tap: torch.cat([feature, feature]) for tap, feature in aligned.items()}
+    doubled = mfd(both, twice, mfd.frame_targets(twice))
+    for name, loss in mfd(aligned, pair, mfd.frame_targets(pair)).items():
         torch.testing.assert_close(doubled[name], loss)
 
 
 def test_perfect_imitation_leaves_only_the_spatial_term() -> None:
     pair, mfd = toy.in_float64(toy.make_pair()), released()
-    losses = mfd({tap: pair.teacher_BCHW[target] for tap, target in LEVELS}, pair)
+    same = {tap: pair.teacher_BCHW[target] for tap, target in LEVELS}
+    losses = mfd(same, pair, mfd.frame_targets(pair))
     assert all(loss == 0 for name, loss in losses.items() if "spatial" not in name)
 
 
