@@ -51,20 +51,24 @@ def relation_loss(student_KRF: Tensor, teacher_KRF: Tensor) -> Tensor:
 
     Rows of relations have unit length, so the distance of two rows follows from their cosine.
     """
-    student_KR, teacher_KR = overlap(student_KRF, student_KRF), overlap(teacher_KRF, teacher_KRF)
+    student_KR, teacher_KR, both_KR = overlaps(student_KRF, teacher_KRF)
     lengths_KR = (student_KR.clamp(min=TINY) * teacher_KR.clamp(min=TINY)).sqrt()
-    cosine_KR = overlap(student_KRF, teacher_KRF) / lengths_KR
     # a zero row cannot be normalised: its squared distance from a row of unit length is 1
-    distance_KR = (student_KR > TINY).float() + (teacher_KR > TINY).float() - 2 * cosine_KR
+    distance_KR = (student_KR > TINY).float() + (teacher_KR > TINY).float() - 2 * both_KR / lengths_KR
     return distance_KR.sum() / normaliser(distance_KR.numel())
 
 
-def overlap(first_KRF: Tensor, second_KRG: Tensor) -> Tensor:
-    """The inner product of two relation matrices, row by row, [K, R].
+def overlaps(student_KRF: Tensor, teacher_KRF: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Inner products of relation matrices, row by row, [K, R]: student, teacher, and one with the other.
 
     A box of 576 keypoints has 331,776 relations, which are not computed if there are fewer features than
     keypoints: row r is f_r f^T, and the product of two such rows is f_r (f^T g) g_r.
     """
-    if first_KRF.shape[1] <= max(first_KRF.shape[2], second_KRG.shape[2]):
-        return ((first_KRF @ first_KRF.mT) * (second_KRG @ second_KRG.mT)).sum(dim=2)
-    return ((first_KRF @ (first_KRF.mT @ second_KRG)) * second_KRG).sum(dim=2)
+    if student_KRF.shape[1] <= max(student_KRF.shape[2], teacher_KRF.shape[2]):
+        student_KRR, teacher_KRR = student_KRF @ student_KRF.mT, teacher_KRF @ teacher_KRF.mT
+        pairs = [(student_KRR, student_KRR), (teacher_KRR, teacher_KRR), (student_KRR, teacher_KRR)]
+    else:
+        maps = [(student_KRF, student_KRF), (teacher_KRF, teacher_KRF), (student_KRF, teacher_KRF)]
+        pairs = [(f_KRF @ (f_KRF.mT @ g_KRF), g_KRF) for f_KRF, g_KRF in maps]
+    student_KR, teacher_KR, both_KR = ((first * second).sum(dim=2) for first, second in pairs)
+    return student_KR, teacher_KR, both_KR
