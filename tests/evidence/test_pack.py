@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from dualdistill.errors import DataError, UserError
@@ -14,7 +13,7 @@ from dualdistill.store.bundle import read, read_manifest
 from dualdistill.store.files import read_json, write_json
 
 ROW = "bevdepth-r50"
-STUDENT = {"history.jsonl", "matches.npz", "metrics.json", "run.json"}
+STUDENT = {"history.jsonl", "matches.npz", "metrics.json", "run.json", "scene_draws.npz"}
 
 
 def packing(plan: Plan, into: Path, *names: str, **options: bool) -> list[str]:
@@ -59,13 +58,16 @@ def test_a_second_call_writes_nothing(finished: Plan, packed: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in packed.iterdir()} == before
 
 
-def test_a_run_that_is_scored_later_is_added_to_its_file(finished: Plan, packed: Path) -> None:
+def test_a_run_that_is_scored_later_is_added_to_its_file(finished: Plan, tmp_path: Path) -> None:
     run = finished.runs[finished.table("table_main").rows[0].runs[0]]
-    np.savez(finished.scores(run) / "scene_draws.npz", mean_ap_B=np.zeros(3))
-    (line,) = pack(finished, (), packed, Options())
+    draws, into = finished.scores(run) / "scene_draws.npz", tmp_path / "evidence"
+    content = draws.read_bytes()
+    draws.unlink()
+    packing(finished, into)
+    draws.write_bytes(content)
+    (line,) = packing(finished, into)
     assert "scene_draws.npz" in line
-    teacher = {*STUDENT, "model.safetensors"}
-    assert members(packed, "centerpoint") == [{*teacher, "scene_draws.npz"}, teacher]
+    assert members(into, "centerpoint") == [{*STUDENT, "model.safetensors"}] * 2
 
 
 def test_a_student_waits_for_its_scores_and_a_teacher_does_not(finished: Plan, tmp_path: Path) -> None:
