@@ -95,6 +95,7 @@ def load(written: Document) -> tuple[Profile, Document]:
     if profile.methods:
         check(document, row_keys.of_methods(), at=("methods",))
     _check(profile, document)
+    _refuse_idle_epochs(profile, written)
     return replace(profile, students=presets), document
 
 
@@ -108,15 +109,20 @@ def _check(profile: Profile, document: Document) -> None:
     for kind, schedule in vars(profile.schedules).items():
         if schedule and schedule.fault:
             raise UserError(schedule.fault, where=document.where(("schedules", kind)))
-        epochs = ("schedules", kind, "epochs")
-        if schedule and schedule.total_steps and epochs in document.lines and epochs not in document.files:
-            what = f"'epochs' in 'schedules.{kind}' has no effect, because total_steps decides"
-            raise UserError(what, where=document.where(epochs), hint="add total_steps: null")
     for name in ("train_scenes", "dev_scenes", "val_scenes", "density"):
         # an empty split or an empty scene is useful in tests only; nuScenes has no dev split
         if world and getattr(world, name) == 0 and not (name == "dev_scenes" and world.official_names):
             what = f"'{name}' in 'data.world' must be above 0"
             raise UserError(what, where=document.where(("data", "world", name)))
+
+
+def _refuse_idle_epochs(profile: Profile, written: Document) -> None:
+    """Refuse epochs that the file itself gives to a schedule whose steps decide."""
+    for kind, schedule in vars(profile.schedules).items():
+        epochs = ("schedules", kind, "epochs")
+        if schedule and schedule.total_steps and epochs in written.lines:
+            what = f"'epochs' in 'schedules.{kind}' has no effect, because total_steps decides"
+            raise UserError(what, where=written.where(epochs), hint="add total_steps: null")
 
 
 def _inherit_schedules(document: Document) -> Document:

@@ -342,6 +342,10 @@ class ScheduleSpec:
         length = self.epochs * steps_per_epoch if self.total_steps is None else self.total_steps
         return round(length * self.scale)
 
+    def repeats(self, samples: int) -> bool:
+        """Whether the training sees some of this many samples more than once."""
+        return self.steps_in_all(samples // self.batch) * self.batch > samples
+
     def milestones(self, steps_per_epoch: int) -> list[float]:
         """Steps at which the step policy divides the rate by ten."""
         length = self.epochs * steps_per_epoch

@@ -109,7 +109,7 @@ def _keeps(frames: FrameDataset) -> bool:
     """Whether a training sees the same samples again, in this process, and all of them fit in memory."""
     size = frames.spec.input
     images_bytes = len(frames) * 2 * len(CAMERAS) * 3 * size.image_height * size.image_width
-    again = frames.repeats and frames.spec.schedule.epochs > 1 and processes() == 0
+    again = frames.repeats and frames.spec.schedule.repeats(len(frames)) and processes() == 0
     return again and not frames.points and images_bytes <= KEPT * main_memory()
 
 

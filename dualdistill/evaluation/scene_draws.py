@@ -104,7 +104,7 @@ def _precision(
 def _place(right_BM: Integers, place_BM: Integers, wanted_BR: Integers) -> Integers:
     """Place, from 1, of a draw's n-th true positive among its predictions, for each wanted n."""
     apart = (int(right_BM[:, -1].max()) + 1) * np.arange(len(right_BM))[:, None]
-    found = np.searchsorted((right_BM + apart).ravel(), (np.maximum(wanted_BR, 1) + apart).ravel())
-    found = np.minimum(found, right_BM.size - 1).reshape(wanted_BR.shape)
-    last, past = place_BM.ravel()[found], right_BM.ravel()[found] - wanted_BR
+    at = np.searchsorted((right_BM + apart).ravel(), (np.maximum(wanted_BR, 1) + apart).ravel())
+    at = np.minimum(at, right_BM.size - 1).reshape(wanted_BR.shape)
+    last, past = place_BM.ravel()[at], right_BM.ravel()[at] - wanted_BR
     return np.asarray(last - past)

@@ -27,12 +27,12 @@ def check(path: Path) -> str:
     """Verify a bundle; return its scores and the evidence that it has for them."""
     with tempfile.TemporaryDirectory() as folder:
         packed = verified(path, Path(folder))
-        said = [packed.manifest.kind, f"trained on {packed.manifest.host}"]
+        parts = [packed.manifest.kind, f"trained on {packed.manifest.host}"]
         for split in SCORED:
             scores = scores_folder(Path(folder), split)
             if (scores / METRICS_JSON).exists():
-                said.append(_scores(path, scores, split))
-    return f"{path}: {'; '.join(said)}"
+                parts.append(_scores(path, scores, split))
+    return f"{path}: {'; '.join(parts)}"
 
 
 def _scores(path: Path, scores: Path, split: str) -> str:

@@ -169,11 +169,11 @@ def _is_other(before: Manifest, name: str, folder: Path) -> bool:
 
 def files_in(paths: Sequence[Path]) -> list[Path]:
     """Bundles by name, or all of a folder."""
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
-        found += sorted(path.glob(f"*{bundle.SUFFIX}")) if path.is_dir() else [path]
-    if not found:
+        files += sorted(path.glob(f"*{bundle.SUFFIX}")) if path.is_dir() else [path]
+    if not files:
         raise UserError(
             f"no bundle in {', '.join(map(str, paths))}", hint=f"files that end in {bundle.SUFFIX}"
         )
-    return found
+    return files

@@ -174,8 +174,8 @@ def _line(plan: Plan, packed: Bundle, files: list[str]) -> str:
             made_with = json.loads(packed.files[name])["inputs"].get("index.npz")
             if run in plan.runs and made_with != sha256_file(plan.paths.index):
                 notes.append(f"{name} was scored on an index that differs from the one here")
-    said = "".join(f"; {note}" for note in notes)
-    return f"{packed.path}: took {', '.join(sorted(files))} of run {run}{said}"
+    remarks = "".join(f"; {note}" for note in notes)
+    return f"{packed.path}: took {', '.join(sorted(files))} of run {run}{remarks}"
 
 
 def _seeds(plan: Plan) -> str:

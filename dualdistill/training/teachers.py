@@ -86,13 +86,13 @@ class Teachers(nn.Module):
 
 def _sample(batch: Batch, i: int) -> Batch:
     """One sample of a batch, as far as teachers read it."""
-    one = slice(i, i + 1)
+    place = slice(i, i + 1)
     return Batch(
-        tokens=batch.tokens[one],
-        boxes_K9=batch.boxes_K9[one],
-        labels_K=batch.labels_K[one],
-        bev_affine_B44=batch.bev_affine_B44[one],
-        points_PI=batch.points_PI[one],
+        tokens=batch.tokens[place],
+        boxes_K9=batch.boxes_K9[place],
+        labels_K=batch.labels_K[place],
+        bev_affine_B44=batch.bev_affine_B44[place],
+        points_PI=batch.points_PI[place],
     )
 
 

@@ -317,7 +317,7 @@ def _frames_to_keep(
         return None
     frames = training_frames(spec, data, images=False, points=True)
     fit = len(frames) * teachers.bytes_of_frame() <= KEPT * memory.size_of(device)
-    return frames if fit and spec.schedule.epochs > 1 else None
+    return frames if fit and spec.schedule.repeats(len(frames)) else None
 
 
 def _keep_outputs(frames: FrameDataset, setup: Setup, networks: Networks) -> float:

@@ -116,6 +116,15 @@ def test_epochs_without_effect_are_refused(folder: Path):
     assert load(folder, "mine").schedules.student.steps_in_all(180) == 540
 
 
+def test_steps_of_a_schedule_win_over_epochs_of_its_base(folder: Path):
+    smoke = (folder / "smoke.yaml").read_text()
+    (folder / "mine.yaml").write_text(
+        smoke.replace("  base:", "  base:\n    epochs: 24", 1).replace("{epochs: 2}", "{total_steps: 5}", 1)
+    )
+    schedules = load(folder, "mine").schedules
+    assert (schedules.student.steps_in_all(4), schedules.teacher.steps_in_all(4)) == (5, 4)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

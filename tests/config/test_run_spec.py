@@ -112,3 +112,17 @@ def test_the_neutral_values_are_pinned():
 def test_a_spec_out_of_range_cannot_be_made(change: dict[str, Any]):
     with pytest.raises(ValidationError):
         spec(**change)
+
+
+@pytest.mark.parametrize(
+    ("length", "again"),
+    [
+        ({"epochs": 1}, False),
+        ({"epochs": 1.5}, True),
+        ({"epochs": 24, "total_steps": 4}, False),
+        ({"epochs": 0, "total_steps": 5}, True),
+        ({"epochs": 0.5, "scale": 4.0}, True),
+    ],
+)
+def test_samples_are_seen_again_by_the_length_in_steps(length: dict[str, float], again: bool):
+    assert ScheduleSpec(batch=2, **length).repeats(9) is again

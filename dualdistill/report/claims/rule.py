@@ -52,7 +52,7 @@ class Estimate:
     def lacks(self) -> str:
         """The reason why no verdict is possible; empty if one is."""
         if not self.students:
-            return "one seed" if self.seeds == 1 else "no seed in common"
+            return "one seed"
         return "" if self.frames else "no draws of several scenes"
 
 

@@ -47,7 +47,7 @@ def of_backbones(scores: Scores, groups: Groups) -> dict[str, Spread]:
         square_R, freedom_R = residuals([scores[row] for row in rows if scores.get(row)])
         squares[backbone].append(square_R)
         freedoms[backbone].append(freedom_R)
-    found = {}
+    spreads = {}
     for backbone, parts in squares.items():
         square, freedom = (sum(float(part.sum()) for part in each) for each in (parts, freedoms[backbone]))
         if freedom < 0.5:
@@ -57,8 +57,8 @@ def of_backbones(scores: Scores, groups: Groups) -> dict[str, Spread]:
         freedom_R = np.concatenate([np.empty(0), *(freedoms[backbone][number] for number in enough)])
         known = freedom_R > 0.5
         prior = fit_prior(square_R[known] / freedom_R[known], freedom_R[known])
-        found[backbone] = Spread(square / freedom, freedom, *prior)
-    return found
+        spreads[backbone] = Spread(square / freedom, freedom, *prior)
+    return spreads
 
 
 def members(groups: Groups) -> dict[tuple[str, str], list[str]]:
@@ -95,7 +95,8 @@ def fit_prior(variance_R: Array, freedom_R: Array) -> tuple[float, float]:
     if len(variance_R) < ENOUGH_ROWS or not variance_R.max() > 0:
         return math.inf, math.nan
     half = freedom_R / 2
-    log_R = np.log(np.maximum(variance_R, 1e-5 * np.median(variance_R)))
+    # detectors that find nothing scatter by nothing at all, and zero has no logarithm
+    log_R = np.log(np.maximum(variance_R, 1e-5 * np.median(variance_R[variance_R > 0])))
     log_R = log_R - special.digamma(half) + np.log(half)
     excess = float(log_R.var(ddof=1) - special.polygamma(1, half).mean())
     if excess <= 0:

@@ -118,6 +118,16 @@ def test_the_prior_is_recovered_from_many_variances():
     assert variance == pytest.approx(2.5, rel=0.03)
 
 
+def test_rows_that_always_score_zero_do_not_stop_the_statistics():
+    nothing = {f"n{place}": {0: 0.0, 1: 0.0} for place in range(6)}
+    something = {"a": {0: 0.0, 1: 0.1}, "b": {0: 0.0, 1: 0.0}, "c": {0: 0.1, 1: 0.0}}
+    data = nothing | something
+    groups = {row: ("r50", "mvp" if row in nothing else "centerpoint") for row in data}
+    estimate = Measured(data, groups).estimate({"a": 1.0, "c": -1.0})
+    assert estimate.students[0].variance > 0
+    assert math.isfinite(estimate.students[0].freedom)
+
+
 def test_equal_spreads_are_pooled_and_unequal_ones_moderated():
     equal, unequal = (Measured(data, GROUP) for data in (scores(), scores(8)))
     for place, row in enumerate(ROWS):
